@@ -1,0 +1,1 @@
+//! A fake machine in memory. Never touches a real one.

@@ -1,0 +1,516 @@
+//! The kernel's network as plain data, and the operations that change it.
+//!
+//! Links are named, never numbered: an index does not survive a reboot, and data outlives both.
+//! Field values follow rtnetlink(7), rt-link, rt-addr and rt-route. Never talks to a kernel.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An Ethernet address, written `52:54:00:aa:bb:cc`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Returns whether it may name one station: neither group nor all zero.
+    #[must_use]
+    pub fn is_station(self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not an Ethernet address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an Ethernet address such as 52:54:00:aa:bb:cc")]
+pub struct NotAMac(pub String);
+
+impl FromStr for Mac {
+    type Err = NotAMac;
+
+    fn from_str(text: &str) -> Result<Self, NotAMac> {
+        let mut bytes = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part =
+                parts.next().filter(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()));
+            *byte = part
+                .and_then(|part| u8::from_str_radix(part, 16).ok())
+                .ok_or_else(|| NotAMac(text.to_owned()))?;
+        }
+        match parts.next() {
+            None => Ok(Self(bytes)),
+            Some(_) => Err(NotAMac(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = NotAMac;
+
+    fn try_from(text: String) -> Result<Self, NotAMac> {
+        text.parse()
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> Self {
+        mac.to_string()
+    }
+}
+
+/// Everything the kernel knows that xenup may have to restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// By name.
+    pub links: Vec<Link>,
+    /// In the kernel's order.
+    pub addresses: Vec<LinkAddress>,
+    /// All tables but the local one, in the kernel's order.
+    pub routes: Vec<Route>,
+    /// Policy rules beyond the kernel's three.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+impl Network {
+    /// Returns the link of that name.
+    #[must_use]
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// Returns the addresses on a link, in the kernel's order.
+    pub fn addresses_on<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a Address> {
+        self.addresses.iter().filter(move |entry| entry.link == link).map(|entry| &entry.address)
+    }
+
+    /// Returns the routes that leave by a link.
+    pub fn routes_by<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a Route> {
+        self.routes.iter().filter(move |route| route.link.as_deref() == Some(link))
+    }
+
+    /// Returns the ports of a bridge or bond.
+    pub fn ports_of<'a>(&'a self, master: &'a str) -> impl Iterator<Item = &'a Link> {
+        self.links.iter().filter(move |link| link.master.as_deref() == Some(master))
+    }
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name, 15 bytes at most.
+    pub name: String,
+    /// `bridge`, `veth`, `vlan`, `bond`, …; `None` for a physical NIC or loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Whether this is the loopback.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub loopback: bool,
+    /// Address in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Address burnt in, where the driver tells (IFLA_PERM_ADDRESS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permanent_mac: Option<Mac>,
+    /// IFF_UP: somebody set it up.
+    pub up: bool,
+    /// IFF_LOWER_UP: the medium is there.
+    #[serde(default)]
+    pub carrier: bool,
+    /// RFC 2863 state, lower case: `up`, `down`, `lowerlayerdown`, `unknown`, …
+    #[serde(default)]
+    pub operstate: String,
+    /// Bytes.
+    pub mtu: u32,
+    /// The bridge or bond it is a port of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
+    /// Settings, where it is a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<Bridge>,
+    /// The link below and the tag, where it is a VLAN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
+    /// How IPv6 link-local addresses are made (IFLA_INET6_ADDR_GEN_MODE): 0 eui64, 1 none, 2 stable, 3 random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_generation: Option<u8>,
+    /// Other names (IFLA_PROP_LIST).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternative_names: Vec<String>,
+}
+
+/// Settings of a bridge that xenup makes or restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// Whether the spanning tree protocol runs.
+    pub stp: bool,
+    /// Centiseconds (the kernel's unit).
+    pub forward_delay: u32,
+    /// Whether it looks at VLAN tags.
+    pub vlan_filtering: bool,
+}
+
+/// What makes a VLAN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vlan {
+    /// The link below.
+    pub below: String,
+    /// The tag, 1 to 4094.
+    pub tag: u16,
+}
+
+/// An address as the kernel keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Address {
+    /// The address itself.
+    pub ip: IpAddr,
+    /// Length of the network's prefix in bits.
+    pub prefix: u8,
+    /// The other end, on a point-to-point link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpAddr>,
+    /// Broadcast address (IPv4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broadcast: Option<IpAddr>,
+    /// 0 global, 253 link, 254 host.
+    #[serde(default)]
+    pub scope: u8,
+    /// IFA_F_*: 0x80 permanent, 0x02 nodad, 0x08 dadfailed, 0x40 tentative, 0x100 managetempaddr, 0x200 noprefixroute.
+    #[serde(default)]
+    pub flags: u32,
+    /// The label, where it is not the link's name (IPv4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Seconds it stays valid; `None` is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<u32>,
+    /// Seconds it stays preferred; `None` is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<u32>,
+    /// Who made it (IFA_PROTO): 0 unknown, 1 loopback, 2 router advertisement, 3 link-local.
+    #[serde(default)]
+    pub origin: u8,
+}
+
+impl Address {
+    /// Returns a permanent global address without broadcast.
+    #[must_use]
+    pub fn new(ip: IpAddr, prefix: u8) -> Self {
+        Self {
+            ip,
+            prefix,
+            peer: None,
+            broadcast: None,
+            scope: 0,
+            flags: 0x80,
+            label: None,
+            valid: None,
+            preferred: None,
+            origin: 0,
+        }
+    }
+
+    /// Returns whether the kernel makes it by itself when a link comes up (IPv6 link-local).
+    #[must_use]
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.prefix)
+    }
+}
+
+/// An address and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAddress {
+    /// The link's name.
+    pub link: String,
+    /// The address.
+    pub address: Address,
+}
+
+/// A destination network; `None` in a route is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Prefix {
+    /// Network address.
+    pub ip: IpAddr,
+    /// Length in bits.
+    pub length: u8,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Route {
+    /// Whether it is an IPv6 route.
+    pub ipv6: bool,
+    /// Where to; `None` is the default route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Prefix>,
+    /// Through whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// By which link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Our own address on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Smaller wins.
+    #[serde(default)]
+    pub metric: u32,
+    /// 254 is main.
+    pub table: u32,
+    /// Who made it: 2 kernel, 3 boot, 4 static, 9 router advertisement, 16 dhcp.
+    pub protocol: u8,
+    /// 0 global, 253 link, 254 host.
+    #[serde(default)]
+    pub scope: u8,
+    /// 1 unicast, 6 blackhole, 7 unreachable, …
+    pub kind: u8,
+    /// RTNH_F_ONLINK: the gateway is on the link though no address covers it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub onlink: bool,
+    /// RTAX_MTU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Whether it has more than one next hop: then it is read, never rewritten.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multipath: bool,
+}
+
+/// A policy rule, as far as it may name a link.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rule {
+    /// Whether it is an IPv6 rule.
+    pub ipv6: bool,
+    /// Its place.
+    pub priority: u32,
+    /// The table it leads to.
+    pub table: u32,
+    /// Only packets from this link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Only packets for this link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// One operation on the kernel's network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LinkOp {
+    /// Creates a bridge, down, with this address and no delay.
+    CreateBridge {
+        /// Name.
+        link: String,
+        /// Address; kept when ports come and go.
+        mac: Mac,
+        /// Settings.
+        bridge: Bridge,
+    },
+    /// Creates a pair of virtual Ethernet links, down.
+    CreateVeth {
+        /// One end.
+        link: String,
+        /// The other end.
+        peer: String,
+    },
+    /// Deletes a virtual link.
+    Delete {
+        /// Name.
+        link: String,
+    },
+    /// Sets a link up or down.
+    SetUp {
+        /// Name.
+        link: String,
+        /// Up or down.
+        up: bool,
+    },
+    /// Makes a link a port of a bridge, or of none.
+    SetMaster {
+        /// Name.
+        link: String,
+        /// The bridge.
+        master: Option<String>,
+    },
+    /// Sets the MTU.
+    SetMtu {
+        /// Name.
+        link: String,
+        /// Bytes.
+        mtu: u32,
+    },
+    /// Sets how IPv6 link-local addresses are made (see [`Link::ipv6_generation`]).
+    SetIpv6Generation {
+        /// Name.
+        link: String,
+        /// Mode.
+        mode: u8,
+    },
+    /// Adds an address; one that is there already is replaced. IPv6 without duplicate address detection.
+    AddAddress {
+        /// Link.
+        link: String,
+        /// Address.
+        address: Address,
+    },
+    /// Deletes an address; one that is not there is no error.
+    DeleteAddress {
+        /// Link.
+        link: String,
+        /// Address.
+        address: Address,
+    },
+    /// Adds a route or replaces the one of the same destination, metric and table.
+    ReplaceRoute {
+        /// Route.
+        route: Route,
+    },
+    /// Deletes a route; one that is not there is no error.
+    DeleteRoute {
+        /// Route.
+        route: Route,
+    },
+    /// Waits until a link's operational state is `up`.
+    WaitUp {
+        /// Name.
+        link: String,
+        /// Milliseconds at most.
+        at_most_ms: u32,
+    },
+    /// Tells neighbours where an address now is (gratuitous ARP, unsolicited neighbour advertisement).
+    Announce {
+        /// Link.
+        link: String,
+        /// Address.
+        ip: IpAddr,
+    },
+}
+
+impl fmt::Display for LinkOp {
+    /// Writes the operation as the ip(8) command that would do the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateBridge { link, mac, bridge } => write!(
+                f,
+                "ip link add {link} address {mac} type bridge stp_state {} forward_delay {} vlan_filtering {}",
+                u8::from(bridge.stp),
+                bridge.forward_delay,
+                u8::from(bridge.vlan_filtering)
+            ),
+            Self::CreateVeth { link, peer } => write!(f, "ip link add {link} type veth peer name {peer}"),
+            Self::Delete { link } => write!(f, "ip link delete {link}"),
+            Self::SetUp { link, up } => write!(f, "ip link set {link} {}", if *up { "up" } else { "down" }),
+            Self::SetMaster { link, master: Some(master) } => write!(f, "ip link set {link} master {master}"),
+            Self::SetMaster { link, master: None } => write!(f, "ip link set {link} nomaster"),
+            Self::SetMtu { link, mtu } => write!(f, "ip link set {link} mtu {mtu}"),
+            Self::SetIpv6Generation { link, mode } => {
+                write!(f, "ip link set {link} addrgenmode {}", generation(*mode))
+            }
+            Self::AddAddress { link, address } => write_address(f, "replace", link, address),
+            Self::DeleteAddress { link, address } => write!(f, "ip address delete {address} dev {link}"),
+            Self::ReplaceRoute { route } => write!(f, "ip {}route replace {route}", family(route.ipv6)),
+            Self::DeleteRoute { route } => write!(f, "ip {}route delete {route}", family(route.ipv6)),
+            Self::WaitUp { link, at_most_ms } => {
+                write!(f, "# wait until {link} is operational, {at_most_ms} ms at most")
+            }
+            Self::Announce { link, ip: IpAddr::V4(ip) } => write!(f, "arping -U -c 1 -I {link} {ip}"),
+            Self::Announce { link, ip } => {
+                write!(f, "# announce {ip} on {link} by a neighbour advertisement")
+            }
+        }
+    }
+}
+
+fn write_address(f: &mut fmt::Formatter<'_>, verb: &str, link: &str, address: &Address) -> fmt::Result {
+    write!(f, "ip address {verb} {address} dev {link}")?;
+    if let Some(broadcast) = address.broadcast {
+        write!(f, " broadcast {broadcast}")?;
+    }
+    if let Some(valid) = address.valid {
+        write!(f, " valid_lft {valid}")?;
+    }
+    if let Some(preferred) = address.preferred {
+        write!(f, " preferred_lft {preferred}")?;
+    }
+    if address.ip.is_ipv6() { write!(f, " nodad") } else { Ok(()) }
+}
+
+fn family(ipv6: bool) -> &'static str {
+    if ipv6 { "-6 " } else { "" }
+}
+
+fn generation(mode: u8) -> &'static str {
+    match mode {
+        0 => "eui64",
+        1 => "none",
+        2 => "stable_secret",
+        _ => "random",
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.destination {
+            Some(prefix) => write!(f, "{}/{}", prefix.ip, prefix.length)?,
+            None => write!(f, "default")?,
+        }
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        if let Some(link) = &self.link {
+            write!(f, " dev {link}")?;
+        }
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
+        }
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        if self.table != 254 {
+            write!(f, " table {}", self.table)?;
+        }
+        write!(f, "{}", if self.onlink { " onlink" } else { "" })
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mac;
+
+    #[test]
+    fn ethernet_addresses_are_read_strictly() {
+        let mac: Mac = "52:54:00:AA:bb:0c".parse().unwrap();
+        assert_eq!(mac.to_string(), "52:54:00:aa:bb:0c");
+        assert!(mac.is_station());
+        for bad in ["", "52:54:00:aa:bb", "52:54:00:aa:bb:0c:1", "5:54:00:aa:bb:0c", "+2:54:00:aa:bb:0c"] {
+            assert!(bad.parse::<Mac>().is_err(), "{bad}");
+        }
+        assert!(!Mac([1, 0, 0, 0, 0, 0]).is_station());
+    }
+}
