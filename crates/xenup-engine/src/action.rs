@@ -1,0 +1,232 @@
+//! The closed list of what xenup can do to a machine.
+//!
+//! Decides: the form of each action, what it needs, what it leaves, how it is undone.
+//! Never: performs one (the executor does), or groups them (a plan does).
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use xenup_machine::network::LinkOp;
+use xenup_machine::process::Command;
+
+use crate::digest::Digest;
+
+/// What should stand at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "want", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FileState {
+    /// Nothing.
+    Absent,
+    /// A file of this text. Attributes of a file already there are kept; a new one belongs to root.
+    Text {
+        /// Its whole contents.
+        text: String,
+        /// Permission bits where the file is new.
+        mode: u32,
+    },
+    /// A directory.
+    Dir {
+        /// Permission bits where the directory is new.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Link {
+        /// What it points to.
+        target: PathBuf,
+    },
+}
+
+/// How a package stands in dpkg's list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackageState {
+    /// Name, with its architecture where dpkg prints one (`libc6:amd64`).
+    pub name: String,
+    /// dpkg's status word: `installed`, `config-files`, `half-configured`, …; `not-installed` where unknown.
+    pub status: String,
+    /// Version; empty where none is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Whether apt holds it for automatically installed.
+    #[serde(default)]
+    pub auto: bool,
+}
+
+/// A package to be installed, and what it was before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackageChange {
+    /// Name without architecture.
+    pub name: String,
+    /// The version apt said it would bring.
+    pub version: String,
+    /// The version before; `None` where it was not installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether the plan asks for it by name (others come as dependencies and are marked automatic).
+    pub asked: bool,
+}
+
+/// Which state a systemd unit should be in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitState {
+    /// Started at boot; `None` leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Running now; `None` leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}
+
+/// One thing done to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// Makes a path be what it should, whole and durable or not at all.
+    File {
+        /// The path.
+        path: PathBuf,
+        /// What should stand there.
+        state: FileState,
+        /// Digest of the bytes the plan was made from; `None` where the path was absent. Another digest
+        /// at the time of the step is drift, and the step is refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Digest>,
+    },
+    /// Installs packages by apt, exactly those and these versions; refused where apt would do anything else.
+    Packages {
+        /// Everything that changes, dependencies included.
+        changes: Vec<PackageChange>,
+    },
+    /// Enables, disables, starts or stops a systemd unit.
+    Unit {
+        /// Its full name.
+        unit: String,
+        /// The state it should be in.
+        state: UnitState,
+    },
+    /// Changes links, addresses and routes in one sequence.
+    Links {
+        /// The sequence.
+        #[schemars(with = "Vec<serde_json::Value>")]
+        ops: Vec<LinkOp>,
+        /// The links whose state is recorded before and restored by an undo.
+        touches: Vec<String>,
+    },
+    /// Sets one variable of GRUB's environment block (`/boot/grub/grubenv`), by GRUB's own tool.
+    BootVariable {
+        /// The variable, such as `next_entry`.
+        name: String,
+        /// Its value; `None` unsets it.
+        value: Option<String>,
+    },
+    /// Runs a command of the owner of some generated state.
+    Run {
+        /// Run when the step is done; `None` where only the undo matters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<serde_json::Value>")]
+        forward: Option<Command>,
+        /// Run when the step is undone; `None` where nothing needs to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<serde_json::Value>")]
+        backward: Option<Command>,
+        /// Files the command writes: recorded before, compared after an undo, never written by us.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        generates: Vec<PathBuf>,
+    },
+}
+
+/// How a step is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Undo {
+    /// From what the journal kept: the state before comes back exactly.
+    Restore,
+    /// By the action's own command; the state before comes back as its owner makes it.
+    Command,
+    /// Not at all; never runs while a guard is pending.
+    Irreversible {
+        /// The reason, for people.
+        why: String,
+    },
+}
+
+/// How long the effect of a step lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lasts {
+    /// Until undone.
+    OnDisk,
+    /// Until the next boot, which undoes it (kernel state, `/run`).
+    ThisBoot,
+}
+
+/// Something that can be checked by reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "condition", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Condition {
+    /// A file contains this text.
+    FileSays {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        text: String,
+    },
+    /// A file does not contain this text; an absent file does not.
+    FileDoesNotSay {
+        /// The file.
+        path: PathBuf,
+        /// The text.
+        text: String,
+    },
+    /// Something stands at a path.
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file system of a path has at least so much room.
+    Room {
+        /// The path.
+        path: PathBuf,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A link is up and has a carrier.
+    LinkUp {
+        /// Its name.
+        link: String,
+    },
+    /// A link is a port of a bridge.
+    PortOf {
+        /// The port.
+        link: String,
+        /// The bridge.
+        master: String,
+    },
+    /// A link has an address.
+    HasAddress {
+        /// The link.
+        link: String,
+        /// The address with its prefix, such as `192.0.2.10/24`.
+        address: String,
+    },
+    /// A neighbour answers by ARP or neighbour discovery.
+    Answers {
+        /// The link.
+        link: String,
+        /// The neighbour.
+        ip: std::net::IpAddr,
+    },
+    /// A systemd unit is active.
+    UnitActive {
+        /// Its full name.
+        unit: String,
+    },
+    /// A command that only reads ends with status 0.
+    Succeeds {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+}
