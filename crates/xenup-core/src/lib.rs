@@ -1,1 +1,7 @@
-//! x
+//! What xenup knows. Each room turns facts and wishes into findings, plans and verdicts.
+//!
+//! Decides: everything about Debian and Xen that can be decided by thinking.
+//! Never: has an effect. The rooms read a machine through `Probe` and return data.
+
+pub mod inspect;
+pub mod network;

@@ -1,0 +1,4 @@
+//! The machine's network: whose files say what, and how a NIC becomes a bridge's port.
+//!
+//! Decides: the edits to the owner's files and the sequence of link operations.
+//! Never: touches a file or a link.
