@@ -1,0 +1,268 @@
+//! How the verbs are spelt. Decides names, help texts and defaults; never acts on them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstream::ColorChoice;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use xenup_engine::plan::Slug;
+
+use crate::error::Exit;
+
+/// Turn this Debian machine into a Xen host, and keep the way in open
+///
+/// Nothing changes before `xenup apply`. What can cut the network or the boot is undone by itself
+/// unless it is confirmed.
+#[derive(Debug, Parser)]
+#[command(name = "xenup", version, help_expected = true, disable_help_subcommand = true, max_term_width = 80)]
+pub struct Args {
+    /// When to use colour: auto, always or never; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color)]
+    pub color: ColorChoice,
+
+    /// Print results and errors alone
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// The verb
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say what this machine is, and what stands in Xen's way on it
+    Inspect(Inspect),
+    /// Write /etc/xenup/host.toml from what was found; nothing else changes
+    Init(Init),
+    /// Show every file, package and command a change would bring
+    Plan(Plan),
+    /// Carry the plan out
+    Apply(Apply),
+    /// Keep what was applied; without this it is undone
+    Confirm(Confirm),
+    /// Undo a run
+    Rollback(Rollback),
+    /// Say what happened, what is pending, and what to type
+    Status(Status),
+    /// List the runs
+    History(History),
+    /// Try the whole conversion on a throw-away virtual machine
+    Rehearse(Rehearse),
+    /// Put the same deadline and undo around any change of the network made by hand
+    Guard(GuardCommand),
+    /// Wait for a deadline and undo a stage (run by the guard's own service)
+    #[command(hide = true)]
+    GuardWait(RunStage),
+    /// Undo what a reboot left unconfirmed (run by the boot-time unit)
+    #[command(hide = true)]
+    GuardBoot,
+    /// Check a trial boot and wait for its confirmation (run by the trial's unit)
+    #[command(hide = true)]
+    GuardTrial,
+    /// Carry out a plan in this process (run by apply's own service)
+    #[command(hide = true)]
+    ApplyHere(ApplyHere),
+    /// Write man pages, completions and schemas
+    #[command(hide = true)]
+    Docgen(Docgen),
+}
+
+/// Which machine.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Root {
+    /// Read the machine whose root is mounted at DIR instead of the running one
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+/// `inspect`
+#[derive(Debug, ClapArgs)]
+pub struct Inspect {
+    /// The machine
+    #[command(flatten)]
+    pub root: Root,
+    /// Print JSON (schema: facts.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `init`
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// Print the file instead of writing it
+    #[arg(long)]
+    pub print: bool,
+    /// Replace a host.toml that is already there
+    #[arg(long)]
+    pub force: bool,
+    /// Write to FILE
+    #[arg(long, value_name = "FILE", default_value = "/etc/xenup/host.toml")]
+    pub to: PathBuf,
+}
+
+/// `plan`
+#[derive(Debug, ClapArgs)]
+pub struct Plan {
+    /// The machine
+    #[command(flatten)]
+    pub root: Root,
+    /// Read what is wanted from FILE
+    #[arg(long, value_name = "FILE", default_value = "/etc/xenup/host.toml")]
+    pub host: PathBuf,
+    /// Write the plan to FILE, for `xenup apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print nothing; exit 5 when there is something to do
+    #[arg(long)]
+    pub check: bool,
+    /// Say of each step why it is there and how it is undone
+    #[arg(long)]
+    pub explain: bool,
+    /// Print JSON (schema: plan.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `apply`
+#[derive(Debug, ClapArgs)]
+pub struct Apply {
+    /// Carry out this plan file instead of a fresh plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// Read what is wanted from FILE
+    #[arg(long, value_name = "FILE", default_value = "/etc/xenup/host.toml")]
+    pub host: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait for the confirmation instead of ending with exit code 6
+    #[arg(long)]
+    pub wait: bool,
+    /// Seconds to wait for the confirmation of the network
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(20..=86_400))]
+    pub deadline: u64,
+}
+
+/// `apply-here`
+#[derive(Debug, ClapArgs)]
+pub struct ApplyHere {
+    /// The plan file
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+}
+
+/// `confirm`
+#[derive(Debug, ClapArgs)]
+pub struct Confirm {
+    /// Confirm from this machine's own console instead of over a new connection
+    #[arg(long)]
+    pub console: bool,
+}
+
+/// `rollback`
+#[derive(Debug, ClapArgs)]
+pub struct Rollback {
+    /// The run to undo; the newest one that was not undone, where none is named
+    #[arg(value_name = "ID")]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `status`
+#[derive(Debug, ClapArgs)]
+pub struct Status {
+    /// Print JSON (schema: status.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `history`
+#[derive(Debug, ClapArgs)]
+pub struct History {
+    /// Print JSON (schema: history.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rehearse`
+#[derive(Debug, ClapArgs)]
+pub struct Rehearse {
+    /// Which scenario
+    #[arg(long, value_enum, default_value_t = Scenario::Conversion)]
+    pub scenario: Scenario,
+    /// Boot the virtual machine by UEFI instead of BIOS
+    #[arg(long)]
+    pub uefi: bool,
+    /// The package to bring into the virtual machine
+    #[arg(long, value_name = "DEB")]
+    pub package: Option<PathBuf>,
+    /// Write report.txt, report.json and report.html into DIR
+    #[arg(long, value_name = "DIR", default_value = "xenup-rehearsal")]
+    pub report: PathBuf,
+    /// Leave the virtual machine running and say how to log in
+    #[arg(long)]
+    pub keep: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a rehearsal plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// A plain Debian boots, the package is installed, `inspect` runs
+    Plain,
+    /// The whole way to a Xen host with guests, and back
+    Conversion,
+    /// Things break on purpose: a cut link, power cuts, a hypervisor that dies
+    Sabotage,
+}
+
+/// `guard`
+#[derive(Debug, ClapArgs)]
+pub struct GuardCommand {
+    /// Seconds until the change is undone unless confirmed
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(20..=86_400))]
+    pub deadline: u64,
+    /// The command, after `--`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// A stage of a run.
+#[derive(Debug, ClapArgs)]
+pub struct RunStage {
+    /// The run
+    #[arg(long, value_name = "ID")]
+    pub run: String,
+    /// The stage
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Slug,
+}
+
+/// `docgen`
+#[derive(Debug, ClapArgs)]
+pub struct Docgen {
+    /// Where to write
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+fn color(word: &str) -> Result<ColorChoice, String> {
+    match word {
+        "auto" => Ok(ColorChoice::Auto),
+        "always" => Ok(ColorChoice::Always),
+        "never" => Ok(ColorChoice::Never),
+        _ => Err("expected auto, always or never".to_owned()),
+    }
+}
+
+/// Prints what clap has to say and returns the exit code for it.
+pub fn refuse(refused: &clap::Error) -> ExitCode {
+    let _ = refused.print();
+    if refused.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}

@@ -1,0 +1,80 @@
+//! Words to people. Decides which stream a word goes to and how it is set off.
+//!
+//! Standard output carries results alone; everything else goes to standard error.
+//! Colour never carries a meaning of its own.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+const STRONG: Style = Style::new().bold();
+
+/// The two streams, and what may be asked on them.
+pub struct Ui {
+    out: AutoStream<io::Stdout>,
+    err: AutoStream<io::Stderr>,
+    quiet: bool,
+}
+
+impl Ui {
+    /// Returns the streams of this process.
+    pub fn new(color: ColorChoice, quiet: bool) -> Self {
+        Self { out: AutoStream::new(io::stdout(), color), err: AutoStream::new(io::stderr(), color), quiet }
+    }
+
+    /// Writes a line of the result. A reader who has gone away is no error.
+    pub fn result(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    /// Writes a heading of the result.
+    pub fn heading(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.out, "{STRONG}{line}{STRONG:#}");
+    }
+
+    /// Writes what is going on, unless quiet.
+    pub fn status(&mut self, line: impl fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(self.err, "{line}");
+        }
+    }
+
+    /// Writes a warning.
+    pub fn warning(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.err, "{WARNING}warning:{WARNING:#} {line}");
+    }
+
+    /// Writes an error.
+    pub fn error(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.err, "{ERROR}error:{ERROR:#} {line}");
+    }
+
+    /// Writes the cause of the error above it.
+    pub fn caused_by(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.err, "  caused by: {line}");
+    }
+
+    /// Writes what the reader can run or decide.
+    pub fn hint(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.err, "{HINT}hint:{HINT:#} {line}");
+    }
+
+    /// Returns whether somebody is there to answer.
+    pub fn can_prompt(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks a question whose default is No.
+    pub fn confirm(&mut self, question: &str) -> bool {
+        let _ = write!(self.err, "{question} [y/N] ");
+        let _ = self.err.flush();
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer).is_ok();
+        read && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+}
