@@ -1,1 +1,67 @@
-fn main() {}
+//! Chores of those who work on xenup: checks, documents, packages, faults, benches, the VM matrix.
+//!
+//! Decides: which checks make up `./test`, and how their counts are printed.
+//! Never: ships. Nothing here is part of the package.
+
+mod check;
+mod demo;
+mod docs;
+mod package;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Work on xenup
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", help_expected = true, max_term_width = 80)]
+struct Args {
+    /// The chore
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+/// The chores.
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Run everything that must hold before a change lands
+    Check(check::Check),
+    /// Play the demonstration: build, boot, convert, report
+    Demo(demo::Demo),
+    /// Write man pages, completions and schemas, or check that they are current
+    Docs(docs::Docs),
+    /// Build the Debian package
+    Package(package::Package),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().chore {
+        Chore::Check(check) => check::run(&check),
+        Chore::Demo(demo) => demo::run(&demo),
+        Chore::Docs(docs) => docs::run(&docs),
+        Chore::Package(package) => package::run(&package).map(|_| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(deeper) = cause {
+                eprintln!("  caused by: {deeper}");
+                cause = deeper.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the project lies.
+fn project() -> std::path::PathBuf {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// What a chore ends with: whether all was well, or why it could not be told.
+type Outcome = Result<bool, Box<dyn std::error::Error>>;

@@ -191,8 +191,8 @@ pub struct History {
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario
-    #[arg(long, value_enum, default_value_t = Scenario::Conversion)]
+    /// Which scenario: plain, conversion or sabotage
+    #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS
     #[arg(long)]

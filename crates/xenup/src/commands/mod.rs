@@ -1,12 +1,16 @@
 //! One file per verb. Each turns arguments into calls and the answer into words.
 
+mod docgen;
+
 use crate::args::{Args, Verb};
-use crate::error::Outcome;
+use crate::error::{CommandError, Outcome};
 use crate::ui::Ui;
 
 /// Runs the verb.
-pub fn run(_ui: &mut Ui, args: Args) -> Outcome {
+pub fn run(ui: &mut Ui, args: Args) -> Outcome {
+    let _ = ui;
     match args.verb {
-        _ => Ok(crate::error::Exit::Done),
+        Verb::Docgen(args) => docgen::run(&args),
+        verb => Err(CommandError::usage(format!("{verb:?}"))),
     }
 }

@@ -1,0 +1,120 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_xenup_global_optspecs
+    string join \n color= q/quiet h/help V/version
+end
+
+function __fish_xenup_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_xenup_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_xenup_using_subcommand
+    set -l cmd (__fish_xenup_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c xenup -n "__fish_xenup_needs_command" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_needs_command" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_needs_command" -s V -l version -d 'Print version'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "inspect" -d 'Say what this machine is, and what stands in Xen\'s way on it'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "init" -d 'Write /etc/xenup/host.toml from what was found; nothing else changes'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "plan" -d 'Show every file, package and command a change would bring'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply" -d 'Carry the plan out'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "confirm" -d 'Keep what was applied; without this it is undone'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback" -d 'Undo a run'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what happened, what is pending, and what to type'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-trial" -d 'Check a trial boot and wait for its confirmation (run by the trial\'s unit)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply-here" -d 'Carry out a plan in this process (run by apply\'s own service)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "docgen" -d 'Write man pages, completions and schemas'
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l json -d 'Print JSON (schema: facts.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l to -d 'Write to FILE' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l print -d 'Print the file instead of writing it'
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l force -d 'Replace a host.toml that is already there'
+complete -c xenup -n "__fish_xenup_using_subcommand init" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand init" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l host -d 'Read what is wanted from FILE' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l out -d 'Write the plan to FILE, for `xenup apply FILE`' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l check -d 'Print nothing; exit 5 when there is something to do'
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l explain -d 'Say of each step why it is there and how it is undone'
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l json -d 'Print JSON (schema: plan.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l host -d 'Read what is wanted from FILE' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l deadline -d 'Seconds to wait for the confirmation of the network' -r
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -s y -l yes -d 'Do not ask'
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l wait -d 'Wait for the confirmation instead of ending with exit code 6'
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand confirm" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand confirm" -l console -d 'Confirm from this machine\'s own console instead of over a new connection'
+complete -c xenup -n "__fish_xenup_using_subcommand confirm" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand confirm" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s y -l yes -d 'Do not ask'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand status" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand status" -l json -d 'Print JSON (schema: status.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand status" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand status" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand history" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand history" -l json -d 'Print JSON (schema: history.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand history" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand history" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion or sabotage' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
+conversion\t'The whole way to a Xen host with guests, and back'
+sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'"
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l uefi -d 'Boot the virtual machine by UEFI instead of BIOS'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave the virtual machine running and say how to log in'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Seconds until the change is undone unless confirmed' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l run -d 'The run' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l stage -d 'The stage' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand docgen" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s h -l help -d 'Print help'

@@ -1,0 +1,63 @@
+//! `xenup docgen`: man pages, completions and schemas, from the same definitions the program runs on.
+
+use std::path::Path;
+
+use clap::{Command, CommandFactory as _, ValueEnum as _};
+use clap_complete::Shell;
+use xenup_system::files::{self, FileError};
+
+use crate::args::{Args, Docgen};
+use crate::error::{CommandError, Exit, Outcome};
+
+/// Writes `man/`, `completions/` and `schema/` into the folder.
+pub fn run(args: &Docgen) -> Outcome {
+    write_all(&args.dir).map_err(CommandError::failed)?;
+    Ok(Exit::Done)
+}
+
+fn write_all(dir: &Path) -> Result<(), FileError> {
+    for folder in ["man", "completions", "schema"] {
+        files::create_dir_all(&dir.join(folder))?;
+    }
+    let mut command = Args::command();
+    command.build();
+    manual(&dir.join("man"), &command, "xenup")?;
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let name = format!("xenup-{}", verb.get_name());
+        manual(&dir.join("man"), verb, &name)?;
+    }
+    for shell in
+        Shell::value_variants().iter().filter(|shell| matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish))
+    {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Args::command(), "xenup", &mut script);
+        let name = match shell {
+            Shell::Zsh => "_xenup",
+            Shell::Fish => "xenup.fish",
+            _ => "xenup.bash",
+        };
+        files::write(&dir.join("completions").join(name), &script)?;
+    }
+    schema::<xenup_core::inspect::Facts>(dir, "facts")?;
+    schema::<xenup_engine::plan::Plan>(dir, "plan")
+}
+
+fn manual(dir: &Path, command: &Command, name: &str) -> Result<(), FileError> {
+    let date = "2026-11-22";
+    let page = clap_mangen::Man::new(command.clone().name(name.to_owned()))
+        .title(name.to_uppercase())
+        .section("8")
+        .date(date)
+        .source("xenup")
+        .manual("System administration");
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = page.render(&mut text);
+    files::write(&dir.join(format!("{name}.8")), &text)
+}
+
+fn schema<T: schemars::JsonSchema>(dir: &Path, name: &str) -> Result<(), FileError> {
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(T)).unwrap_or_default();
+    text.push('\n');
+    files::write(&dir.join("schema").join(format!("{name}.schema.json")), text.as_bytes())
+}
