@@ -367,6 +367,13 @@ pub enum LinkOp {
         /// Mode.
         mode: u8,
     },
+    /// Turns IPv6 on a link on or off (`net.ipv6.conf.LINK.disable_ipv6`): off takes its addresses away.
+    SetIpv6 {
+        /// Name.
+        link: String,
+        /// On or off.
+        enabled: bool,
+    },
     /// Adds an address; one that is there already is replaced. IPv6 without duplicate address detection.
     AddAddress {
         /// Link.
@@ -426,6 +433,9 @@ impl fmt::Display for LinkOp {
             Self::SetMtu { link, mtu } => write!(f, "ip link set {link} mtu {mtu}"),
             Self::SetIpv6Generation { link, mode } => {
                 write!(f, "ip link set {link} addrgenmode {}", generation(*mode))
+            }
+            Self::SetIpv6 { link, enabled } => {
+                write!(f, "sysctl -w net.ipv6.conf.{link}.disable_ipv6={}", u8::from(!enabled))
             }
             Self::AddAddress { link, address } => write_address(f, "replace", link, address),
             Self::DeleteAddress { link, address } => write!(f, "ip address delete {address} dev {link}"),
