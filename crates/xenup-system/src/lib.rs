@@ -4,5 +4,15 @@
 #![allow(clippy::disallowed_methods, reason = "this crate is the edge that the ban points everyone else to")]
 
 pub mod files;
+mod lock;
+mod netlink;
+pub mod proc_stat;
 pub mod process;
+pub mod root;
+mod run;
 pub mod stopwatch;
+mod system;
+mod write;
+mod xattr;
+
+pub use system::{System, Tree, boottime_ns};
