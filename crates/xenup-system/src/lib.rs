@@ -4,12 +4,16 @@
 #![allow(clippy::disallowed_methods, reason = "this crate is the edge that the ban points everyone else to")]
 
 pub mod files;
+pub mod guard;
+mod inotify_drain;
 mod lock;
 mod netlink;
+pub mod notify;
 pub mod proc_stat;
 pub mod process;
 pub mod root;
 mod run;
+pub mod service;
 pub mod stopwatch;
 mod system;
 mod write;
