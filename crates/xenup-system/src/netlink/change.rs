@@ -275,9 +275,11 @@ fn create_bridge(link: &str, mac: Mac, bridge: Bridge) -> Writer {
     let mut message = Writer::new(NEW_LINK, CREATE | EXCLUSIVE, &[0; LINK_BODY]);
     message.put_text(LINK_NAME, link).put(1, &mac.0).nest(LINK_INFO, |info| {
         info.put_text(1, "bridge").nest(2, |data| {
-            data.put_u32(1, bridge.forward_delay)
-                .put_u32(5, bridge.stp.into())
-                .put(7, &[u8::from(bridge.vlan_filtering)]);
+            data.put_u32(1, bridge.forward_delay).put_u32(5, bridge.stp.into());
+            // Off is what a new bridge has, and a kernel without the option refuses even to be told so.
+            if bridge.vlan_filtering {
+                data.put(7, &[1]);
+            }
         });
     });
     message
