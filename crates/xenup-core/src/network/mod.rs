@@ -2,3 +2,6 @@
 //!
 //! Decides: the edits to the owner's files and the sequence of link operations.
 //! Never: touches a file or a link.
+
+pub mod interfaces;
+pub mod switch;

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// A line of a file, counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Place {
     /// The file.
     pub path: PathBuf,
@@ -193,7 +195,9 @@ impl InterfacesError {
     /// One runnable command or one decision that helps, where there is one.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotUtf8(at, _) => format!("iconv -f ISO-8859-1 -t UTF-8 {} shows it converted", at.path.display()),
+            Self::NotUtf8(at, _) => {
+                format!("iconv -f ISO-8859-1 -t UTF-8 {} shows it converted", at.path.display())
+            }
             Self::Syntax { kind: Syntax::Template, .. } => "write `iface` for `template`".to_owned(),
             Self::Syntax { at, .. } | Self::Value { at, .. } | Self::Repeated { at, .. } => {
                 format!("editor +{} {}", at.line, at.path.display())

@@ -8,7 +8,9 @@ use super::error::{InterfacesError, Place, Syntax};
 use super::lines::{self, Logical, WORD_MAX};
 
 /// An address family of ifupdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// IPv4.
@@ -52,9 +54,7 @@ impl Family {
             Self::Inet => {
                 &["loopback", "static", "manual", "dhcp", "bootp", "tunnel", "ppp", "wvdial", "ipv4ll"]
             }
-            Self::Inet6 => {
-                &["auto", "loopback", "static", "manual", "dhcp", "tunnel", "v4tunnel", "6to4"]
-            }
+            Self::Inet6 => &["auto", "loopback", "static", "manual", "dhcp", "tunnel", "v4tunnel", "6to4"],
             Self::Ipx => &["static", "dynamic"],
             Self::Can => &["static"],
             Self::Meta => &["none"],

@@ -10,14 +10,31 @@
 //! The source of every rule is ifupdown's `config.c`, `main.c` and `*.defn`, interfaces(5), and
 //! bridge-utils-interfaces(5) with its `if-pre-up.d/bridge`.
 
+mod address;
+mod bridge;
+mod edit;
 mod error;
 mod file;
 mod glob;
+mod hooks;
 mod lines;
+mod notes;
+mod refuse;
+mod request;
 mod tree;
+mod writer;
 
+pub use address::{
+    AddressPlan, Addressing, BridgeOptions, Broadcast, DhcpOptions, Dns, Hook, HwAddress, HwAddressOption,
+    NotHwAddress, StaticAddress, V6Options,
+};
+pub use bridge::bridge;
+pub use edit::{Editor, undo};
 pub use error::{InterfacesError, Place, Syntax};
 pub use file::{Family, InterfacesFile, Item, ItemKind, Mapping, Selector, Stanza, StanzaOption, is_hook};
+pub use request::{
+    BridgeAddress, BridgeError, BridgeRequest, FileEdit, Note, NoteKind, OWN_FILE, Request, Rewrite, Severity,
+};
 pub use tree::{
     Effective, Files, InterfacesTree, Selection, SkipReason, Skipped, StanzaId, StanzaView, load,
 };

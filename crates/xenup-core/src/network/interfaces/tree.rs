@@ -286,7 +286,9 @@ impl Loader<'_> {
         let mut paths = Vec::new();
         for (index, pattern) in glob::path_patterns(text).map_err(refuse)?.into_iter().enumerate() {
             if index > 0 && !pattern.absolute {
-                return Err(refuse("a second relative path is taken from where ifup is called, not from here"));
+                return Err(refuse(
+                    "a second relative path is taken from where ifup is called, not from here",
+                ));
             }
             let base = if pattern.absolute { Path::new("/") } else { directory_of(&at.path) };
             paths.extend(self.expand_one(&pattern, base, at)?);
