@@ -3,5 +3,6 @@
 //! Decides: everything about Debian and Xen that can be decided by thinking.
 //! Never: has an effect. The rooms read a machine through `Probe` and return data.
 
+pub mod host;
 pub mod inspect;
 pub mod network;

@@ -453,7 +453,15 @@ impl fmt::Display for LinkOp {
 }
 
 fn write_address(f: &mut fmt::Formatter<'_>, verb: &str, link: &str, address: &Address) -> fmt::Result {
-    write!(f, "ip address {verb} {address} dev {link}")?;
+    match address.peer {
+        Some(peer) => {
+            write!(f, "ip address {verb} {} peer {peer}/{} dev {link}", address.ip, address.prefix)?
+        }
+        None => write!(f, "ip address {verb} {address} dev {link}")?,
+    }
+    if let Some(label) = &address.label {
+        write!(f, " label {label}")?;
+    }
     if let Some(broadcast) = address.broadcast {
         write!(f, " broadcast {broadcast}")?;
     }
@@ -499,6 +507,23 @@ impl fmt::Display for Route {
         }
         if self.table != 254 {
             write!(f, " table {}", self.table)?;
+        }
+        match self.protocol {
+            0 | 3 => {}
+            2 => write!(f, " proto kernel")?,
+            4 => write!(f, " proto static")?,
+            9 => write!(f, " proto ra")?,
+            16 => write!(f, " proto dhcp")?,
+            other => write!(f, " proto {other}")?,
+        }
+        match self.scope {
+            0 => {}
+            253 => write!(f, " scope link")?,
+            254 => write!(f, " scope host")?,
+            other => write!(f, " scope {other}")?,
+        }
+        if let Some(mtu) = self.mtu {
+            write!(f, " mtu {mtu}")?;
         }
         write!(f, "{}", if self.onlink { " onlink" } else { "" })
     }

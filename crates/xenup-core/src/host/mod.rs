@@ -1,0 +1,150 @@
+//! What is wanted of this machine: `host.toml`, host.toml(5).
+//!
+//! Decides: which wishes can be written, and that each makes sense by itself and beside the others.
+//! Never: looks at a machine. Whether a wish can be had here is decided by the plan, from the facts.
+
+mod error;
+mod near;
+mod read;
+mod value;
+mod write;
+
+use std::path::Path;
+
+use serde::Serialize;
+use xenup_machine::network::Mac;
+
+pub use error::{Fault, HostError};
+pub use value::{Console, LinkName, Memory, Serial, Subnet};
+pub use write::from_facts;
+
+/// Where it stands on the machine.
+pub const PATH: &str = "/etc/xenup/host.toml";
+
+/// All wishes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Host {
+    /// The hypervisor.
+    pub xen: Xen,
+    /// What boots.
+    pub boot: Boot,
+    /// Bridges over a NIC, in the order written.
+    #[serde(rename = "bridge")]
+    pub bridges: Vec<Bridge>,
+    /// Bridges behind dom0's own address.
+    #[serde(rename = "nat")]
+    pub nats: Vec<Nat>,
+    /// What happens to guests.
+    pub guests: Guests,
+}
+
+/// `[xen]`: the hypervisor's command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Xen {
+    /// Memory of dom0; `None` leaves it all the machine has.
+    pub dom0_memory: Option<Memory>,
+    /// Virtual processors of dom0; `None` leaves it all the machine has.
+    pub dom0_vcpus: Option<u32>,
+    /// Where Xen writes; `None` leaves it to Xen (the screen).
+    pub console: Option<Console>,
+    /// Further words, as written.
+    pub options: Vec<String>,
+}
+
+/// `[boot]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Boot {
+    /// What boots when nobody chooses.
+    pub default: DefaultBoot,
+}
+
+/// What boots when nobody chooses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultBoot {
+    /// Xen, once a trial boot was confirmed.
+    #[default]
+    Xen,
+    /// Linux; Xen can be chosen from the menu.
+    Linux,
+}
+
+/// `[[bridge]]`: a bridge over one NIC or bond.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bridge {
+    /// Its name.
+    pub name: LinkName,
+    /// The NIC or bond.
+    pub port: String,
+    /// The NIC's permanent address, by which its name is pinned; `None` pins nothing.
+    pub mac: Option<Mac>,
+    /// What dom0 has there.
+    pub address: AddressPolicy,
+    /// The line of host.toml, for findings.
+    #[serde(skip)]
+    pub line: u32,
+}
+
+/// What dom0 has on a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddressPolicy {
+    /// What the port has today moves up to the bridge.
+    Keep,
+    /// Nothing, IPv6 included: the bridge is for guests alone.
+    None,
+}
+
+/// `[[nat]]`: a bridge without a port, behind dom0's own address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Nat {
+    /// Its name.
+    pub name: LinkName,
+    /// Its network.
+    pub subnet: Subnet,
+    /// dom0's address in it: the first one unless written.
+    pub address: std::net::Ipv4Addr,
+    /// The line of host.toml, for findings.
+    #[serde(skip)]
+    pub line: u32,
+}
+
+/// `[guests]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Guests {
+    /// What happens to them when dom0 goes down; `None` leaves xendomains as it is.
+    pub on_shutdown: Option<OnShutdown>,
+}
+
+/// What happens to guests when dom0 goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnShutdown {
+    /// They are shut down.
+    Shutdown,
+    /// Their memory is saved under /var/lib/xen/save and restored at the next start.
+    Save,
+}
+
+impl Host {
+    /// Reads host.toml. `path` is only for the errors.
+    ///
+    /// # Errors
+    /// Every fault found, each with line, column and a hint: text that is not UTF-8 or not TOML, unknown or missing
+    /// keys, wrong types, names, addresses and words that cannot be used, two bridges that exclude each other.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, HostError> {
+        read::read(path, bytes)
+    }
+
+    /// Returns the bridge over that port.
+    #[must_use]
+    pub fn bridge_over(&self, port: &str) -> Option<&Bridge> {
+        self.bridges.iter().find(|bridge| bridge.port == port)
+    }
+}

@@ -1,0 +1,435 @@
+//! host.toml, read by hand so that every fault is named with its line and none hides another.
+//! Decides which keys there are; what a value means is decided in `value`.
+
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+use toml_edit::{Document, Item, TableLike};
+use xenup_machine::network::Mac;
+
+use super::near::nearest;
+use super::value::{LinkName, Refused, Subnet, xen_option};
+use super::{AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, Nat, OnShutdown, Xen};
+
+const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "guests"];
+const XEN: &[&str] = &["dom0-memory", "dom0-vcpus", "console", "options"];
+const BOOT: &[&str] = &["default"];
+const BRIDGE: &[&str] = &["name", "ports", "mac", "address"];
+const NAT: &[&str] = &["name", "subnet", "address"];
+const GUESTS: &[&str] = &["on-shutdown"];
+
+/// The hypervisor's own limit is far above; more than this is a slip.
+const MOST_VCPUS: i64 = 4096;
+
+pub fn read(path: &Path, bytes: &[u8]) -> Result<Host, HostError> {
+    let mut reader = Reader { text: "", faults: Vec::new() };
+    let host = match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            reader.text = text;
+            reader.host()
+        }
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            reader.text = std::str::from_utf8(before).unwrap_or_default();
+            let end = reader.text.len();
+            reader.fault(end..end, "the file is not UTF-8 from here on", "save it as UTF-8");
+            None
+        }
+    };
+    let mut faults = reader.faults;
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    match host {
+        Some(host) if faults.is_empty() => Ok(host),
+        _ => Err(HostError { path: path.to_owned(), faults }),
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    faults: Vec<Fault>,
+}
+
+/// A value and where it stands.
+struct Found<T> {
+    value: T,
+    span: Range<usize>,
+}
+
+/// One table of the file.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    title: &'static str,
+    table: &'a dyn TableLike,
+    start: usize,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, span: Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
+        let (line, column) = self.place(span.start);
+        self.faults.push(Fault { line, column, what: what.into(), hint: hint.into() });
+    }
+
+    fn refuse(&mut self, span: Range<usize>, refused: Refused) {
+        self.fault(span, refused.what, refused.hint);
+    }
+
+    fn place(&self, offset: usize) -> (u32, u32) {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    }
+
+    fn host(&mut self) -> Option<Host> {
+        let document = match Document::parse(self.text) {
+            Ok(document) => document,
+            Err(error) => {
+                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                self.fault(error.span().unwrap_or(0..0), message, "see host.toml(5) for an example");
+                return None;
+            }
+        };
+        let top = Section { title: "", table: document.as_table(), start: 0 };
+        self.keys(top, TOP);
+        let host = Host {
+            xen: self.table(top, "xen").map(|section| self.xen(section)).unwrap_or_default(),
+            boot: self.table(top, "boot").map(|section| self.boot(section)).unwrap_or_default(),
+            bridges: self.each(top, "bridge", Self::bridge),
+            nats: self.each(top, "nat", Self::nat),
+            guests: self.table(top, "guests").map(|section| self.guests(section)).unwrap_or_default(),
+        };
+        self.together(&host);
+        Some(host)
+    }
+
+    /// Names every key that is not known.
+    fn keys(&mut self, section: Section<'_>, known: &[&str]) {
+        for (name, item) in section.table.iter() {
+            if known.contains(&name) {
+                continue;
+            }
+            let key_span = section.table.get_key_value(name).and_then(|(key, _)| key.span());
+            let span = key_span.or(item.span()).unwrap_or(section.start..section.start);
+            let whose =
+                if section.title.is_empty() { "host.toml".to_owned() } else { section.title.to_owned() };
+            let hint = match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("remove it; known here: {}", known.join(", ")),
+            };
+            self.fault(span, format!("{whose} has no key `{}`", name.escape_debug()), hint);
+        }
+    }
+
+    fn xen(&mut self, section: Section<'_>) -> Xen {
+        self.keys(section, XEN);
+        let vcpus = self.integer(section, "dom0-vcpus").and_then(|found| match found.value {
+            1..=MOST_VCPUS => u32::try_from(found.value).ok(),
+            other => {
+                self.fault(found.span, format!("dom0 cannot have {other} processors"), "write 1 or more");
+                None
+            }
+        });
+        Xen {
+            dom0_memory: self.parsed(section, "dom0-memory"),
+            dom0_vcpus: vcpus,
+            console: self.parsed(section, "console"),
+            options: self.options(section),
+        }
+    }
+
+    fn options(&mut self, section: Section<'_>) -> Vec<String> {
+        let mut options = Vec::new();
+        for word in self.strings(section, "options").unwrap_or_default() {
+            match xen_option(&word.value) {
+                Ok(word) => options.push(word),
+                Err(refused) => self.refuse(word.span, refused),
+            }
+        }
+        options
+    }
+
+    fn boot(&mut self, section: Section<'_>) -> Boot {
+        self.keys(section, BOOT);
+        let words = [("xen", DefaultBoot::Xen), ("linux", DefaultBoot::Linux)];
+        Boot { default: self.one_of(section, "default", &words).unwrap_or_default() }
+    }
+
+    fn guests(&mut self, section: Section<'_>) -> Guests {
+        self.keys(section, GUESTS);
+        let words = [("shutdown", OnShutdown::Shutdown), ("save", OnShutdown::Save)];
+        Guests { on_shutdown: self.one_of(section, "on-shutdown", &words) }
+    }
+
+    fn bridge(&mut self, section: Section<'_>) -> Option<Bridge> {
+        self.keys(section, BRIDGE);
+        self.required(section, "name", "name = \"xenbr0\"");
+        self.required(section, "ports", "ports = [\"eno1\"]");
+        self.required(section, "address", "address = \"keep\", or \"none\" for a bridge of guests alone");
+        let words = [("keep", AddressPolicy::Keep), ("none", AddressPolicy::None)];
+        let name = self.parsed(section, "name");
+        let port = self.port(section);
+        let address = self.one_of(section, "address", &words);
+        let mac = self.mac(section);
+        let (line, _) = self.place(section.start);
+        Some(Bridge { name: name?, port: port?, mac, address: address?, line })
+    }
+
+    fn port(&mut self, section: Section<'_>) -> Option<String> {
+        let mut ports = self.strings(section, "ports")?;
+        if ports.len() != 1 {
+            let (span, what) = match ports.get(1) {
+                Some(second) => {
+                    (second.span.clone(), "a bridge takes one NIC or one bond: two would make a loop")
+                }
+                None => (self.span(section, "ports"), "a bridge needs a port"),
+            };
+            self.fault(
+                span,
+                what,
+                "name one NIC, such as ports = [\"eno1\"]; for several cables make a bond first",
+            );
+            return None;
+        }
+        let port = ports.pop()?;
+        let plain = |c: char| c.is_ascii_graphic() && !"/:%*?[]\\\"'".contains(c);
+        if port.value.is_empty()
+            || port.value.len() > 15
+            || !port.value.chars().all(plain)
+            || port.value == "lo"
+        {
+            let what = format!("`{}` cannot be a NIC's name", port.value.escape_debug());
+            self.fault(port.span, what, "`ip -brief link` lists the NICs");
+            return None;
+        }
+        Some(port.value)
+    }
+
+    fn mac(&mut self, section: Section<'_>) -> Option<Mac> {
+        let found = self.string(section, "mac")?;
+        let hint = "write the NIC's own address, such as \"52:54:00:aa:bb:cc\"; `ip -brief link` shows it";
+        match found.value.parse::<Mac>() {
+            Ok(mac) if mac.is_station() => return Some(mac),
+            Ok(mac) => self.fault(found.span, format!("`{mac}` is the address of no single NIC"), hint),
+            Err(error) => self.fault(found.span, error.to_string(), hint),
+        }
+        None
+    }
+
+    fn nat(&mut self, section: Section<'_>) -> Option<Nat> {
+        self.keys(section, NAT);
+        self.required(section, "name", "name = \"xenbr2\"");
+        self.required(section, "subnet", "subnet = \"10.77.0.0/24\"");
+        let name = self.parsed::<LinkName>(section, "name");
+        let subnet = self.parsed::<Subnet>(section, "subnet");
+        let written = self.string(section, "address");
+        let (name, subnet) = (name?, subnet?);
+        let address = match written {
+            None => subnet.first_host(),
+            Some(found) => match found.value.parse() {
+                Ok(address) if subnet.has_host(address) => address,
+                _ => {
+                    let what = format!("`{}` is no host's address in {subnet}", found.value.escape_debug());
+                    let hint = format!(
+                        "write an address of that network, such as \"{}\", or leave it out",
+                        subnet.first_host()
+                    );
+                    self.fault(found.span, what, hint);
+                    return None;
+                }
+            },
+        };
+        let (line, _) = self.place(section.start);
+        Some(Nat { name, subnet, address, line })
+    }
+
+    /// Looks at wishes that exclude each other.
+    fn together(&mut self, host: &Host) {
+        let mut names: Vec<(&str, u32)> = Vec::new();
+        let bridges = host.bridges.iter().map(|bridge| (bridge.name.as_str(), bridge.line));
+        for (name, line) in bridges.chain(host.nats.iter().map(|nat| (nat.name.as_str(), nat.line))) {
+            match names.iter().find(|(other, _)| *other == name) {
+                Some((_, first)) => self.fault_at(
+                    line,
+                    format!("two bridges are called `{name}`; the first is in line {first}"),
+                    "give each its own name",
+                ),
+                None => names.push((name, line)),
+            }
+        }
+        for (index, bridge) in host.bridges.iter().enumerate() {
+            let earlier = &host.bridges[..index];
+            if let Some(other) = earlier.iter().find(|other| other.port == bridge.port) {
+                let what =
+                    format!("`{}` is already the port of `{}`, line {}", bridge.port, other.name, other.line);
+                self.fault_at(bridge.line, what, "a NIC can be in one bridge only");
+            }
+            if let Some(other) = earlier.iter().find(|other| bridge.mac.is_some() && other.mac == bridge.mac)
+            {
+                let what =
+                    format!("`{}` has the same mac as `{}`, line {}", bridge.name, other.name, other.line);
+                self.fault_at(bridge.line, what, "write each NIC's own permanent address");
+            }
+            if names.iter().any(|(name, _)| *name == bridge.port) {
+                let what =
+                    format!("`{}` is a bridge of this file and a port of `{}`", bridge.port, bridge.name);
+                self.fault_at(bridge.line, what, "name a NIC as its port");
+            }
+        }
+        for (index, nat) in host.nats.iter().enumerate() {
+            if let Some(other) = host.nats[..index].iter().find(|other| other.subnet.overlaps(nat.subnet)) {
+                let what = format!(
+                    "{} overlaps {} of `{}`, line {}",
+                    nat.subnet, other.subnet, other.name, other.line
+                );
+                self.fault_at(nat.line, what, "give each its own network");
+            }
+        }
+    }
+
+    fn fault_at(&mut self, line: u32, what: String, hint: &str) {
+        self.faults.push(Fault { line, column: 1, what, hint: hint.to_owned() });
+    }
+
+    // The walk over the tables.
+
+    fn table<'a>(&mut self, within: Section<'a>, name: &'static str) -> Option<Section<'a>> {
+        let item = within.table.get(name)?;
+        let start = item.span().map_or(0, |span| span.start);
+        match item.as_table_like() {
+            Some(table) => Some(Section { title: title(name), table, start }),
+            None => {
+                let what = format!("`{name}` is {}, not a table", article(item));
+                self.fault(start..start, what, format!("write it as [{name}]"));
+                None
+            }
+        }
+    }
+
+    fn each<'a, T>(
+        &mut self,
+        within: Section<'a>,
+        name: &'static str,
+        read: fn(&mut Self, Section<'a>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(item) = within.table.get(name) else { return Vec::new() };
+        let start = item.span().map_or(0, |span| span.start);
+        let Some(tables) = item.as_array_of_tables() else {
+            let what = format!("`{name}` is {}, not a list of tables", article(item));
+            self.fault(start..start, what, format!("write each as [[{name}]]"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for table in tables {
+            let start = table.span().map_or(start, |span| span.start);
+            all.extend(read(self, Section { title: title(name), table, start }));
+        }
+        all
+    }
+
+    fn required(&mut self, section: Section<'_>, key: &str, example: &str) {
+        if !section.table.contains_key(key) {
+            let what = format!("{} has no `{key}`", section.title);
+            self.fault(section.start..section.start, what, format!("add {example}"));
+        }
+    }
+
+    fn span(&self, section: Section<'_>, key: &str) -> Range<usize> {
+        section.table.get(key).and_then(Item::span).unwrap_or(section.start..section.start)
+    }
+
+    fn string(&mut self, section: Section<'_>, key: &str) -> Option<Found<String>> {
+        let item = section.table.get(key)?;
+        let span = self.span(section, key);
+        if let Some(value) = item.as_str() {
+            return Some(Found { value: value.to_owned(), span });
+        }
+        self.fault(span, format!("`{key}` is {}, not a text", article(item)), "write it in quotation marks");
+        None
+    }
+
+    fn integer(&mut self, section: Section<'_>, key: &str) -> Option<Found<i64>> {
+        let item = section.table.get(key)?;
+        let span = self.span(section, key);
+        if let Some(value) = item.as_integer() {
+            return Some(Found { value, span });
+        }
+        self.fault(
+            span,
+            format!("`{key}` is {}, not a number", article(item)),
+            "write digits without quotation marks",
+        );
+        None
+    }
+
+    fn strings(&mut self, section: Section<'_>, key: &str) -> Option<Vec<Found<String>>> {
+        let item = section.table.get(key)?;
+        let span = self.span(section, key);
+        let Some(array) = item.as_array() else {
+            let what = format!("`{key}` is {}, not a list", article(item));
+            let inner = item.as_str().unwrap_or("word");
+            self.fault(span, what, format!("write {key} = [\"{}\"]", inner.escape_debug()));
+            return None;
+        };
+        let mut words = Vec::new();
+        for value in array {
+            let span = value.span().unwrap_or(span.clone());
+            match value.as_str() {
+                Some(word) => words.push(Found { value: word.to_owned(), span }),
+                None => {
+                    let what = format!("`{key}` holds {}, not a text", with_article(value.type_name()));
+                    self.fault(span, what, "write it in quotation marks");
+                }
+            }
+        }
+        Some(words)
+    }
+
+    fn parsed<T: FromStr<Err = Refused>>(&mut self, section: Section<'_>, key: &str) -> Option<T> {
+        let found = self.string(section, key)?;
+        match found.value.parse() {
+            Ok(value) => Some(value),
+            Err(refused) => {
+                self.refuse(found.span, refused);
+                None
+            }
+        }
+    }
+
+    fn one_of<T: Copy>(&mut self, section: Section<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let found = self.string(section, key)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) {
+            return Some(*value);
+        }
+        let known: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let what = format!("`{key}` cannot be `{}`", found.value.escape_debug());
+        self.fault(found.span, what, format!("write {}", known.join(" or ")));
+        None
+    }
+}
+
+fn title(name: &'static str) -> &'static str {
+    match name {
+        "xen" => "[xen]",
+        "boot" => "[boot]",
+        "guests" => "[guests]",
+        "bridge" => "[[bridge]]",
+        "nat" => "[[nat]]",
+        _ => name,
+    }
+}
+
+fn article(item: &Item) -> String {
+    with_article(item.type_name())
+}
+
+fn with_article(kind: &str) -> String {
+    let kind = match kind {
+        "string" => "text",
+        "array" => "list",
+        "array of tables" => "list of tables",
+        "inline table" => "table",
+        other => other,
+    };
+    format!("{} {kind}", if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+}
