@@ -3,6 +3,7 @@
 //! It decides nothing about Xen: it does what it is asked and reports what came of it.
 #![allow(clippy::disallowed_methods, reason = "this crate is the edge that the ban points everyone else to")]
 
+pub mod environment;
 pub mod files;
 pub mod guard;
 mod inotify_drain;
@@ -14,9 +15,11 @@ pub mod process;
 pub mod root;
 mod run;
 pub mod service;
+pub mod session;
 pub mod stopwatch;
 mod system;
 mod write;
 mod xattr;
 
+pub use environment::Environment;
 pub use system::{System, Tree, boottime_ns};
