@@ -25,6 +25,12 @@ pub enum FileState {
         /// Permission bits where the file is new.
         mode: u32,
     },
+    /// The file that is there, some of its lines replaced. For files that another package of the same plan brings, so
+    /// that nobody can know them whole; the bytes before are kept as with any file.
+    Edited {
+        /// The replacements. Each line is found once and exactly, or the step is refused.
+        lines: Vec<LineEdit>,
+    },
     /// A directory.
     Dir {
         /// Permission bits where the directory is new.
@@ -35,6 +41,32 @@ pub enum FileState {
         /// What it points to.
         target: PathBuf,
     },
+}
+
+/// One line of a text file, replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineEdit {
+    /// The whole line as it is, without its end.
+    pub from: String,
+    /// The lines that stand there then, without the last one's end.
+    pub to: String,
+}
+
+impl LineEdit {
+    /// Returns `text` with every edit made; `None` where a line is not there exactly once.
+    #[must_use]
+    pub fn apply_all(edits: &[Self], text: &str) -> Option<String> {
+        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        for edit in edits {
+            let mut found = lines.iter_mut().filter(|line| line.trim_end_matches('\n') == edit.from);
+            match (found.next(), found.next()) {
+                (Some(line), None) => *line = line.replacen(&edit.from, &edit.to, 1),
+                _ => return None,
+            }
+        }
+        Some(lines.concat())
+    }
 }
 
 /// How a package stands in dpkg's list.
@@ -91,7 +123,8 @@ pub enum Action {
         /// What should stand there.
         state: FileState,
         /// Digest of the bytes the plan was made from; `None` where the path was absent. Another digest
-        /// at the time of the step is drift, and the step is refused.
+        /// at the time of the step is drift, and the step is refused. Not looked at for [`FileState::Edited`],
+        /// whose own lines say what was expected.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<Digest>,
     },
