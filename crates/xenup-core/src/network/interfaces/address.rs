@@ -209,6 +209,47 @@ pub struct Hook {
     pub at: Place,
 }
 
+/// Where an interface is configured and who brings it up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Configured {
+    /// The logical interface.
+    pub interface: String,
+    /// Its stanzas, in reading order.
+    pub stanzas: Vec<ConfiguredStanza>,
+    /// The classes that name it: "auto", "hotplug", or one's own, each with its line.
+    pub classes: Vec<(String, Place)>,
+}
+
+/// A stanza, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfiguredStanza {
+    /// The family.
+    pub family: Family,
+    /// The method.
+    pub method: String,
+    /// Where it begins.
+    pub at: Place,
+}
+
+/// Returns every interface that has a stanza, in the order of their first stanzas.
+pub fn configured(tree: &InterfacesTree) -> Vec<Configured> {
+    let mut out: Vec<Configured> = Vec::new();
+    for view in tree.stanzas() {
+        let stanza =
+            ConfiguredStanza { family: view.family, method: view.method.to_owned(), at: view.place() };
+        let name = &view.stanza.name;
+        match out.iter_mut().find(|known| known.interface == *name) {
+            Some(known) => known.stanzas.push(stanza),
+            None => {
+                let classes = tree.classes_of(name).into_iter();
+                let classes = classes.map(|(class, at)| (class.to_owned(), at)).collect();
+                out.push(Configured { interface: name.clone(), stanzas: vec![stanza], classes });
+            }
+        }
+    }
+    out
+}
+
 /// What a stanza configures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AddressPlan {
@@ -256,6 +297,18 @@ impl AddressPlan {
             others: reader.others(),
         };
         Ok(Some(plan))
+    }
+
+    /// Reads all stanzas of an interface and of its aliases (`eno1:0`), in reading order: what `address = "keep"` keeps.
+    ///
+    /// # Errors
+    /// As [`AddressPlan::of`].
+    pub fn of_interface(tree: &InterfacesTree, interface: &str) -> Result<Vec<Self>, InterfacesError> {
+        let own = |name: &str| {
+            name.strip_prefix(interface).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        let stanzas = tree.stanzas().filter(|view| own(&view.stanza.name));
+        stanzas.filter_map(|view| Self::of(tree, view.id).transpose()).collect()
     }
 
     /// Returns whether it gives the interface an address, or lets somebody give it one.

@@ -3,18 +3,17 @@
 //! refused. It never says that a hook is right: what it cannot know becomes a note.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::address::{AddressPlan, HwAddress, HwAddressOption};
 use super::edit::Editor;
 use super::file::{Selector, is_hook};
-use super::glob;
 use super::hooks;
 use super::notes::Notes;
 use super::refuse;
 use super::request::{BridgeAddress, BridgeError, BridgeRequest, FileEdit, Request, Rewrite};
-use super::tree::{Effective, InterfacesTree, StanzaId, StanzaView, is_source_directory_name};
-use super::writer::{self, BridgeLines, LATE_PORT_SECONDS};
+use super::target::Target;
+use super::tree::{Effective, InterfacesTree, StanzaId, StanzaView};
+use super::writer::{self, BridgeLines, Creation, LATE_PORT_SECONDS};
 use super::{ItemKind, Place};
 
 /// Options that configure the NIC, bond or VLAN itself: ethtool, ifenslave and vlan act on `$IFACE`.
@@ -84,6 +83,7 @@ struct Work<'a> {
     /// Port to bridge.
     owners: BTreeMap<&'a str, &'a str>,
     moved: Vec<StanzaId>,
+    target: Target,
     /// The new file, where there is one.
     created: Option<FileEdit>,
     notes: Notes,
@@ -98,6 +98,7 @@ impl<'a> Work<'a> {
             reasons: BTreeMap::new(),
             owners: BTreeMap::new(),
             moved: Vec::new(),
+            target: Target::of(tree, request),
             created: None,
             notes: Notes::default(),
         }
@@ -108,6 +109,9 @@ impl<'a> Work<'a> {
         let Some(first) = self.tree.stanzas_of(&bridge.name).next() else { return Ok(Some(bridge)) };
         for view in self.tree.stanzas_of(&bridge.name) {
             let Some(plan) = AddressPlan::of(self.tree, view.id)? else { continue };
+            if bridge.address == BridgeAddress::None && plan.has_address() {
+                return Err(BridgeError::Addressed { at: plan.at, name: bridge.name.clone() });
+            }
             if plan.bridge.is_some_and(|options| options.ports == bridge.ports) {
                 self.notes.already(&bridge.name, view.place());
                 for port in &bridge.ports {
@@ -166,7 +170,7 @@ impl<'a> Work<'a> {
             return Err(BridgeError::NothingToKeep { bridge, ports });
         }
         for (port, stanza) in &moving {
-            self.out_of_force(port, bridge, stanza);
+            self.out_of_force(port, stanza);
         }
         let lines = self.lines(bridge, &moving);
         let mut out = self.header(bridge, &moving);
@@ -186,31 +190,42 @@ impl<'a> Work<'a> {
             [] => format!("# {} has no port.\n", bridge.name),
             ports => format!("# {} of {}.\n", is_port(ports), bridge.name),
         };
-        let from: Vec<String> = moving
+        let from: Vec<Place> = moving
             .iter()
             .filter(|(_, stanza)| !stanza.is_bare())
-            .map(|(_, stanza)| stanza.view.place().to_string())
+            .map(|(_, stanza)| stanza.view.place())
             .collect();
         match (bridge.address, from.as_slice()) {
             (_, []) => ports,
-            (BridgeAddress::Keep, from) => format!("{ports}# Moved here from {}.\n", from.join(", ")),
-            (BridgeAddress::None, from) => format!("{ports}# Out of force: {}.\n", from.join(", ")),
+            (BridgeAddress::Keep, from) => format!("{ports}# Moved here from {}.\n", places(from)),
+            (BridgeAddress::None, from) => format!("{ports}# Out of force: {}.\n", places(from)),
         }
     }
 
-    fn out_of_force(&mut self, port: &str, bridge: &BridgeRequest, stanza: &Moving<'a>) {
+    fn out_of_force(&mut self, port: &str, stanza: &Moving<'a>) {
         if stanza.is_bare() {
             return;
         }
         let id = stanza.view.id;
-        let reason = match bridge.address {
-            BridgeAddress::Keep => format!("{port} is a port of {}, which has this now", bridge.name),
-            BridgeAddress::None => format!("{port} is a port of {}, for guests alone", bridge.name),
-        };
-        self.editor(id.file, &format!("{port} becomes a port of {}", bridge.name))
-            .comment_out(id.stanza, &reason);
+        let (what, reason) = self.reason(&[port]);
+        self.editor(id.file, &what).comment_out(id.stanza, &reason);
         self.moved.push(id);
         self.notes.cloud_init(stanza.view.place());
+    }
+
+    /// Why lines about `ports` (or aliases of them) go: in short, and with the file to look into.
+    fn reason(&self, ports: &[&str]) -> (String, String) {
+        let mut said: Vec<String> = Vec::new();
+        for name in ports {
+            let port = name.split(':').next().unwrap_or(name);
+            let clause = format!("{port} is a port of {}", self.owners.get(port).unwrap_or(&"a bridge"));
+            if !said.contains(&clause) {
+                said.push(clause);
+            }
+        }
+        let what = said.join(", ");
+        let seen = format!("{what}, see {}", self.target.path(self.tree, self.request).display());
+        (what, seen)
     }
 
     fn editor(&mut self, file: usize, reason: &str) -> &mut Editor<'a> {
@@ -274,10 +289,26 @@ impl<'a> Work<'a> {
         for option in stays {
             writer::option(out, &option.name, &option.value);
         }
-        if brought_up {
+        if brought_up || self.may_come_up(port) {
             writer::no_ipv6_on_port(out);
         }
         out.push('\n');
+    }
+
+    /// Whether ifup may bring the port up beside its bridge: for a VLAN on it, or by a pattern.
+    fn may_come_up(&self, port: &str) -> bool {
+        let vlan = |name: &str| name.strip_prefix(port).is_some_and(|rest| rest.starts_with('.'));
+        self.by_pattern(port) || self.tree.stanzas().any(|view| vlan(&view.stanza.name))
+    }
+
+    fn by_pattern(&self, port: &str) -> bool {
+        let mac = self.request.bridges.iter().find(|bridge| bridge.ports.iter().any(|own| own == port));
+        let mac = mac.and_then(|bridge| bridge.mac);
+        self.tree.selections().any(|selection| {
+            let (pattern, _) = refuse::split_logical(selection.name);
+            let selects = || refuse::selects(pattern, port, mac) != Some(false);
+            matches!(selection.selector, Selector::Allow(_)) && pattern.contains('/') && selects()
+        })
     }
 
     /// A bridge is made by ifup, so `allow-hotplug`, which waits for a NIC, would never bring it up: it is `auto`.
@@ -285,7 +316,8 @@ impl<'a> Work<'a> {
         out.push_str(&format!("auto {}\n", bridge.name));
         let mut classes: Vec<(&str, Place)> =
             bridge.ports.iter().flat_map(|port| self.tree.classes_of(port)).collect();
-        if classes.is_empty() && !bridge.ports.is_empty() {
+        let named = !classes.is_empty() || bridge.ports.iter().any(|port| self.by_pattern(port));
+        if !named && !bridge.ports.is_empty() {
             self.notes.not_automatic(bridge);
         }
         classes.retain(|(class, _)| !matches!(*class, "auto" | "hotplug"));
@@ -304,13 +336,13 @@ impl<'a> Work<'a> {
             let (family, method) = (stanza.view.family.word(), stanza.view.method);
             out.push_str(&format!("iface {name} {family} {method}\n"));
             self.moved_options(out, port, stanza);
-            lines.options(out);
+            lines.options(out, Creation::BridgeUtils);
             self.notes.moved(name, &stanza.plan);
             written = true;
         }
         if !written {
             out.push_str(&format!("iface {name} inet manual\n"));
-            lines.options(out);
+            lines.options(out, Creation::BridgeUtils);
         }
         for (port, stanza) in moving.iter().filter(|(_, stanza)| !stanza.suffix.is_empty()) {
             let alias = format!("{name}{}", stanza.suffix);
@@ -358,7 +390,7 @@ impl<'a> Work<'a> {
         if let Some(mtu) = mtu {
             writer::option(out, "mtu", &mtu.to_string());
         }
-        lines.options(out);
+        lines.options(out, Creation::Before);
     }
 
     /// The bridge that has `name` (a port, or an alias of one) now, and its name there.
@@ -402,9 +434,7 @@ impl<'a> Work<'a> {
             }
             Selector::Rename => return,
         };
-        let port = gone.first().copied().unwrap_or_default();
-        let bridge = self.renamed(port).unwrap_or_default();
-        let reason = format!("{port} becomes a port of {bridge}");
+        let (what, reason) = self.reason(gone);
         let left: Vec<String> = names
             .iter()
             .filter_map(|name| match self.renamed(name) {
@@ -413,11 +443,10 @@ impl<'a> Work<'a> {
             })
             .collect();
         if left.is_empty() {
-            let why = format!("{port} comes up with {bridge}");
-            self.editor(file, &reason).comment_out_item(item, &why);
+            self.editor(file, &what).comment_out_item(item, &reason);
         } else {
             let with = format!("{keyword} {}", left.join(" "));
-            self.editor(file, &reason).replace_item(item, &with);
+            self.editor(file, &what).replace_item(item, &with);
         }
     }
 
@@ -434,48 +463,25 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes the stanzas where ifupdown and ifupdown2 both read them: into the own file where a `source` line covers
-    /// it, else at the end of the main file. `source-directory` is not known to ifupdown2.
     fn place(&mut self, blocks: &str) {
-        let own = self.request.file.as_path();
         let names: Vec<&str> = self.request.bridges.iter().map(|bridge| bridge.name.as_str()).collect();
         let reason = format!("the stanzas of {}", names.join(", "));
-        if let Some(file) = self.tree.files().iter().position(|file| file.path() == own) {
-            self.editor(file, &reason).append(blocks);
-        } else if self.covering(own).is_some() {
-            let after =
-                format!("# Written by xenup: its bridges for ifupdown, see interfaces(5).\n\n{blocks}");
-            let (path, before) = (own.to_owned(), None);
-            self.created = Some(FileEdit { path, before, after: after.into_bytes(), reason });
-        } else {
-            let directory = self.source_directory();
-            self.notes.appended(self.tree.files()[0].path(), own, directory);
-            self.editor(0, &reason).append(blocks);
+        match &self.target {
+            Target::Own(file) => {
+                let file = *file;
+                self.editor(file, &reason).append(blocks);
+            }
+            Target::New => {
+                let after =
+                    format!("# Written by xenup: its bridges for ifupdown, see interfaces(5).\n\n{blocks}");
+                let (path, before) = (self.request.file.clone(), None);
+                self.created = Some(FileEdit { path, before, after: after.into_bytes(), reason });
+            }
+            Target::Main(directory) => {
+                self.notes.appended(self.tree.files()[0].path(), &self.request.file, directory.clone());
+                self.editor(0, &reason).append(blocks);
+            }
         }
-    }
-
-    fn covering(&self, own: &Path) -> Option<Place> {
-        self.tree.items().find_map(|(file, item)| {
-            let ItemKind::Source(pattern) = &item.kind else { return None };
-            let file = &self.tree.files()[file];
-            let base = file.path().parent().unwrap_or(Path::new("/"));
-            let patterns = glob::path_patterns(pattern).ok()?;
-            patterns.iter().any(|pattern| pattern.covers(base, own)).then(|| file.at(item.line()))
-        })
-    }
-
-    fn source_directory(&self) -> Option<Place> {
-        let own = self.request.file.as_path();
-        own.file_name().and_then(|name| name.to_str()).filter(|name| is_source_directory_name(name))?;
-        self.tree.items().find_map(|(file, item)| {
-            let ItemKind::SourceDirectory(pattern) = &item.kind else { return None };
-            let file = &self.tree.files()[file];
-            let base = file.path().parent().unwrap_or(Path::new("/"));
-            let patterns = glob::path_patterns(pattern).ok()?;
-            let covers =
-                patterns.iter().any(|pattern| own.parent().is_some_and(|dir| pattern.covers(base, dir)));
-            covers.then(|| file.at(item.line()))
-        })
     }
 
     fn finish(self) -> Rewrite {
@@ -497,6 +503,19 @@ impl<'a> Work<'a> {
 fn stays_on_port(name: &str) -> bool {
     let name = name.replace('_', "-");
     PORT_OPTIONS.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// `/etc/network/interfaces:3, 7`: each path once in a row.
+fn places(places: &[Place]) -> String {
+    let mut out = String::new();
+    for (index, place) in places.iter().enumerate() {
+        match index.checked_sub(1).and_then(|before| places.get(before)) {
+            Some(before) if before.path == place.path => out.push_str(&format!(", {}", place.line)),
+            Some(_) => out.push_str(&format!(", {place}")),
+            None => out.push_str(&place.to_string()),
+        }
+    }
+    out
 }
 
 fn is_port(ports: &[String]) -> String {

@@ -54,6 +54,17 @@ pub enum Syntax {
     /// `iface` without a name.
     #[error("iface needs a name, a family and a method")]
     IfaceName,
+    /// No family.
+    #[error("iface {0} needs a family (inet, inet6) and a method")]
+    NoFamily(String),
+    /// No method.
+    #[error("iface {name} {family} needs a method, such as static or dhcp")]
+    NoMethod {
+        /// The interface.
+        name: String,
+        /// The family.
+        family: &'static str,
+    },
     /// A family other than inet, inet6, ipx, can, meta.
     #[error("`{0}` is no address family (inet, inet6, ipx, can) and not `inherits`")]
     Family(String),
@@ -62,7 +73,7 @@ pub enum Syntax {
     Method {
         /// The family.
         family: &'static str,
-        /// What stands in the method's place; empty when nothing does.
+        /// What stands in the method's place.
         method: String,
     },
     /// `inherits` with nothing behind it.

@@ -349,9 +349,11 @@ impl Parser {
         let mut inherits = false;
         match family {
             None if word == "inherits" => inherits = true,
+            None if word.is_empty() => return Err(Syntax::NoFamily(name)),
             None => return Err(Syntax::Family(word.to_owned())),
             Some(family) => match words.next().unwrap_or_default() {
                 "inherits" => inherits = true,
+                "" => return Err(Syntax::NoMethod { name, family: family.word() }),
                 word if family.methods().contains(&word) => method = Some(word.to_owned()),
                 word => return Err(Syntax::Method { family: family.word(), method: word.to_owned() }),
             },

@@ -21,12 +21,13 @@ mod lines;
 mod notes;
 mod refuse;
 mod request;
+mod target;
 mod tree;
 mod writer;
 
 pub use address::{
-    AddressPlan, Addressing, BridgeOptions, Broadcast, DhcpOptions, Dns, Hook, HwAddress, HwAddressOption,
-    NotHwAddress, StaticAddress, V6Options,
+    AddressPlan, Addressing, BridgeOptions, Broadcast, Configured, ConfiguredStanza, DhcpOptions, Dns, Hook,
+    HwAddress, HwAddressOption, NotHwAddress, StaticAddress, V6Options, configured,
 };
 pub use bridge::bridge;
 pub use edit::{Editor, undo};

@@ -220,6 +220,14 @@ pub enum BridgeError {
         /// The ports asked for.
         ports: String,
     },
+    /// The bridge exists with an address, and was asked for without.
+    #[error("{at}: {name} has an address here, and address = \"none\" was asked for")]
+    Addressed {
+        /// Where.
+        at: Place,
+        /// The bridge.
+        name: String,
+    },
     /// The port belongs to another bridge or bond.
     #[error("{at}: {port} belongs to {owner} already")]
     Owned {
@@ -290,6 +298,7 @@ impl BridgeError {
             Self::NameTaken { .. } => {
                 "choose another name, or name the ports that are written there".to_owned()
             }
+            Self::Addressed { .. } => "set address = \"keep\", or take the address out there".to_owned(),
             Self::Owned { owner, .. } => format!("use {owner} instead, or take the port out there"),
             Self::ChosenAtRun { port, .. } => {
                 format!("give {port} a stanza of its own and name it without `=`")

@@ -16,9 +16,18 @@ pub(super) struct BridgeLines<'a> {
     pub wait_port: Option<u32>,
 }
 
+/// Whose work it is to create the bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// bridge-utils: the script in if-pre-up.d.
+    BridgeUtils,
+    /// A `pre-up` command before that script runs; the script then neither creates nor waits.
+    Before,
+}
+
 impl BridgeLines<'_> {
     /// Writes the `bridge_*` options. Each stanza of a bridge needs them (bridge-utils 1.6-6).
-    pub fn options(&self, out: &mut String) {
+    pub fn options(&self, out: &mut String, creation: Creation) {
         let request = self.request;
         let ports = if request.ports.is_empty() { "none".to_owned() } else { request.ports.join(" ") };
         option(out, "bridge_ports", &ports);
@@ -32,7 +41,7 @@ impl BridgeLines<'_> {
         option(out, "bridge_stp", if request.stp { "on" } else { "off" });
         option(out, "bridge_fd", &request.forward_delay.to_string());
         option(out, "bridge_maxwait", &request.max_wait.to_string());
-        if let Some(seconds) = self.wait_port {
+        if let (Some(seconds), Creation::BridgeUtils) = (self.wait_port, creation) {
             option(out, "bridge_waitport", &format!("{seconds} {ports}"));
         }
         if request.vlan_aware {
