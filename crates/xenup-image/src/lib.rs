@@ -1,1 +1,30 @@
-//! x
+//! Builds a bootable Debian disk: a suite's packages, a GPT disk with a BIOS-boot, an EFI and an ext4 partition, and
+//! GRUB for both firmwares, without loop devices, mounts of the disk, or a running GRUB installer.
+//!
+//! It decides how the disk is laid out and how its boot loader finds the system. It never touches this machine's own
+//! disks or boot loader, and takes packages from no other mirror than those of this machine's own apt sources.
+//!
+//! What needs root: mmdebstrap in its root mode, and reading back the finished tree with its owners (`mke2fs -d`).
+//! What this machine needs: see [`tools::REQUIRED`].
+//!
+//! The steps, in order ([`build`]): [`mirror`] → [`system_tree`] (mmdebstrap, cached) → [`configure`] → [`boot_loader`]
+//! → [`disk`] → [`check`].
+
+pub mod boot_loader;
+pub mod check;
+pub mod configure;
+pub mod disk;
+pub mod error;
+pub mod identity;
+pub mod mirror;
+pub mod progress;
+pub mod spec;
+pub mod system_tree;
+pub mod tools;
+
+mod build;
+
+pub use build::{Image, build, build_in};
+pub use error::ImageError;
+pub use progress::{Progress, StepTime};
+pub use spec::{ExtraFile, Format, ImageSpec, Serial, Suite};

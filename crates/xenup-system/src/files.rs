@@ -144,6 +144,12 @@ pub fn size(path: &Path) -> Result<u64, FileError> {
     fs::metadata(path).map(|m| m.len()).map_err(on("read the size of", path))
 }
 
+/// The age of a file by its modification time; zero where that lies in the future.
+pub fn age(path: &Path) -> Result<std::time::Duration, FileError> {
+    let modified = fs::metadata(path).and_then(|m| m.modified()).map_err(on("read the age of", path))?;
+    Ok(modified.elapsed().unwrap_or_default())
+}
+
 /// Copies a file's content and permission bits, leaving holes as holes; returns the apparent size in bytes.
 pub fn copy_sparse(from: &Path, to: &Path) -> Result<u64, FileError> {
     let source = File::open(from).map_err(on("open", from))?;

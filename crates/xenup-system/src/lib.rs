@@ -18,6 +18,7 @@ pub mod service;
 pub mod session;
 pub mod stopwatch;
 mod system;
+pub mod tree;
 mod write;
 mod xattr;
 

@@ -1,0 +1,113 @@
+//! The order of a build, and what is left when it fails: nothing at the image's path.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use xenup_system::files::{self, WorkDir};
+use xenup_system::process::Tool;
+use xenup_system::tree::TreeFiles;
+
+use crate::disk::Layout;
+use crate::error::{ImageError, during};
+use crate::identity::Identity;
+use crate::mirror::Mirror;
+use crate::progress::{Progress, StepTime, Steps};
+use crate::spec::{Format, ImageSpec};
+use crate::{boot_loader, configure, disk, system_tree, tools};
+
+const CONVERT_LIMIT: Duration = Duration::from_secs(1800);
+
+/// A finished disk.
+#[derive(Debug, Clone, Serialize)]
+pub struct Image {
+    /// The disk file.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// The disk's size in bytes, as a machine sees it.
+    pub size: u64,
+    /// The identifiers of its file systems and partitions.
+    pub identity: Identity,
+    /// The kernels in /boot, by version, oldest first as sorted by name.
+    pub kernels: Vec<String>,
+    /// The steps in order with their times.
+    pub steps: Vec<StepTime>,
+}
+
+/// Builds the disk that `spec` describes at `out`, replacing what was there, with the cache in
+/// [`files::cache_dir`]`/images`.
+///
+/// Needs root. On an error nothing is left at `out` but what was there before.
+pub fn build(spec: &ImageSpec, out: &Path, report: &mut dyn FnMut(Progress)) -> Result<Image, ImageError> {
+    build_in(&files::cache_dir().join("images"), spec, out, report)
+}
+
+/// As [`build`], with the cache in a directory of the caller's choice; work in progress lies there too.
+pub fn build_in(
+    cache: &Path,
+    spec: &ImageSpec,
+    out: &Path,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Image, ImageError> {
+    spec.validate()?;
+    if !files::is_root() {
+        return Err(ImageError::NotRoot);
+    }
+    tools::check(spec.format)?;
+    let identity = Identity::of(spec)?;
+    let work = WorkDir::new_in(cache, "build-")?;
+    let mut steps = Steps::new(report);
+    let mirror = steps.run("mirror", |_| Mirror::of_this_machine())?;
+    let root = work.join("tree");
+    steps.run_cached("packages", |line| {
+        system_tree::make(spec, &mirror, cache, &root, line).map(|cached| ((), cached))
+    })?;
+    let tree = TreeFiles::open(&root)?;
+    steps.run("configuration", |_| configure::configure(spec, &identity, &mirror, &tree))?;
+    let images = steps.run("boot loader", |_| boot_loader::install(spec, &identity, &tree))?;
+    let raw = work.join("disk.raw");
+    let layout = steps.run("root file system", |_| disk::write_root(spec, &identity, &root, &raw))?;
+    steps.run("boot partitions", |_| disk::write_boot(&layout, &identity, &images, work.path(), &raw))?;
+    steps.run("disk file", |_| finish(spec.format, &raw, out))?;
+    let kernels = kernels(&tree)?;
+    steps.run("cleaning up", |_| files::remove_dir_all(work.path()))?;
+    Ok(Image {
+        path: out.to_owned(),
+        format: spec.format,
+        size: layout_size(&layout),
+        identity,
+        kernels,
+        steps: steps.times,
+    })
+}
+
+fn layout_size(layout: &Layout) -> u64 {
+    layout.disk
+}
+
+fn kernels(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {
+    let names = tree.names(Path::new("/boot"))?;
+    Ok(names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect())
+}
+
+/// Brings the raw disk to its final name in its format, in one step.
+fn finish(format: Format, raw: &Path, out: &Path) -> Result<(), ImageError> {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    match format {
+        Format::Raw => drop(files::copy_sparse(raw, &partial)?),
+        Format::Qcow2 => {
+            Tool::new("qemu-img")
+                .args(["convert", "-f", "raw", "-O", "qcow2"])
+                .arg(raw)
+                .arg(&partial)
+                .timeout(CONVERT_LIMIT)
+                .die_with_parent()
+                .run()
+                .map_err(during("converting the disk (qemu-img)"))?;
+        }
+    }
+    Ok(files::rename(&partial, out)?)
+}

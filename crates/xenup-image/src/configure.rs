@@ -1,0 +1,146 @@
+//! Makes an installed system one particular machine: name, network files, access, fstab, apt, GRUB's defaults.
+//!
+//! It writes only what Debian's installer or an administrator would write, so that the result is a plain Debian.
+
+use std::path::Path;
+use std::time::Duration;
+
+use xenup_system::process::Tool;
+use xenup_system::tree::{TreeError, TreeFiles};
+
+use crate::error::{ImageError, during};
+use crate::identity::Identity;
+use crate::mirror::Mirror;
+use crate::spec::ImageSpec;
+
+/// RSA keys take a while where there is little entropy or processor.
+const KEY_LIMIT: Duration = Duration::from_secs(300);
+
+/// Writes all of it into the tree; the extra files come last and win.
+pub fn configure(
+    spec: &ImageSpec,
+    identity: &Identity,
+    mirror: &Mirror,
+    tree: &TreeFiles,
+) -> Result<(), ImageError> {
+    let write = |path: &str, text: &str| tree.write(Path::new(path), 0o644, text.as_bytes());
+    write("/etc/hostname", &format!("{}\n", spec.hostname))?;
+    write("/etc/hosts", &hosts(&spec.hostname))?;
+    write("/etc/network/interfaces", &spec.interfaces)?;
+    write("/etc/resolv.conf", &resolv_conf(&spec.nameservers))?;
+    write("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
+    write("/etc/default/locale", "LANG=C.UTF-8\n")?;
+    write("/etc/fstab", &fstab(identity))?;
+    tree.directory(Path::new("/boot/efi"), 0o755)?;
+    apt(spec, mirror, tree)?;
+    access(spec, tree)?;
+    for unit in &spec.masked_units {
+        tree.symlink(Path::new("/dev/null"), &Path::new("/etc/systemd/system").join(unit))?;
+    }
+    let defaults = Path::new("/etc/default/grub");
+    tree.rewrite(defaults, grub_defaults(&tree.read_text(defaults)?, spec).as_bytes())?;
+    for file in &spec.extra_files {
+        tree.write(&file.path, file.mode, &file.bytes)?;
+    }
+    Ok(())
+}
+
+fn hosts(hostname: &str) -> String {
+    format!(
+        "127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n\n\
+         ::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+    )
+}
+
+fn resolv_conf(nameservers: &[String]) -> String {
+    nameservers.iter().map(|server| format!("nameserver {server}\n")).collect()
+}
+
+/// The EFI file system is `nofail`: a machine that booted by BIOS does not need it.
+fn fstab(identity: &Identity) -> String {
+    format!(
+        "# <file system> <mount point> <type> <options> <dump> <pass>\n\
+         UUID={} / ext4 errors=remount-ro 0 1\n\
+         UUID={} /boot/efi vfat umask=0077,nofail 0 0\n",
+        identity.root, identity.efi
+    )
+}
+
+fn apt(spec: &ImageSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<(), TreeError> {
+    let sources = mirror.sources_list(spec.suite);
+    tree.write(Path::new("/etc/apt/sources.list"), 0o644, sources.as_bytes())?;
+    // mmdebstrap's own file has this machine's loopback proxies too.
+    tree.remove_file(Path::new("/etc/apt/apt.conf.d/99mmdebstrap"))?;
+    let mut text = String::from("Acquire::Languages \"none\";\n");
+    for option in mirror.portable_options() {
+        text.push_str(option);
+        text.push('\n');
+    }
+    tree.write(Path::new("/etc/apt/apt.conf.d/99image"), 0o644, text.as_bytes())
+}
+
+/// Root's password and keys, and fresh host keys: those of the kept tree would be every image's.
+fn access(spec: &ImageSpec, tree: &TreeFiles) -> Result<(), ImageError> {
+    let shadow = Path::new("/etc/shadow");
+    let hash = spec.root_password_hash.as_deref().unwrap_or("*");
+    let text = with_root_password(&tree.read_text(shadow)?, hash);
+    tree.rewrite(shadow, text.as_bytes())?;
+    if !spec.ssh_authorized_keys.is_empty() {
+        tree.directory(Path::new("/root/.ssh"), 0o700)?;
+        let keys: String = spec.ssh_authorized_keys.iter().map(|key| format!("{key}\n")).collect();
+        tree.write(Path::new("/root/.ssh/authorized_keys"), 0o600, keys.as_bytes())?;
+    }
+    let ssh = Path::new("/etc/ssh");
+    if !tree.exists(Path::new("/usr/bin/ssh-keygen"))? || !tree.exists(ssh)? {
+        return Ok(());
+    }
+    for name in tree.names(ssh)?.iter().filter(|name| name.starts_with("ssh_host_")) {
+        tree.remove_file(&ssh.join(name))?;
+    }
+    Tool::new("chroot")
+        .arg(tree.path())
+        .args(["ssh-keygen", "-A"])
+        .timeout(KEY_LIMIT)
+        .run()
+        .map_err(during("making ssh host keys (ssh-keygen)"))?;
+    Ok(())
+}
+
+/// shadow(5) with another password hash for root; all else as it was.
+fn with_root_password(shadow: &str, hash: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("root:").and_then(|rest| rest.split_once(':')) {
+        Some((_, rest)) => format!("root:{hash}:{rest}\n"),
+        None => format!("{line}\n"),
+    };
+    shadow.lines().map(line).collect()
+}
+
+/// /etc/default/grub as Debian ships it, with the lines changed that the specification asks for.
+fn grub_defaults(shipped: &str, spec: &ImageSpec) -> String {
+    let mut wanted = vec![
+        ("GRUB_TIMEOUT", spec.grub_timeout.to_string()),
+        // "quiet" would hide on the console what went wrong.
+        ("GRUB_CMDLINE_LINUX_DEFAULT", "\"\"".to_owned()),
+        ("GRUB_CMDLINE_LINUX", format!("\"{}\"", spec.full_cmdline())),
+    ];
+    if let Some(serial) = spec.serial {
+        wanted.push(("GRUB_TERMINAL", "serial".to_owned()));
+        let command = format!("\"serial --unit={} --speed={}\"", serial.unit, serial.speed);
+        wanted.push(("GRUB_SERIAL_COMMAND", command));
+    }
+    let mut text = String::new();
+    for line in shipped.lines() {
+        let name = line.split('=').next().unwrap_or_default();
+        match wanted.iter().position(|(wanted, _)| *wanted == name) {
+            Some(at) => {
+                let (name, value) = wanted.remove(at);
+                text.push_str(&format!("{name}={value}\n"));
+            }
+            None => text.push_str(&format!("{line}\n")),
+        }
+    }
+    for (name, value) in wanted {
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! The disk's layout and its writing: GPT with three partitions, so that one disk boots by BIOS and by UEFI.
+//!
+//! Everything is written into a plain file at computed offsets: no loop device, no mount.
+
+use std::path::Path;
+use std::time::Duration;
+
+use xenup_system::files::{self, DiskFile};
+use xenup_system::process::Tool;
+
+use crate::boot_loader::BootImages;
+use crate::error::{ImageError, during};
+use crate::identity::Identity;
+use crate::spec::ImageSpec;
+
+/// Bytes of a sector.
+pub const SECTOR: u64 = 512;
+const MIB: u64 = 1 << 20;
+/// The last MiB is left free: the second copy of the GPT ends the disk.
+const TAIL: u64 = MIB;
+/// Large enough for GRUB's core image (about 40 KiB), and the alignment of the next partition.
+const BIOS_SIZE: u64 = MIB;
+/// The least that UEFI firmwares take as FAT32 with 512-byte clusters is 33 MiB.
+const EFI_SIZE: u64 = 64 * MIB;
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// GPT partition type: BIOS boot (GRUB's manual, "BIOS installation").
+pub const TYPE_BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
+/// GPT partition type: EFI system (UEFI specification, 5.3.3).
+pub const TYPE_EFI: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+/// GPT partition type: Linux file system, as Debian's installer sets it.
+pub const TYPE_LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+
+/// A part of the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub size: u64,
+}
+
+/// Where everything lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The whole disk's size in bytes.
+    pub disk: u64,
+    /// The BIOS-boot partition (1).
+    pub bios: Extent,
+    /// The EFI partition (2).
+    pub efi: Extent,
+    /// The root partition (3).
+    pub root: Extent,
+}
+
+impl Layout {
+    /// The layout of a disk of this size, which is at least [`crate::spec::SMALLEST`].
+    #[must_use]
+    pub fn of(size: u64) -> Self {
+        let disk = size / MIB * MIB;
+        let bios = Extent { offset: MIB, size: BIOS_SIZE };
+        let efi = Extent { offset: bios.offset + bios.size, size: EFI_SIZE };
+        let start = efi.offset + efi.size;
+        Self { disk, bios, efi, root: Extent { offset: start, size: disk.saturating_sub(start + TAIL) } }
+    }
+
+    /// The partition table in sfdisk(8)'s words.
+    #[must_use]
+    pub fn sfdisk_script(&self, identity: &Identity) -> String {
+        let line = |part: Extent, kind: &str, uuid: &str, name: &str| {
+            let (start, size) = (part.offset / SECTOR, part.size / SECTOR);
+            format!("start={start}, size={size}, type={kind}, uuid={uuid}, name=\"{name}\"\n")
+        };
+        let mut text = format!("label: gpt\nlabel-id: {}\nunit: sectors\n", identity.disk);
+        text.push_str(&line(self.bios, TYPE_BIOS_BOOT, &identity.bios_partition, "BIOS boot"));
+        text.push_str(&line(self.efi, TYPE_EFI, &identity.efi_partition, "EFI system"));
+        text.push_str(&line(self.root, TYPE_LINUX, &identity.root_partition, "root"));
+        text
+    }
+}
+
+/// Creates the disk file with its partition table and the root file system, which gets the tree's content.
+pub fn write_root(
+    spec: &ImageSpec,
+    identity: &Identity,
+    tree: &Path,
+    disk: &Path,
+) -> Result<Layout, ImageError> {
+    let layout = Layout::of(spec.size);
+    drop(DiskFile::create(disk, layout.disk)?);
+    Tool::new("sfdisk")
+        .args(["--quiet", "--no-reread", "--no-tell-kernel"])
+        .arg(disk)
+        .stdin(layout.sfdisk_script(identity))
+        .timeout(LIMIT)
+        .run()
+        .map_err(during("writing the partition table (sfdisk)"))?;
+    let extended = format!(
+        "offset={},hash_seed={},root_owner=0:0,assume_storage_prezeroed=1,nodiscard",
+        layout.root.offset, identity.hash_seed
+    );
+    Tool::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1"])
+        // GRUB 2.06, Debian 12's, reads neither of the two.
+        .args(["-O", "^metadata_csum_seed,^orphan_file"])
+        .args(["-U", identity.root.as_str(), "-E", extended.as_str(), "-d"])
+        .arg(tree)
+        .arg(disk)
+        .arg(format!("{}k", layout.root.size / 1024))
+        .timeout(LIMIT)
+        .die_with_parent()
+        .run()
+        .map_err(during("writing the root file system (mke2fs)"))?;
+    Ok(layout)
+}
+
+/// Writes what firmware reads: the EFI file system, GRUB's core image, and the first sector last of all.
+pub fn write_boot(
+    layout: &Layout,
+    identity: &Identity,
+    images: &BootImages,
+    work: &Path,
+    disk: &Path,
+) -> Result<(), ImageError> {
+    let efi = work.join("efi.img");
+    make_efi(layout.efi.size, identity, images, work, &efi)?;
+    let file = DiskFile::open_write(disk)?;
+    file.write_file_at(layout.efi.offset, &efi)?;
+    let core_sector = layout.bios.offset / SECTOR;
+    file.write_at(layout.bios.offset, &placed_core(&images.bios_core, core_sector)?)?;
+    let mut first = [0; SECTOR as usize];
+    file.read_at(0, &mut first)?;
+    file.write_at(0, &first_sector(&first, &images.bios_boot, core_sector)?)?;
+    Ok(file.sync()?)
+}
+
+fn make_efi(
+    size: u64,
+    identity: &Identity,
+    images: &BootImages,
+    work: &Path,
+    efi: &Path,
+) -> Result<(), ImageError> {
+    let program = work.join("BOOTX64.EFI");
+    files::write(&program, &images.efi)?;
+    drop(DiskFile::create(efi, size)?);
+    let failed = during("writing the EFI file system");
+    let steps = [
+        Tool::new("mkfs.vfat")
+            .args(["-F", "32", "-s", "1", "-n", "EFI", "--invariant", "-i"])
+            .arg(identity.efi.replace('-', ""))
+            .arg(efi),
+        Tool::new("mmd").arg("-i").arg(efi).args(["::/EFI", "::/EFI/BOOT"]),
+        Tool::new("mcopy").arg("-i").arg(efi).arg(&program).arg("::/EFI/BOOT/BOOTX64.EFI"),
+    ];
+    steps.into_iter().try_for_each(|tool| tool.timeout(LIMIT).run().map(drop)).map_err(failed)
+}
+
+/// core.img as it lies at `sector`: its first sector holds the place of the rest (u64, little endian, at 0x1f4).
+fn placed_core(core: &[u8], sector: u64) -> Result<Vec<u8>, ImageError> {
+    let mut placed = core.to_vec();
+    match placed.get_mut(0x1f4..0x1fc) {
+        Some(field) if core.len() as u64 <= BIOS_SIZE => field.copy_from_slice(&(sector + 1).to_le_bytes()),
+        _ => {
+            return Err(ImageError::Incomplete {
+                what: "usable BIOS core image",
+                path: "/boot/grub/i386-pc".into(),
+            });
+        }
+    }
+    Ok(placed)
+}
+
+/// The first sector: GRUB's code with the place of its core image (u64, little endian, at 0x5c), the partition
+/// table's part (from 0x1b8) as it was.
+fn first_sector(present: &[u8], boot: &[u8], core_sector: u64) -> Result<Vec<u8>, ImageError> {
+    const TABLE: usize = 0x1b8;
+    let mut sector = present.to_vec();
+    let (Some(code), Some(source)) = (sector.get_mut(..TABLE), boot.get(..TABLE)) else {
+        return Err(ImageError::Incomplete {
+            what: "first-sector image",
+            path: "/boot/grub/i386-pc/boot.img".into(),
+        });
+    };
+    code.copy_from_slice(source);
+    for (place, bytes) in [
+        (0x5c, core_sector.to_le_bytes().as_slice()),
+        // grub-install does this for hard disks: the drive number that the BIOS gives is taken as it is.
+        (0x66, &[0x90, 0x90]),
+    ] {
+        if let Some(field) = sector.get_mut(place..place + bytes.len()) {
+            field.copy_from_slice(bytes);
+        }
+    }
+    Ok(sector)
+}

@@ -1,0 +1,83 @@
+//! Why an image could not be built. Decides nothing; a hint is one runnable command or one decision.
+
+use std::path::PathBuf;
+
+use xenup_system::files::FileError;
+use xenup_system::process::ProcessError;
+use xenup_system::tree::TreeError;
+
+use crate::check::CheckError;
+use crate::mirror::MirrorError;
+use crate::spec::SpecError;
+
+/// A build that did not succeed; nothing is left at the image's path.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The specification asks for something that cannot be built.
+    #[error("the image's specification cannot be built")]
+    Spec(#[from] SpecError),
+    /// The build was started without root's rights.
+    #[error("building an image needs root: its files belong to many users")]
+    NotRoot,
+    /// Programs are missing on this machine.
+    #[error("not installed on this machine: {}", .programs.join(", "))]
+    MissingTools {
+        /// The programs.
+        programs: Vec<String>,
+        /// The Debian packages that have them.
+        packages: Vec<String>,
+    },
+    /// No Debian mirror is known from this machine's apt sources.
+    #[error("no Debian mirror to take packages from")]
+    Mirror(#[from] MirrorError),
+    /// A program failed.
+    #[error("{step} failed")]
+    Tool {
+        /// What it was run for.
+        step: &'static str,
+        /// What it said.
+        #[source]
+        source: ProcessError,
+    },
+    /// A file could not be read or written.
+    #[error("the image's files cannot be handled")]
+    File(#[from] FileError),
+    /// A file of the system in the making could not be read or written.
+    #[error("the installed system's files cannot be handled")]
+    Tree(#[from] TreeError),
+    /// The tree of packages lacks something that the disk needs.
+    #[error("the installed system has no {what} ({})", path.display())]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+        /// Where it was expected.
+        path: PathBuf,
+    },
+    /// The finished disk does not read back as what was to be built.
+    #[error("the finished disk {} does not read back as built", path.display())]
+    Check {
+        /// The disk.
+        path: PathBuf,
+        /// What differs.
+        #[source]
+        source: CheckError,
+    },
+}
+
+impl ImageError {
+    /// One runnable command or one decision that helps, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotRoot => Some("run it with sudo".into()),
+            Self::MissingTools { packages, .. } => Some(format!("apt-get install {}", packages.join(" "))),
+            Self::Mirror(_) => Some("apt-get update".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Names the step that a failed program belonged to.
+pub(crate) fn during(step: &'static str) -> impl FnOnce(ProcessError) -> ImageError {
+    move |source| ImageError::Tool { step, source }
+}

@@ -1,0 +1,141 @@
+//! The installed system before it belongs to any machine: mmdebstrap's tree, kept as a tar in the cache.
+//!
+//! It decides what a tree is the same for (suite, packages, mirror, recipe) and when a kept one is too old. Nothing in
+//! the tree is a secret or an identity: those are made per image, in [`crate::configure`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use xenup_system::files::{self, FileLock};
+use xenup_system::process::Tool;
+
+use crate::error::{ImageError, during};
+use crate::identity::sha256_hex;
+use crate::mirror::{KEYRING, Mirror};
+use crate::spec::{ImageSpec, SpecError, Suite};
+
+/// Counts up with every change of how a tree is made, so that older kept trees are not taken.
+const RECIPE: u32 = 2;
+/// A kept tree older than this is made anew: it lacks the security updates of a week.
+const FRESH_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A bootstrap takes one to two minutes here; this is for slow disks and links.
+const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Answers for GRUB's package: it must neither look for a disk to write to nor ask.
+const GRUB_ANSWERS: &str = "grub-pc grub-pc/install_devices multiselect\\n\
+                            grub-pc grub-pc/install_devices_empty boolean true\\n";
+
+/// What a tree depends on; two equal ones may share a kept tree.
+#[derive(Debug, Serialize)]
+struct Key<'a> {
+    recipe: u32,
+    suite: Suite,
+    packages: &'a [String],
+    mirror: &'a Mirror,
+}
+
+/// Puts the installed system into the new directory `tree`; `true` where it came from the cache.
+///
+/// Kept trees lie in `cache` as `tree-<digest>.tar`. Two builds at once wait for each other here.
+pub fn make(
+    spec: &ImageSpec,
+    mirror: &Mirror,
+    cache: &Path,
+    tree: &Path,
+    line: &mut dyn FnMut(&str),
+) -> Result<bool, ImageError> {
+    let packages = packages(spec, mirror);
+    let key = Key { recipe: RECIPE, suite: spec.suite, packages: &packages, mirror };
+    let digest = sha256_hex(&serde_json::to_vec(&key).map_err(SpecError::Digest)?);
+    let kept = cache.join(format!("tree-{}.tar", digest.get(..16).unwrap_or(&digest)));
+    let _alone = FileLock::wait(&cache.join("lock"))?;
+    if files::exists(&kept) && files::age(&kept)? < FRESH_FOR {
+        unpack(&kept, tree)?;
+        return Ok(true);
+    }
+    bootstrap(spec.suite, &packages, mirror, tree, line)?;
+    keep(tree, &kept)?;
+    Ok(false)
+}
+
+fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
+    let mut packages = spec.packages.clone();
+    if mirror.over_https() {
+        packages.push("ca-certificates".into());
+    }
+    packages.sort();
+    packages.dedup();
+    packages
+}
+
+fn bootstrap(
+    suite: Suite,
+    packages: &[String],
+    mirror: &Mirror,
+    tree: &Path,
+    line: &mut dyn FnMut(&str),
+) -> Result<(), ImageError> {
+    let mut tool = Tool::new("mmdebstrap")
+        .args(["--mode=root", "--variant=minbase", "--format=directory", "--verbose"])
+        .arg(format!("--keyring={KEYRING}"))
+        .arg(format!("--include={}", packages.join(",")))
+        .arg("--aptopt=Acquire::Languages \"none\"")
+        .args(mirror.apt_options.iter().map(|option| format!("--aptopt={option}")))
+        // The tree is thrown away when the machine goes down in between, so nothing is gained by syncing each file.
+        .arg("--dpkgopt=force-unsafe-io")
+        // A Debian that was just installed knows its packages.
+        .arg("--skip=cleanup/apt/lists")
+        .arg(format!("--essential-hook=printf '{GRUB_ANSWERS}' | chroot \"$1\" debconf-set-selections"))
+        .arg(format!("--customize-hook={INITRAMFS_HOOK}"))
+        // The kernel's postinst would make an initramfs which the trigger at the end makes again: half of the time.
+        .env("INITRD", "No")
+        .timeout(BOOTSTRAP_LIMIT)
+        .die_with_parent();
+    if let Some(parent) = tree.parent() {
+        tool = tool.env("TMPDIR", parent);
+    }
+    // From standard input the lines become /etc/apt/sources.list itself.
+    tool = tool.arg(suite.name()).arg(tree).arg("-").stdin(mirror.sources_list(suite));
+    tool.run_lines(line).map_err(during("installing the packages (mmdebstrap)"))?;
+    Ok(())
+}
+
+/// Makes the initramfs of every kernel, once; the state file is what `update-initramfs -u` looks for later.
+const INITRAMFS_HOOK: &str = r#"chroot "$1" sh -ec 'for modules in /lib/modules/*; do
+  update-initramfs -c -k "${modules##*/}"
+done'"#;
+
+fn keep(tree: &Path, kept: &Path) -> Result<(), ImageError> {
+    let partial = kept.with_extension("partial");
+    Tool::new("tar")
+        .args(["--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file"])
+        .arg(&partial)
+        .arg("--directory")
+        .arg(tree)
+        .arg(".")
+        .die_with_parent()
+        .run()
+        .map_err(during("keeping the installed system (tar)"))?;
+    Ok(files::rename(&partial, kept)?)
+}
+
+fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
+    files::create_dir_all(tree)?;
+    Tool::new("tar")
+        .args([
+            "--extract",
+            "--numeric-owner",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--same-permissions",
+            "--file",
+        ])
+        .arg(kept)
+        .arg("--directory")
+        .arg(tree)
+        .die_with_parent()
+        .run()
+        .map_err(during("unpacking the kept system (tar)"))?;
+    Ok(())
+}

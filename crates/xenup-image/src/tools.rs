@@ -1,0 +1,39 @@
+//! Which programs of this machine a build runs, and the Debian packages that have them. Never installs one.
+
+use xenup_system::process::find_program;
+
+use crate::error::ImageError;
+use crate::spec::Format;
+
+/// Program and Debian package, for every build.
+pub const REQUIRED: &[(&str, &str)] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("tar", "tar"),
+    ("chroot", "coreutils"),
+    ("sfdisk", "fdisk"),
+    ("mke2fs", "e2fsprogs"),
+    ("mkfs.vfat", "dosfstools"),
+    ("mmd", "mtools"),
+    ("mcopy", "mtools"),
+    ("apt-get", "apt"),
+    ("apt-config", "apt"),
+];
+
+/// Program and Debian package, for qcow2 images.
+pub const FOR_QCOW2: &[(&str, &str)] = &[("qemu-img", "qemu-utils")];
+
+/// Checks that every program that a build of this format runs is there.
+pub fn check(format: Format) -> Result<(), ImageError> {
+    let extra = if format == Format::Qcow2 { FOR_QCOW2 } else { &[] };
+    let missing: Vec<_> =
+        REQUIRED.iter().chain(extra).filter(|(program, _)| find_program(program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<String> = missing.iter().map(|(_, package)| (*package).to_owned()).collect();
+    packages.dedup();
+    Err(ImageError::MissingTools {
+        programs: missing.iter().map(|(p, _)| (*p).to_owned()).collect(),
+        packages,
+    })
+}
