@@ -4,8 +4,32 @@
 //! Decides: in which order things happen, what is recorded before and after, and how they are undone.
 //! Never: knows why. Nothing here has heard of Xen.
 //!
-//! Reading order: [`action`], [`plan`], [`journal`], then the executor.
+//! Reading order: [`action`], [`plan`], [`journal`], [`status`], [`executor`], [`perform`], [`undo`],
+//! [`rollback`], [`guard`], [`boot`].
 
 pub mod action;
+pub mod boot;
+pub mod conditions;
+pub mod confirm;
 pub mod digest;
+pub mod durable;
+pub mod error;
+pub mod event;
+pub mod executor;
+pub mod grubenv;
+pub mod guard;
+pub mod journal;
+pub mod links;
+pub mod packages;
+pub mod perform;
 pub mod plan;
+pub mod rollback;
+pub mod snapshot;
+pub mod status;
+pub mod store;
+pub mod undo;
+pub mod units;
+pub mod validate;
+
+pub use error::EngineError;
+pub use guard::{GuardKeeper, Session};

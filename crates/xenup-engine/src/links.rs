@@ -1,0 +1,293 @@
+//! Links: which part of the network a step touches, and the way back to it from any state in between.
+//!
+//! Decides: the order of operations that restore links, addresses and routes. Never: talks to a kernel.
+
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Route};
+
+/// IFA_F_NOPREFIXROUTE: the one address flag that somebody chooses; the others the kernel sets by itself.
+const NO_PREFIX_ROUTE: u32 = 0x200;
+
+/// Returns the part of a network that the touched links have.
+#[must_use]
+pub fn part(network: &Network, touches: &[String]) -> Network {
+    let touched = |name: &str| touches.iter().any(|link| link == name);
+    let names = |link: &Option<String>| link.as_deref().is_some_and(touched);
+    Network {
+        links: network.links.iter().filter(|link| touched(&link.name)).cloned().collect(),
+        addresses: network.addresses.iter().filter(|entry| touched(&entry.link)).cloned().collect(),
+        routes: network.routes.iter().filter(|route| names(&route.link)).cloned().collect(),
+        rules: network
+            .rules
+            .iter()
+            .filter(|rule| names(&rule.input) || names(&rule.output))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// Returns the operations that lead from `now` back to `before`, as far as the touched links go. Both are
+/// whole networks or their [`part`]s. The way in is cut as briefly as can be: links first, then addresses in
+/// their order, then routes; what was not there before goes last. Of veth links one is deleted at a time, since
+/// the other end goes with it: ask again until nothing is left to do.
+#[must_use]
+pub fn restore_ops(before: &Network, now: &Network, touches: &[String]) -> Vec<LinkOp> {
+    let (before, now) = (part(before, touches), part(now, touches));
+    let mut ops = Vec::new();
+    for link in &before.links {
+        restore_link(&mut ops, link, now.link(&link.name));
+    }
+    for link in &before.links {
+        restore_addresses(&mut ops, &link.name, &before, &now);
+    }
+    restore_routes(&mut ops, &before, &now);
+    let new = now.links.iter().filter(|link| before.link(&link.name).is_none());
+    let (pairs, single): (Vec<&Link>, Vec<&Link>) =
+        new.partition(|link| link.kind.as_deref() == Some("veth"));
+    let doomed = single.into_iter().chain(pairs.into_iter().take(1));
+    ops.extend(doomed.map(|link| LinkOp::Delete { link: link.name.clone() }));
+    ops
+}
+
+fn restore_link(ops: &mut Vec<LinkOp>, before: &Link, now: Option<&Link>) {
+    let name = || before.name.clone();
+    let made;
+    let now = match (now, before.bridge, before.mac) {
+        (Some(now), _, _) => now,
+        (None, Some(bridge), Some(mac)) => {
+            ops.push(LinkOp::CreateBridge { link: name(), mac, bridge });
+            made = Link {
+                up: false,
+                master: None,
+                mtu: 1500,
+                ipv6_generation: before.ipv6_generation.map(|_| 0),
+                ..before.clone()
+            };
+            &made
+        }
+        // A NIC that is gone, or a kind that no operation makes: the caller sees it when it compares.
+        (None, _, _) => return,
+    };
+    if now.master != before.master {
+        ops.push(LinkOp::SetMaster { link: name(), master: before.master.clone() });
+    }
+    if now.mtu != before.mtu {
+        ops.push(LinkOp::SetMtu { link: name(), mtu: before.mtu });
+    }
+    if let Some(mode) = before.ipv6_generation.filter(|_| now.ipv6_generation != before.ipv6_generation) {
+        ops.push(LinkOp::SetIpv6Generation { link: name(), mode });
+    }
+    if now.up != before.up {
+        ops.push(LinkOp::SetUp { link: name(), up: before.up });
+    }
+}
+
+/// Restores the addresses of one link. IPv4 addresses have an order (the first of a network is primary), so
+/// everything from the first difference on is taken off and put back.
+fn restore_addresses(ops: &mut Vec<LinkOp>, link: &str, before: &Network, now: &Network) {
+    for ipv4 in [true, false] {
+        let of = |network: &Network| -> Vec<Address> {
+            network.addresses_on(link).filter(|address| address.ip.is_ipv4() == ipv4).cloned().collect()
+        };
+        let (before, now) = (of(before), of(now));
+        let same_from_start =
+            before.iter().zip(&now).take_while(|(before, now)| same_address(before, now)).count();
+        let keeps = |address: &Address| match ipv4 {
+            true => now.iter().take(same_from_start).any(|kept| same_address(kept, address)),
+            false => before.iter().any(|wanted| same_address(wanted, address)),
+        };
+        let extra = now.iter().filter(|address| !keeps(address) && !(address.is_link_local()));
+        let extra: Vec<&Address> = extra.collect();
+        // What is both taken off and put back would cut the way in twice: put back at once.
+        ops.extend(
+            extra
+                .iter()
+                .map(|address| LinkOp::DeleteAddress { link: link.into(), address: (*address).clone() }),
+        );
+        let missing = before.iter().enumerate().filter(|(at, address)| match ipv4 {
+            true => *at >= same_from_start,
+            false => !now.iter().any(|found| same_address(found, address)),
+        });
+        ops.extend(
+            missing.map(|(_, address)| LinkOp::AddAddress { link: link.into(), address: address.clone() }),
+        );
+    }
+}
+
+/// Restores routes: all of them are set again, since an address or link that went away took its routes along.
+fn restore_routes(ops: &mut Vec<LinkOp>, before: &Network, now: &Network) {
+    let ours = |route: &&Route| !route.multipath && route.link.is_some();
+    let known = |route: &Route| before.link(route.link.as_deref().unwrap_or_default()).is_some();
+    // A gateway has to be reachable before a route through it is taken.
+    let (direct, through): (Vec<&Route>, Vec<&Route>) =
+        before.routes.iter().filter(ours).filter(|route| known(route)).partition(|r| r.gateway.is_none());
+    ops.extend(direct.into_iter().chain(through).map(|route| LinkOp::ReplaceRoute { route: route.clone() }));
+    let extra = now.routes.iter().filter(ours).filter(|route| !before.routes.contains(route));
+    let extra = extra.filter(|route| known(route));
+    ops.extend(extra.map(|route| LinkOp::DeleteRoute { route: route.clone() }));
+}
+
+/// Returns whether two addresses are one, whatever the kernel counts down or sets by itself.
+fn same_address(one: &Address, two: &Address) -> bool {
+    (one.ip, one.prefix, one.peer, one.scope) == (two.ip, two.prefix, two.peer, two.scope)
+        && (one.broadcast, &one.label) == (two.broadcast, &two.label)
+        && one.flags & NO_PREFIX_ROUTE == two.flags & NO_PREFIX_ROUTE
+}
+
+/// Returns how `now` differs from `before` on the touched links, in words; empty where it does not. What the
+/// kernel makes by itself (link-local addresses, carrier, lifetimes) does not count.
+#[must_use]
+pub fn differences(before: &Network, now: &Network, touches: &[String]) -> Vec<String> {
+    let (before, now) = (part(before, touches), part(now, touches));
+    let mut found = Vec::new();
+    for link in &before.links {
+        match now.link(&link.name) {
+            Some(there) if same_link(link, there) => {}
+            Some(_) => found.push(format!("{} is set differently", link.name)),
+            None => found.push(format!("{} is gone", link.name)),
+        }
+    }
+    for link in now.links.iter().filter(|link| before.link(&link.name).is_none()) {
+        found.push(format!("{} is there", link.name));
+    }
+    address_differences(&mut found, &before, &now);
+    for route in before.routes.iter().filter(|route| !now.routes.contains(route)) {
+        found.push(format!("the route {route} is gone"));
+    }
+    for route in now.routes.iter().filter(|route| !before.routes.contains(route)) {
+        found.push(format!("the route {route} is there"));
+    }
+    if before.rules != now.rules {
+        found.push("the policy rules that name these links differ".to_owned());
+    }
+    found
+}
+
+fn same_link(one: &Link, two: &Link) -> bool {
+    (one.up, one.mtu, &one.master, one.bridge) == (two.up, two.mtu, &two.master, two.bridge)
+        && (one.mac, one.ipv6_generation, &one.kind) == (two.mac, two.ipv6_generation, &two.kind)
+}
+
+fn address_differences(found: &mut Vec<String>, before: &Network, now: &Network) {
+    let has = |network: &Network, entry: &LinkAddress| {
+        let mut on_link = network.addresses_on(&entry.link);
+        on_link.any(|address| same_address(address, &entry.address))
+    };
+    for entry in before.addresses.iter().filter(|entry| !has(now, entry)) {
+        found.push(format!("{} has lost {}", entry.link, entry.address));
+    }
+    let made = |entry: &&LinkAddress| !entry.address.is_link_local() && !has(before, entry);
+    for entry in now.addresses.iter().filter(made) {
+        found.push(format!("{} has {}", entry.link, entry.address));
+    }
+    let order = |network: &Network, link: &str| -> Vec<_> {
+        network.addresses_on(link).filter(|address| address.ip.is_ipv4()).map(|address| address.ip).collect()
+    };
+    if !found.is_empty() {
+        return;
+    }
+    for link in before.links.iter().filter(|link| order(before, &link.name) != order(now, &link.name)) {
+        found.push(format!("{} has its addresses in another order", link.name));
+    }
+}
+
+/// Returns what the operations were to leave and `now` does not have, in words; empty where all is there.
+#[must_use]
+pub fn unmet(ops: &[LinkOp], now: &Network) -> Vec<String> {
+    let later = |at: usize| ops.get(at + 1..).unwrap_or_default();
+    let mut found = Vec::new();
+    for (at, op) in ops.iter().enumerate() {
+        let undone_later = later(at).iter().any(|other| overrides(other, op));
+        if !undone_later && !holds(op, now) {
+            found.push(format!("`{op}` did not last"));
+        }
+    }
+    found
+}
+
+/// Returns whether a later operation makes it pointless to look for what an earlier one left.
+fn overrides(later: &LinkOp, earlier: &LinkOp) -> bool {
+    use LinkOp::{AddAddress, CreateVeth, Delete, DeleteAddress, DeleteRoute, ReplaceRoute, SetUp};
+    let deleted = |name: &str| matches!(later, Delete { link } if link == name);
+    match (earlier, later) {
+        (ReplaceRoute { route } | DeleteRoute { route }, ReplaceRoute { route: other }) => {
+            (route.destination, route.metric, route.table, route.ipv6)
+                == (other.destination, other.metric, other.table, other.ipv6)
+        }
+        (ReplaceRoute { route }, DeleteRoute { route: other }) => route == other,
+        (ReplaceRoute { route }, SetUp { link, up: false } | DeleteAddress { link, .. }) => {
+            route.link.as_ref() == Some(link)
+        }
+        (AddAddress { link, address }, DeleteAddress { link: other, address: gone }) => {
+            link == other && address.ip == gone.ip
+        }
+        (DeleteAddress { link, address }, AddAddress { link: other, address: there }) => {
+            link == other && address.ip == there.ip
+        }
+        (CreateVeth { link, peer }, _) => deleted(link) || deleted(peer),
+        (Delete { link }, _) => creates(later, link),
+        _ => named(earlier).is_some_and(|name| deleted(name) || same_setting(later, earlier, name)),
+    }
+}
+
+fn creates(op: &LinkOp, name: &str) -> bool {
+    match op {
+        LinkOp::CreateBridge { link, .. } => link == name,
+        LinkOp::CreateVeth { link, peer } => link == name || peer == name,
+        _ => false,
+    }
+}
+
+fn same_setting(later: &LinkOp, earlier: &LinkOp, name: &str) -> bool {
+    std::mem::discriminant(later) == std::mem::discriminant(earlier)
+        && named(later) == Some(name)
+        && !matches!(earlier, LinkOp::AddAddress { .. } | LinkOp::DeleteAddress { .. })
+}
+
+fn named(op: &LinkOp) -> Option<&str> {
+    match op {
+        LinkOp::CreateBridge { link, .. }
+        | LinkOp::CreateVeth { link, .. }
+        | LinkOp::Delete { link }
+        | LinkOp::SetUp { link, .. }
+        | LinkOp::SetMaster { link, .. }
+        | LinkOp::SetMtu { link, .. }
+        | LinkOp::SetIpv6Generation { link, .. }
+        | LinkOp::SetIpv6 { link, .. }
+        | LinkOp::AddAddress { link, .. }
+        | LinkOp::DeleteAddress { link, .. } => Some(link),
+        _ => None,
+    }
+}
+
+fn holds(op: &LinkOp, now: &Network) -> bool {
+    let link = |name: &str| now.link(name);
+    let has = |name: &str, address: &Address| {
+        now.addresses_on(name).any(|found| (found.ip, found.prefix) == (address.ip, address.prefix))
+    };
+    match op {
+        LinkOp::CreateBridge { link: name, .. } => link(name).is_some(),
+        LinkOp::CreateVeth { link: name, peer } => link(name).is_some() && link(peer).is_some(),
+        LinkOp::Delete { link: name } => link(name).is_none(),
+        LinkOp::SetUp { link: name, up } => link(name).is_some_and(|found| found.up == *up),
+        LinkOp::SetMaster { link: name, master } => link(name).is_some_and(|found| found.master == *master),
+        LinkOp::SetMtu { link: name, mtu } => link(name).is_some_and(|found| found.mtu == *mtu),
+        LinkOp::SetIpv6Generation { link: name, mode } => {
+            link(name).is_some_and(|found| found.ipv6_generation.is_none_or(|there| there == *mode))
+        }
+        LinkOp::AddAddress { link, address } => has(link, address),
+        LinkOp::DeleteAddress { link, address } => !has(link, address),
+        LinkOp::ReplaceRoute { route } => now.routes.iter().any(|found| same_route(found, route)),
+        LinkOp::DeleteRoute { route } => !now.routes.contains(route),
+        // Whether IPv6 is on is no part of what the kernel says of a link, but for the addresses it then has.
+        LinkOp::SetIpv6 { link, enabled } => {
+            *enabled || !now.addresses_on(link).any(|address| address.ip.is_ipv6())
+        }
+        LinkOp::WaitUp { .. } | LinkOp::Announce { .. } => true,
+    }
+}
+
+/// The kernel fills in what a request leaves out (scope, source), so those do not count.
+fn same_route(one: &Route, two: &Route) -> bool {
+    (one.ipv6, one.destination, one.gateway, &one.link) == (two.ipv6, two.destination, two.gateway, &two.link)
+        && (one.metric, one.table) == (two.metric, two.table)
+}

@@ -1,0 +1,232 @@
+//! Rollback: steps undone in reverse, each looked at again afterwards.
+//!
+//! Decides: which steps are undone and in which order; that one that fails does not stop the others; what is
+//! said about each. Never: how one is undone (`undo` does), or that it succeeded because nothing complained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Lasts, Undo};
+use crate::error::EngineError;
+use crate::event::Event;
+use crate::executor::disarm_guard;
+use crate::guard::Session;
+use crate::journal::{Cause, End, Journal, Record, UndoNote};
+use crate::plan::{Plan, Slug, Stage, Step};
+use crate::status::{StageState, Status, StepState};
+use crate::store::RunId;
+use crate::undo::{self, Undoing};
+
+/// What is to be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole run.
+    Run,
+    /// One stage, and those after it that stand on it.
+    Stage(Slug),
+}
+
+/// How the lock is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grip {
+    /// Whoever has it is left alone.
+    Lock,
+    /// Whoever has it is ended: for the guard. A stage that was confirmed before it got there is left alone.
+    Seize,
+}
+
+/// What a rollback did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Steps whose state before is there again, in the order they were undone.
+    pub undone: Vec<Slug>,
+    /// What a person should know about some of them.
+    pub notes: Vec<(Slug, UndoNote)>,
+    /// Steps that could not be undone, and why.
+    pub failed: Vec<(Slug, String)>,
+    /// Why the journal could not be written, where it could not; the machine was restored all the same.
+    pub unrecorded: Option<String>,
+}
+
+impl Report {
+    /// Returns whether every undo succeeded; what others changed and what the plan called irreversible is
+    /// named in the notes.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failed.is_empty()
+    }
+}
+
+/// Undoes a run, or a stage of it and those after. Steps that are undone already are left alone, so a rollback
+/// that was interrupted is continued by the next.
+///
+/// # Errors
+/// No such run or stage, a lock that another process has, a journal that is damaged. A step that cannot be
+/// undone is no error: it is in the report.
+pub fn rollback(
+    session: &mut Session<'_>,
+    run: &RunId,
+    scope: &Scope,
+    cause: Cause,
+    grip: Grip,
+) -> Result<Report, EngineError> {
+    let what = format!("undoing run {run}");
+    match grip {
+        Grip::Lock => session.store.lock(session.machine, &what)?,
+        Grip::Seize => session.store.seize(session.machine, &what)?,
+    }
+    let loaded = session.store.load(session.machine, run)?;
+    let first = match scope {
+        Scope::Run => 0,
+        Scope::Stage(id) => {
+            let at = loaded.plan.stages.iter().position(|stage| &stage.id == id);
+            at.ok_or_else(|| EngineError::NoSuchStage { run: run.clone(), stage: id.clone() })?
+        }
+    };
+    let stages = &loaded.status.stages[first.min(loaded.status.stages.len())..];
+    let confirmed = stages.first().is_some_and(|stage| stage.state == StageState::Kept);
+    let open = stages.iter().filter(|stage| !matches!(stage.state, StageState::Pending | StageState::Undone));
+    let open: Vec<Slug> = open.map(|stage| stage.id.clone()).collect();
+    if open.is_empty() || (grip == Grip::Seize && confirmed) {
+        return Ok(Report::default());
+    }
+    let mut journal = session.store.journal(session.machine, run)?;
+    let report = undo_stages(session, &loaded.plan, run, &mut journal, &open, cause);
+    finish(session, &loaded.plan, &mut journal, &open, report)
+}
+
+/// Ends a run whose stages were undone. One that is stuck stays open, so that the next rollback goes on with it.
+pub(crate) fn finish(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    journal: &mut Journal,
+    stages: &[Slug],
+    mut report: Report,
+) -> Result<Report, EngineError> {
+    let status = Status::fold(journal.records(), plan);
+    let undone = |state: &StageState| matches!(state, StageState::Undone | StageState::Pending);
+    let all = status.stages.iter().all(|stage| undone(&stage.state));
+    let end = match (stages.first(), status.undone_because) {
+        _ if !report.is_clean() => return Ok(report),
+        (Some(stage), Some(cause)) if !all => End::Restored { stage: stage.clone(), cause },
+        _ => End::RolledBack,
+    };
+    let unix_seconds = session.machine.clock().unix_seconds;
+    let finished = Record::RunFinished { end, unix_seconds };
+    record(session, journal, finished, &mut report);
+    Ok(report)
+}
+
+/// Undoes the named stages of an open run, last first, and disarms their guards. Goes on past every error: what
+/// cannot be recorded is restored all the same, since every undo looks at the machine and not at the journal.
+pub(crate) fn undo_stages(
+    session: &mut Session<'_>,
+    plan: &Plan,
+    run: &RunId,
+    journal: &mut Journal,
+    stages: &[Slug],
+    cause: Cause,
+) -> Report {
+    let mut report = Report::default();
+    if let Err(error) = session.store.release_reserve(session.machine) {
+        session.tell(Event::Warning { text: format!("the reserved space could not be given free: {error}") });
+    }
+    // Whether a guard was pending counts from before the records of this rollback.
+    let status = Status::fold(journal.records(), plan);
+    let steps = stages.iter().filter_map(|id| status.stage(id)).flat_map(|stage| &stage.steps);
+    let steps = steps.filter(|step| is_to_undo(&step.state)).count();
+    session.tell(Event::UndoStarted { stages: stages.to_vec(), why: cause.clone(), steps });
+    let unix_seconds = session.machine.clock().unix_seconds;
+    let begun = Record::RollbackBegun { stages: stages.to_vec(), why: cause, unix_seconds };
+    record(session, journal, begun, &mut report);
+    for stage in plan.stages.iter().rev().filter(|stage| stages.contains(&stage.id)) {
+        undo_stage(session, run, journal, stage, &status, &mut report);
+    }
+    report
+}
+
+fn is_to_undo(state: &StepState) -> bool {
+    !matches!(state, StepState::Pending | StepState::Undone)
+}
+
+fn undo_stage(
+    session: &mut Session<'_>,
+    run: &RunId,
+    journal: &mut Journal,
+    stage: &Stage,
+    status: &Status,
+    report: &mut Report,
+) {
+    let failures = report.failed.len();
+    let under_guard = status.stage(&stage.id).is_some_and(crate::status::StageStatus::is_under_guard);
+    for step in stage.steps.iter().rev() {
+        undo_step(session, run, journal, step, status, under_guard, report);
+    }
+    let clean = report.failed.len() == failures;
+    record(session, journal, Record::StageUndone { stage: stage.id.clone(), clean }, report);
+    if status.stage(&stage.id).is_some_and(|stage| stage.guard.as_ref().is_some_and(|guard| !guard.disarmed))
+    {
+        disarm_guard(session, journal, run, &stage.id);
+    }
+}
+
+fn undo_step(
+    session: &mut Session<'_>,
+    run: &RunId,
+    journal: &mut Journal,
+    step: &Step,
+    status: &Status,
+    under_guard: bool,
+    report: &mut Report,
+) {
+    let Some(found) = status.step(&step.id).filter(|found| is_to_undo(&found.state)) else { return };
+    let Some(before) = &found.before else { return };
+    let ended = step.lasts == Lasts::ThisBoot && found.boot_id != session.machine.clock().boot_id;
+    let outcome = match &step.undo {
+        Undo::Irreversible { why } => Ok(vec![UndoNote::Irreversible { why: why.clone() }]),
+        _ if ended => Ok(vec![UndoNote::EndedWithBoot]),
+        _ => {
+            let after = found.after.as_ref();
+            undo::undo(session, &Undoing { run, step, before, after, under_guard })
+        }
+    };
+    let id = || step.id.clone();
+    match outcome {
+        Ok(notes) => {
+            notes.iter().for_each(|note| tell_note(session, &step.id, note));
+            session.tell(Event::StepUndone { step: id() });
+            report.undone.push(id());
+            report.notes.extend(notes.iter().map(|note| (id(), note.clone())));
+            record(session, journal, Record::StepUndone { step: id(), notes }, report);
+        }
+        Err(error) => {
+            let why = error.to_string();
+            session.tell(Event::UndoFailed { step: id(), why: why.clone() });
+            report.failed.push((id(), why.clone()));
+            record(session, journal, Record::UndoFailed { step: id(), why }, report);
+        }
+    }
+}
+
+fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote) {
+    let step = step.clone();
+    match note.clone() {
+        UndoNote::LeftAsChanged { what } => session.tell(Event::LeftAsChanged { step, what }),
+        UndoNote::KeptBeside { path, kept } => session.tell(Event::KeptBeside { step, path, kept }),
+        UndoNote::Irreversible { why } => {
+            session.tell(Event::Warning { text: format!("step `{step}` cannot be undone: {why}") });
+        }
+        UndoNote::RegeneratedDifferently { path } => {
+            let text = format!("{} was generated again and differs from before", path.display());
+            session.tell(Event::Warning { text });
+        }
+        UndoNote::EndedWithBoot => {}
+    }
+}
+
+/// Records, or remembers why that failed: a restored machine is worth more than a complete journal.
+fn record(session: &mut Session<'_>, journal: &mut Journal, record: Record, report: &mut Report) {
+    if let Err(error) = journal.append(session.machine, record) {
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        report.unrecorded = Some(format!("{error}{}", source.unwrap_or_default()));
+    }
+}

@@ -1,0 +1,234 @@
+//! What stands where an action reaches: taken before a step, taken again after it, compared by an undo.
+//!
+//! Decides: which part of the machine belongs to each action, and when two pictures of it are the same.
+//! Never: changes anything, or stores the bytes it met (the store does, under their digest).
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xenup_machine::file::{Entry, Kind};
+use xenup_machine::network::Network;
+use xenup_machine::{MachineError, Probe};
+
+use crate::action::{Action, PackageState};
+use crate::digest::Digest;
+use crate::{grubenv, links, packages, units};
+
+/// The largest file whose bytes are kept for an undo; configuration files are far below.
+pub const LARGEST_FILE: u64 = 64 << 20;
+
+/// The largest generated file that is digested (an initrd with all firmware stays below).
+pub const LARGEST_GENERATED: u64 = 2 << 30;
+
+/// What stands at one path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Kind, owner, mode, extended attributes, time.
+    pub entry: Entry,
+    /// Digest of its bytes, where it is a regular file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+impl Standing {
+    /// Returns what a plan's `seen` says about it: the digest of a file's bytes, of a link's target, and of
+    /// nothing for a directory.
+    #[must_use]
+    pub fn seen(&self) -> Digest {
+        match (&self.digest, &self.entry.kind) {
+            (Some(digest), _) => digest.clone(),
+            (None, Kind::Symlink { target }) => Digest::of(target.as_os_str().as_encoded_bytes()),
+            (None, _) => Digest::of(b""),
+        }
+    }
+
+    /// Returns whether kind and content are the same, whatever the attributes.
+    #[must_use]
+    pub fn same_content(&self, other: &Self) -> bool {
+        self.digest == other.digest && same_kind(&self.entry.kind, &other.entry.kind)
+    }
+
+    /// Returns whether content, owner, mode and extended attributes are the same, whatever the time.
+    #[must_use]
+    pub fn same_but_for_time(&self, other: &Self) -> bool {
+        let (one, two) = (&self.entry.attributes, &other.entry.attributes);
+        let linked = matches!(self.entry.kind, Kind::Symlink { .. });
+        self.same_content(other)
+            && (linked || one.mode == two.mode)
+            && (one.uid, one.gid) == (two.uid, two.gid)
+            && one.xattrs == two.xattrs
+    }
+
+    /// Returns whether an undo is complete: as [`Self::same_but_for_time`], and a file's time as well.
+    /// The times of directories and links are left out: every name made beside them moves them.
+    #[must_use]
+    pub fn is_restored_to(&self, before: &Self) -> bool {
+        let timed = matches!(before.entry.kind, Kind::File { .. });
+        self.same_but_for_time(before)
+            && (!timed || self.entry.attributes.mtime == before.entry.attributes.mtime)
+    }
+}
+
+fn same_kind(one: &Kind, two: &Kind) -> bool {
+    match (one, two) {
+        (Kind::Dir, Kind::Dir) | (Kind::Special, Kind::Special) => true,
+        (Kind::File { size: one }, Kind::File { size: two }) => one == two,
+        (Kind::Symlink { target: one }, Kind::Symlink { target: two }) => one == two,
+        _ => false,
+    }
+}
+
+/// What stood at a path, and which of its parents did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSnapshot {
+    /// The path.
+    pub path: PathBuf,
+    /// What stood there; `None` where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub there: Option<Standing>,
+    /// Directories above it that were not there, outermost first: a step that needs them makes them,
+    /// its undo removes them where they are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_parents: Vec<PathBuf>,
+}
+
+/// A generated file: compared, never written by us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generated {
+    /// The file.
+    pub path: PathBuf,
+    /// Digest of its bytes; `None` where it is absent.
+    pub digest: Option<Digest>,
+}
+
+/// A picture of what one action reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "kebab-case")]
+pub enum Snapshot {
+    /// For [`Action::File`].
+    File(FileSnapshot),
+    /// For [`Action::Packages`]: one entry for each package the action lists, in its order.
+    Packages {
+        /// Their states.
+        packages: Vec<PackageState>,
+    },
+    /// For [`Action::Unit`].
+    Unit {
+        /// The word of `systemctl is-enabled`; empty where it has none.
+        enabled: String,
+        /// The word of `systemctl is-active`.
+        active: String,
+    },
+    /// For [`Action::Links`]: the part of the network that the touched links have.
+    Links {
+        /// Their links, addresses, routes and rules.
+        network: Network,
+    },
+    /// For [`Action::BootVariable`].
+    BootVariable {
+        /// Its value; `None` where it is not set.
+        value: Option<String>,
+        /// The whole environment block, for the case that a crash tears it.
+        block: FileSnapshot,
+    },
+    /// For [`Action::Run`].
+    Run {
+        /// The files it generates.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        generates: Vec<Generated>,
+    },
+}
+
+/// A snapshot with the bytes it met.
+#[derive(Debug)]
+pub struct Captured {
+    /// The picture.
+    pub snapshot: Snapshot,
+    /// Bytes of the files in it that an undo may have to write again.
+    pub contents: Vec<Vec<u8>>,
+}
+
+/// Takes a picture of what `action` reaches.
+///
+/// # Errors
+/// What the machine says about a file, program or link that cannot be read.
+pub fn capture(probe: &dyn Probe, action: &Action) -> Result<Captured, MachineError> {
+    let bare = |snapshot| Captured { snapshot, contents: Vec::new() };
+    match action {
+        Action::File { path, .. } => {
+            let (file, contents) = capture_file(probe, path)?;
+            Ok(Captured { snapshot: Snapshot::File(file), contents })
+        }
+        Action::Packages { changes } => {
+            let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
+            Ok(bare(Snapshot::Packages { packages: packages::states(probe, &names)? }))
+        }
+        Action::Unit { unit, .. } => Ok(bare(Snapshot::Unit {
+            enabled: units::is_enabled(probe, unit)?,
+            active: units::is_active(probe, unit)?,
+        })),
+        Action::Links { touches, .. } => {
+            Ok(bare(Snapshot::Links { network: links::part(&probe.network()?, touches) }))
+        }
+        Action::BootVariable { name, .. } => {
+            let (block, contents) = capture_file(probe, Path::new(grubenv::PATH))?;
+            let value = contents.first().and_then(|bytes| grubenv::value(bytes, name));
+            Ok(Captured { snapshot: Snapshot::BootVariable { value, block }, contents })
+        }
+        Action::Run { generates, .. } => {
+            let generates: Result<_, _> = generates.iter().map(|path| generated(probe, path)).collect();
+            Ok(bare(Snapshot::Run { generates: generates? }))
+        }
+    }
+}
+
+/// Takes a picture of one path; its bytes come along where it is a regular file.
+///
+/// # Errors
+/// A file that cannot be read or is larger than [`LARGEST_FILE`].
+pub fn capture_file(probe: &dyn Probe, path: &Path) -> Result<(FileSnapshot, Vec<Vec<u8>>), MachineError> {
+    let missing_parents = missing_parents(probe, path)?;
+    let Some(entry) = probe.entry(path)? else {
+        return Ok((FileSnapshot { path: path.to_owned(), there: None, missing_parents }, Vec::new()));
+    };
+    let contents = match entry.kind {
+        Kind::File { .. } => vec![probe.read(path, LARGEST_FILE)?],
+        _ => Vec::new(),
+    };
+    let digest = contents.first().map(|bytes| Digest::of(bytes));
+    let there = Some(Standing { entry, digest });
+    Ok((FileSnapshot { path: path.to_owned(), there, missing_parents }, contents))
+}
+
+/// Returns what stands at a path, without keeping its bytes.
+///
+/// # Errors
+/// As [`capture_file`].
+pub fn standing(probe: &dyn Probe, path: &Path) -> Result<Option<Standing>, MachineError> {
+    capture_file(probe, path).map(|(file, _)| file.there)
+}
+
+fn missing_parents(probe: &dyn Probe, path: &Path) -> Result<Vec<PathBuf>, MachineError> {
+    let mut missing = Vec::new();
+    for parent in path.ancestors().skip(1).filter(|parent| parent.parent().is_some()) {
+        if probe.entry(parent)?.is_some() {
+            break;
+        }
+        missing.push(parent.to_owned());
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+/// Returns a generated file as it is now.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn generated(probe: &dyn Probe, path: &Path) -> Result<Generated, MachineError> {
+    let digest = match probe.read(path, LARGEST_GENERATED) {
+        Ok(bytes) => Some(Digest::of(&bytes)),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Generated { path: path.to_owned(), digest })
+}

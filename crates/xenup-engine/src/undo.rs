@@ -1,0 +1,380 @@
+//! How each action is undone: the backward half of a step.
+//!
+//! Decides: from what was there before, what the step left and what is there now, whether it is ours to undo.
+//! Never: trusts that a step was done, or not done: it looks. So it can be done from any state in between,
+//! and done again after it was killed half-way.
+
+use std::path::{Path, PathBuf};
+
+use xenup_machine::file::Kind;
+use xenup_machine::network::Network;
+use xenup_machine::process::Command;
+use xenup_machine::{Machine, MachineError, Probe};
+
+use crate::action::{Action, PackageState};
+use crate::durable;
+use crate::guard::Session;
+use crate::journal::UndoNote;
+use crate::packages::{self, CONFIG_FILES, INSTALLED, NOT_INSTALLED};
+use crate::perform::{self, StepError, planned, run, settle, temporary};
+use crate::plan::{Slug, Step};
+use crate::snapshot::{self, FileSnapshot, Generated, Snapshot, Standing};
+use crate::store::{RunId, Store};
+use crate::{grubenv, links, units};
+
+/// How often links are gone back to: each time from what the kernel says then. One more than there are ends of
+/// temporary links in any sequence of ours.
+const LINK_ATTEMPTS: usize = 5;
+
+/// What an undo works from.
+pub struct Undoing<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The step.
+    pub step: &'a Step,
+    /// What was there before it.
+    pub before: &'a Snapshot,
+    /// What it left; `None` where it was never seen to be done.
+    pub after: Option<&'a Snapshot>,
+    /// Whether the way in depends on it: then what others changed gives way.
+    pub under_guard: bool,
+}
+
+/// Undoes a step and checks that what was there is there again. Returns what a person should know about it.
+///
+/// # Errors
+/// What could not be restored.
+pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<UndoNote>, StepError> {
+    let step = undoing.step;
+    match (&step.action, undoing.before) {
+        (Action::File { .. }, Snapshot::File(before)) => undo_file(session, undoing, before),
+        (Action::Packages { .. }, Snapshot::Packages { packages }) => {
+            undo_packages(session, &step.id, packages).map(|()| Vec::new())
+        }
+        (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => {
+            undo_unit(session, &step.id, unit, (enabled, active)).map(|()| Vec::new())
+        }
+        (Action::Links { touches, .. }, Snapshot::Links { network }) => {
+            undo_links(session.machine, network, touches).map(|()| Vec::new())
+        }
+        (Action::BootVariable { name, value: set }, Snapshot::BootVariable { value, block }) => {
+            undo_boot_variable(session, undoing, name, (value.as_deref(), set.as_deref()), block)
+        }
+        (Action::Run { backward, .. }, Snapshot::Run { generates }) => {
+            undo_run(session, &step.id, backward.as_ref(), generates)
+        }
+        _ => Err(StepError::NotSo("what the journal kept of it belongs to another action".to_owned())),
+    }
+}
+
+fn undo_file(
+    session: &mut Session<'_>,
+    undoing: &Undoing<'_>,
+    before: &FileSnapshot,
+) -> Result<Vec<UndoNote>, StepError> {
+    let Action::File { state, .. } = &undoing.step.action else { return Ok(Vec::new()) };
+    let planned = planned(session.machine, session.store, state, before)?;
+    let left = match undoing.after {
+        Some(Snapshot::File(after)) => after.there.as_ref(),
+        _ => planned.as_ref(),
+    };
+    let path = &before.path;
+    let temporary = temporary(path, undoing.run);
+    durable::clear(session.machine, &temporary)?;
+    let now = snapshot::standing(session.machine, path)?;
+    let mut notes = Vec::new();
+    if !same(now.as_ref(), before.there.as_ref()) && !same(now.as_ref(), left) {
+        let kept = kept_beside(path, undoing.run);
+        if !undoing.under_guard || !keep_beside(session.machine, now.as_ref(), path, &kept, &temporary)? {
+            let what =
+                format!("{} {}", path.display(), if now.is_some() { "was changed" } else { "was removed" });
+            return Ok(vec![UndoNote::LeftAsChanged { what }]);
+        }
+        notes.push(UndoNote::KeptBeside { path: path.clone(), kept });
+    }
+    let in_use = put_back(session.machine, session.store, before, now.as_ref(), &temporary)?;
+    if in_use {
+        let what = format!("{} holds files of others", path.display());
+        notes.push(UndoNote::LeftAsChanged { what });
+    }
+    remove_parents(session.machine, before)?;
+    Ok(notes)
+}
+
+fn same(one: Option<&Standing>, two: Option<&Standing>) -> bool {
+    match (one, two) {
+        (None, None) => true,
+        (Some(one), Some(two)) => one.same_but_for_time(two),
+        _ => false,
+    }
+}
+
+fn kept_beside(path: &Path, run: &RunId) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".xenup-kept-{run}"));
+    PathBuf::from(name)
+}
+
+/// Copies what somebody else put at `path` to `kept`. Returns whether the way is clear; a directory is not moved.
+fn keep_beside(
+    machine: &mut dyn Machine,
+    now: Option<&Standing>,
+    path: &Path,
+    kept: &Path,
+    temporary: &Path,
+) -> Result<bool, MachineError> {
+    let Some(now) = now else { return Ok(true) };
+    match &now.entry.kind {
+        Kind::File { .. } => {
+            let bytes = machine.read(path, snapshot::LARGEST_FILE)?;
+            durable::put_file(machine, kept, &bytes, &now.entry.attributes, temporary)?;
+            Ok(true)
+        }
+        Kind::Symlink { target } => {
+            durable::put_link(machine, kept, target, &now.entry.attributes, temporary)?;
+            Ok(true)
+        }
+        Kind::Dir | Kind::Special => Ok(false),
+    }
+}
+
+/// Puts back what stood at a path, and checks it. Returns whether a directory of ours stays since others use it.
+fn put_back(
+    machine: &mut dyn Machine,
+    store: &Store,
+    before: &FileSnapshot,
+    now: Option<&Standing>,
+    temporary: &Path,
+) -> Result<bool, StepError> {
+    let path = &before.path;
+    match &before.there {
+        Some(there) if now.is_some_and(|now| now.is_restored_to(there)) => {
+            // It may have been put back just before a crash, and its name not be durable yet.
+            durable::sync_parent(machine, path)?;
+        }
+        Some(there) => {
+            let attributes = &there.entry.attributes;
+            match (&there.entry.kind, &there.digest) {
+                (Kind::File { .. }, Some(digest)) => {
+                    let bytes = store.object(machine, digest)?;
+                    durable::put_file(machine, path, &bytes, attributes, temporary)?;
+                }
+                (Kind::Symlink { target }, _) => {
+                    durable::put_link(machine, path, target, attributes, temporary)?;
+                }
+                (Kind::Dir, _) => durable::make_dir(machine, path, attributes)?,
+                _ => return Err(StepError::NotSo(format!("{} cannot be made again", path.display()))),
+            }
+        }
+        None => match now.map(|now| &now.entry.kind) {
+            Some(Kind::Dir) => durable::remove_dir_if_empty(machine, path)?,
+            _ => durable::clear(machine, path)?,
+        },
+    }
+    let now = snapshot::standing(machine, path)?;
+    match (&now, &before.there) {
+        (None, None) => Ok(false),
+        (Some(now), Some(there)) if now.is_restored_to(there) => Ok(false),
+        (Some(now), None) if now.entry.kind == Kind::Dir => Ok(true),
+        _ => Err(StepError::NotSo(format!("{} is not what it was before", path.display()))),
+    }
+}
+
+fn remove_parents(machine: &mut dyn Machine, before: &FileSnapshot) -> Result<(), MachineError> {
+    before.missing_parents.iter().rev().try_for_each(|dir| durable::remove_dir_if_empty(machine, dir))
+}
+
+fn undo_packages(session: &mut Session<'_>, step: &Slug, before: &[PackageState]) -> Result<(), StepError> {
+    let names: Vec<&str> = before.iter().map(|state| bare(&state.name)).collect();
+    let mut now = packages::states(session.machine, &names)?;
+    if packages::is_interrupted(session.machine)? || now.iter().any(packages::is_half_done) {
+        finish_interrupted(session, step, before, &now)?;
+        now = packages::states(session.machine, &names)?;
+    }
+    for (verb, was) in [("purge", NOT_INSTALLED), ("remove", CONFIG_FILES)] {
+        let brought =
+            |(before, now): &(&PackageState, &PackageState)| before.status == was && now.status != was;
+        let names: Vec<&str> =
+            before.iter().zip(&now).filter(brought).map(|(_, now)| now.name.as_str()).collect();
+        if !names.is_empty() {
+            take_away(session, step, verb, &names)?;
+        }
+    }
+    restore_marks(session, step, before, &names)?;
+    settle(session, step)?;
+    let now = packages::states(session.machine, &names)?;
+    let differs = before.iter().zip(&now).find(|(before, now)| !is_restored(before, now));
+    match differs {
+        None => Ok(()),
+        Some((before, now)) => Err(StepError::NotSo(format!(
+            "package {} is {} {}, and was {} {}",
+            now.name, now.status, now.version, before.status, before.version
+        ))),
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(name, _)| name)
+}
+
+/// What is left of a removed package keeps the version that was removed, so that version is not compared.
+fn is_restored(before: &PackageState, now: &PackageState) -> bool {
+    before.status == now.status
+        && (before.status != INSTALLED || (&before.version, before.auto) == (&now.version, now.auto))
+}
+
+/// Lets dpkg finish what was cut short. What it cannot finish is left for the removal that follows, so only
+/// packages that were not there before may stay half done.
+fn finish_interrupted(
+    session: &mut Session<'_>,
+    step: &Slug,
+    before: &[PackageState],
+    now: &[PackageState],
+) -> Result<(), StepError> {
+    let torn = before.iter().zip(now).filter(|(before, now)| {
+        now.status == "half-installed" && matches!(before.status.as_str(), NOT_INSTALLED | CONFIG_FILES)
+    });
+    let torn: Vec<&str> = torn.map(|(_, now)| now.name.as_str()).collect();
+    if !torn.is_empty() {
+        run(session, step, &packages::forget_half_installed(&torn))?;
+    }
+    run(session, step, &packages::finish_interrupted())
+}
+
+fn take_away(session: &mut Session<'_>, step: &Slug, verb: &str, names: &[&str]) -> Result<(), StepError> {
+    let question = packages::simulate_removal(verb, names);
+    let would = session.machine.query(&question)?;
+    if !would.success() {
+        let complaint = would.complaint();
+        return Err(StepError::Command { line: question.line(), status: would.status, complaint });
+    }
+    packages::check_removal(&would.text(), names).map_err(StepError::NotSo)?;
+    run(session, step, &packages::removal(verb, names))
+}
+
+fn restore_marks(
+    session: &mut Session<'_>,
+    step: &Slug,
+    before: &[PackageState],
+    names: &[&str],
+) -> Result<(), StepError> {
+    let now = packages::states(session.machine, names)?;
+    for (how, auto) in [("auto", true), ("manual", false)] {
+        let wrong = before.iter().zip(&now).filter(|(before, now)| {
+            let both = before.status == INSTALLED && now.status == INSTALLED;
+            both && before.auto == auto && now.auto != auto
+        });
+        let wrong: Vec<&str> = wrong.map(|(_, now)| now.name.as_str()).collect();
+        if !wrong.is_empty() {
+            run(session, step, &packages::mark(how, &wrong))?;
+        }
+    }
+    Ok(())
+}
+
+fn undo_unit(
+    session: &mut Session<'_>,
+    step: &Slug,
+    unit: &str,
+    (enabled, active): (&str, &str),
+) -> Result<(), StepError> {
+    let wanted = units::state_of(enabled, active);
+    let now = (units::is_enabled(session.machine, unit)?, units::is_active(session.machine, unit)?);
+    for command in units::commands(unit, &now.0, &now.1, &wanted) {
+        run(session, step, &command)?;
+    }
+    settle(session, step)?;
+    let now = (units::is_enabled(session.machine, unit)?, units::is_active(session.machine, unit)?);
+    if now.0 == enabled && units::is_running(&now.1) == units::is_running(active) {
+        return Ok(());
+    }
+    Err(StepError::NotSo(format!("{unit} is {} and {}, and was {enabled} and {active}", now.0, now.1)))
+}
+
+fn undo_links(machine: &mut dyn Machine, before: &Network, touches: &[String]) -> Result<(), StepError> {
+    let mut last = Ok(());
+    for _ in 0..LINK_ATTEMPTS {
+        let now = machine.network()?;
+        if links::differences(before, &now, touches).is_empty() {
+            return Ok(());
+        }
+        // An attempt that stops half-way has still come nearer; the next one starts from there.
+        last = machine.change_links(&links::restore_ops(before, &now, touches));
+    }
+    let differs = links::differences(before, &machine.network()?, touches);
+    match (differs.first(), last) {
+        (None, _) => Ok(()),
+        (Some(_), Err(error)) => Err(error.into()),
+        (Some(first), Ok(())) => Err(StepError::NotSo(first.clone())),
+    }
+}
+
+fn undo_boot_variable(
+    session: &mut Session<'_>,
+    undoing: &Undoing<'_>,
+    name: &str,
+    (before, set): (Option<&str>, Option<&str>),
+    block: &FileSnapshot,
+) -> Result<Vec<UndoNote>, StepError> {
+    let step = &undoing.step.id;
+    let temporary = temporary(&block.path, undoing.run);
+    durable::clear(session.machine, &temporary)?;
+    let bytes = read_block(session.machine)?;
+    let sound = bytes.as_ref().is_some_and(|bytes| grubenv::is_sound(bytes));
+    if !sound && (block.there.is_some() || bytes.is_some()) {
+        // Torn by a crash while grub-editenv wrote it in place, or gone: nothing of it can be believed.
+        let now = snapshot::standing(session.machine, &block.path)?;
+        put_back(session.machine, session.store, block, now.as_ref(), &temporary)?;
+        return Ok(Vec::new());
+    }
+    let now = bytes.as_ref().and_then(|bytes| grubenv::value(bytes, name));
+    let now = now.as_deref();
+    // GRUB empties next_entry when it takes it, so an empty value is nobody's change.
+    if now != before && now != set && now != Some("") {
+        let what = format!("{name} in {} is now `{}`", grubenv::PATH, now.unwrap_or_default());
+        return Ok(vec![UndoNote::LeftAsChanged { what }]);
+    }
+    if now != before {
+        run(session, step, &grubenv::command(name, before))?;
+    }
+    remove_new_block(session.machine, block)?;
+    settle(session, step)?;
+    let now = read_block(session.machine)?.and_then(|bytes| grubenv::value(&bytes, name));
+    if now.as_deref() == before {
+        return Ok(Vec::new());
+    }
+    Err(StepError::NotSo(format!("{name} is {}", now.as_deref().unwrap_or("not set"))))
+}
+
+fn read_block(probe: &dyn Probe) -> Result<Option<Vec<u8>>, MachineError> {
+    match probe.read(Path::new(grubenv::PATH), snapshot::LARGEST_FILE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a block that `grub-editenv` made where there was none, once it says nothing.
+fn remove_new_block(machine: &mut dyn Machine, block: &FileSnapshot) -> Result<(), MachineError> {
+    let says_nothing = read_block(machine)?.is_none_or(|bytes| grubenv::variables(&bytes).next().is_none());
+    if block.there.is_none() && says_nothing { durable::clear(machine, &block.path) } else { Ok(()) }
+}
+
+fn undo_run(
+    session: &mut Session<'_>,
+    step: &Slug,
+    backward: Option<&Command>,
+    before: &[Generated],
+) -> Result<Vec<UndoNote>, StepError> {
+    let Some(command) = backward else { return Ok(Vec::new()) };
+    perform::run(session, step, command)?;
+    settle(session, step)?;
+    let mut notes = Vec::new();
+    for file in before {
+        let now = snapshot::generated(session.machine, &file.path)?;
+        if now.digest != file.digest {
+            notes.push(UndoNote::RegeneratedDifferently { path: file.path.clone() });
+        }
+    }
+    Ok(notes)
+}
