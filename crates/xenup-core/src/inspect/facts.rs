@@ -3,6 +3,7 @@
 //! Decides: the form of the facts, as plain data that can be captured on one machine and read on another.
 //! Never: reads a machine (see `gather`), or judges (see `findings`).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -24,7 +25,7 @@ pub struct At {
 }
 
 /// All facts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// [`FORMAT`].
     pub format: u32,
@@ -54,10 +55,33 @@ pub struct Facts {
     /// Services that matter to a change.
     #[serde(default)]
     pub services: Services,
+    /// What could not be read, so that an absent fact is not taken for a fact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+    /// Files outside the network owner's that a plan edits or compares, as they are (see `plan::reads`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ConfigFile>,
+}
+
+impl Facts {
+    /// Returns the text of a file outside the network owner's, where it is there.
+    #[must_use]
+    pub fn file(&self, path: &std::path::Path) -> Option<&str> {
+        self.files.iter().find(|file| file.path == path).map(|file| file.text.as_str())
+    }
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unread {
+    /// The path, command or topic.
+    pub what: String,
+    /// Why, in the system's words.
+    pub why: String,
 }
 
 /// Processor and memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hardware {
     /// dpkg's name: `amd64`, `i386`.
     pub architecture: String,
@@ -73,10 +97,13 @@ pub struct Hardware {
     pub guest_of: Option<String>,
     /// Bytes.
     pub memory: u64,
+    /// What kind of container this is (`lxc`, `docker`, …), where it is no machine of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
 }
 
 /// BIOS or UEFI.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Firmware {
     /// Booted by UEFI.
     pub uefi: bool,
@@ -86,7 +113,7 @@ pub struct Firmware {
 }
 
 /// Which Debian.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Distro {
     /// `ID` of os-release.
     pub id: String,
@@ -108,6 +135,23 @@ pub struct Packages {
     /// Those dpkg left half done: name and status word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<(String, String)>,
+    /// Where apt takes packages from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<AptSource>,
+}
+
+/// One suite of one apt source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AptSource {
+    /// The line that names it.
+    pub at: At,
+    /// Its address.
+    pub uri: String,
+    /// Suite or code name.
+    pub suite: String,
+    /// `Origin` of its Release file; `None` where apt has no list of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 impl Packages {
@@ -129,6 +173,12 @@ pub struct Package {
     pub version: String,
     /// dpkg's status word: `installed`, `config-files`, …
     pub status: String,
+    /// Installed for another package's sake (apt-mark auto).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub auto: bool,
+    /// Held back (`hold` in dpkg's selection).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub held: bool,
 }
 
 /// Hypervisors and toolstacks.
@@ -189,20 +239,32 @@ pub struct Kernel {
 pub struct Boot {
     /// Which loader started this system, as far as can be told.
     pub loader: Loader,
+    /// What shows it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub loader_sign: String,
     /// UUID of the root file system, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_uuid: Option<String>,
     /// `/etc/default/grub` and its drop-ins in the order they are read, with the variables that result.
     pub grub_files: Vec<PathBuf>,
     /// Variables that result (GRUB_DEFAULT, GRUB_DISABLE_SUBMENU, GRUB_CMDLINE_XEN, …).
-    pub grub: std::collections::BTreeMap<String, String>,
+    pub grub: BTreeMap<String, String>,
+    /// Where each variable was set last, those of [`Boot::grub_unknown`] included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grub_set_at: BTreeMap<String, At>,
+    /// Variables whose value only a shell could tell; they are not in [`Boot::grub`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grub_unknown: BTreeMap<String, String>,
+    /// What /boot/grub/grub.cfg sets as default: an id path, a title path, a number or `${saved_entry}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub menu_default: Option<String>,
     /// Entries of /boot/grub/grub.cfg: submenus' entries follow their submenu.
     pub entries: Vec<GrubEntry>,
     /// Why grubenv cannot be written by GRUB at boot; empty where it can.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub grubenv_obstacle: String,
     /// Variables in grubenv.
-    pub grubenv: std::collections::BTreeMap<String, String>,
+    pub grubenv: BTreeMap<String, String>,
     /// GRUB asks for a password.
     #[serde(default)]
     pub grub_password: Option<At>,
@@ -211,6 +273,9 @@ pub struct Boot {
     pub kexec_reboots: Option<At>,
     /// Free bytes in /boot.
     pub boot_free: u64,
+    /// /boot is a file system of its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub boot_separate: bool,
     /// Free bytes in the file system of /var.
     pub var_free: u64,
     /// The root file system is on a network (NFS, iSCSI, …): the device or option that shows it.
@@ -256,6 +321,12 @@ pub struct GrubEntry {
     /// The Linux kernel's version it boots, as far as the file name tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
+    /// The hypervisor's file name, where it boots Xen: `xen-4.17-amd64.gz`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<String>,
+    /// Whether it needs no password (`--unrestricted`) where GRUB asks for one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unrestricted: bool,
 }
 
 /// NICs and who owns them.
@@ -274,9 +345,18 @@ pub struct NetworkFacts {
     /// DHCP clients that run: program, link, pid file, lease file.
     #[serde(default)]
     pub dhcp_clients: Vec<DhcpClient>,
-    /// Net filter state that matters: FORWARD policy drop (Docker), bridge-nf-call-iptables.
+    /// The chain that drops forwarded packets by policy (Docker sets one): `ip filter FORWARD`.
     #[serde(default)]
     pub forward_drop: Option<String>,
+    /// Bridged packets pass iptables too (`net.bridge.bridge-nf-call-iptables`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bridge_nf_call: bool,
+    /// Names that are configured, but that no link has: a NIC that was renamed or taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<AbsentNic>,
+    /// Why the interfaces files could not be read, with path and line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interfaces_error: Option<String>,
     /// `/run/network/ifstate`, line by line.
     #[serde(default)]
     pub ifstate: Vec<String>,
@@ -301,6 +381,9 @@ pub struct Nic {
     /// Kernel driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
+    /// `bond` or `vlan`, or `veth` in a container or a namespace; `None` for a physical NIC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Whether it is wireless.
     #[serde(default)]
     pub wireless: bool,
@@ -312,6 +395,17 @@ pub struct Nic {
     /// Whether the default route leaves by it.
     #[serde(default)]
     pub default_route: bool,
+}
+
+/// A name that is configured, but that no link has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AbsentNic {
+    /// The name.
+    pub name: String,
+    /// Whose configuration names it.
+    pub owner: OwnerKind,
+    /// Where.
+    pub at: At,
 }
 
 /// Who owns a NIC's configuration, and where it says so.
@@ -400,7 +494,15 @@ pub struct Services {
     /// Watchdog devices.
     #[serde(default)]
     pub watchdogs: Vec<PathBuf>,
+    /// The line that lets apt upgrade by itself (APT::Periodic::Unattended-Upgrade).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unattended_upgrades: Option<At>,
     /// Units of interest that are active (`docker.service`, `libvirtd.service`, `unattended-upgrades.service`, …).
     #[serde(default)]
     pub active: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }

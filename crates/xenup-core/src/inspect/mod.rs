@@ -3,8 +3,69 @@
 //! Decides: which facts are gathered, and which of them are findings.
 //! Never: writes, or plans a change.
 
+mod boot;
+mod distro;
 pub mod facts;
 pub mod finding;
+mod firmware;
+mod hardware;
+pub mod kept;
+mod kernels;
+mod network;
+mod packages;
+mod processes;
+mod reader;
+mod services;
+mod session;
+mod xen;
 
 pub use facts::Facts;
 pub use finding::{Finding, Weight};
+
+use reader::Reader;
+use xenup_machine::Probe;
+
+/// What only the process that asks can know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `SSH_CONNECTION` of its environment (ssh(1)); without it the environments of its ancestors are asked.
+    pub ssh_connection: Option<String>,
+}
+
+/// Returns all facts about a machine or a tree of its files. Nothing here fails: what cannot be read is absent, and
+/// named in [`Facts::unread`] unless it is simply not there.
+#[must_use]
+pub fn gather(probe: &dyn Probe, surroundings: &Surroundings) -> Facts {
+    let reader = Reader::new(probe);
+    let (packages, architecture) = packages::gather(&reader);
+    let xen = xen::gather(&reader);
+    let dom0 = xen.running.as_ref().is_some_and(|xen| xen.dom0);
+    let hardware = hardware::gather(&reader, architecture, dom0);
+    let firmware = firmware::gather(&reader);
+    let boot = boot::gather(&reader, &packages, firmware.uefi);
+    let processes = processes::gather(&reader);
+    let services = services::gather(&reader, &processes, &boot.cmdline);
+    let network = network::gather(&reader, &packages, &processes, &services.active);
+    let session = session::gather(&reader, surroundings.ssh_connection.as_deref(), &network.kernel);
+    Facts {
+        format: facts::FORMAT,
+        machine_id: line(&reader, "/etc/machine-id"),
+        hostname: line(&reader, "/etc/hostname"),
+        hardware,
+        firmware,
+        distro: distro::gather(&reader),
+        kernels: kernels::gather(&reader),
+        packages,
+        xen,
+        boot,
+        network,
+        session,
+        services,
+        files: kept::gather(&reader),
+        unread: reader.into_unread(),
+    }
+}
+
+fn line(reader: &Reader<'_>, path: &str) -> String {
+    reader.text(path).unwrap_or_default().trim().to_owned()
+}

@@ -20,7 +20,7 @@ const CLASSES: [&str; 8] = ["alpha", "digit", "alnum", "upper", "lower", "punct"
 
 /// A pattern for one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(Vec<Token>);
 
 impl Pattern {
     /// Reads a pattern of fnmatch(3), where a backslash quotes.

@@ -15,7 +15,7 @@ mod bridge;
 mod edit;
 mod error;
 mod file;
-mod glob;
+pub(crate) mod glob;
 mod hooks;
 mod lines;
 mod notes;

@@ -1,0 +1,42 @@
+//! Files that a plan edits or compares, outside the network owner's tree. Decides which are kept; never edits one.
+
+use std::path::{Path, PathBuf};
+
+use super::facts::ConfigFile;
+use super::reader::Reader;
+
+/// Single files.
+pub const FILES: [&str; 7] = [
+    "/etc/default/grub.d/00-xenup.cfg",
+    "/etc/default/grub.d/zz-xenup.cfg",
+    "/etc/default/xendomains",
+    "/etc/systemd/system/xendomains.service.d/xenup.conf",
+    "/etc/xen/xl.conf",
+    "/etc/xenup/host.toml",
+    "/run/network/ifstate",
+];
+
+/// Directories, with the beginning and the end of the names that matter in them.
+pub const FOLDERS: [(&str, &str, &str); 2] =
+    [("/etc/systemd/network", "", ".link"), ("/run/network", "ifstate.", "")];
+
+/// Gathers the files that are there.
+pub(super) fn gather(reader: &Reader<'_>) -> Vec<ConfigFile> {
+    let mut paths: Vec<PathBuf> = FILES.iter().map(PathBuf::from).collect();
+    for (folder, start, end) in FOLDERS {
+        let names = reader.list(folder).into_iter();
+        let fitting = names.filter(|name| name.starts_with(start) && name.ends_with(end));
+        paths.extend(fitting.map(|name| Path::new(folder).join(name)));
+    }
+    let read = |path: PathBuf| {
+        let bytes = reader.bytes(&path)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(ConfigFile { path, text }),
+            Err(_) => {
+                reader.missed(path.display().to_string(), "it is not UTF-8");
+                None
+            }
+        }
+    };
+    paths.into_iter().filter_map(read).collect()
+}

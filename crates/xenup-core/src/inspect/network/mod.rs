@@ -1,0 +1,74 @@
+//! The machine's network: what the kernel has, whose configuration each NIC is, and what else names it.
+//!
+//! Decides: who owns a NIC, by the rules of the four programs that may.
+//! Never: judges that (see `findings`), or changes a link.
+
+mod dhcp;
+mod filter;
+mod mentions;
+mod netplan;
+mod networkd;
+mod nics;
+mod owners;
+mod units;
+
+use std::path::Path;
+
+use xenup_machine::Reason;
+use xenup_machine::network::Network;
+
+use super::facts::{ConfigFile, NetworkFacts, Packages};
+use super::processes::Process;
+use super::reader::Reader;
+
+/// Gathers the network. `active` are the units that run.
+pub(super) fn gather(
+    reader: &Reader<'_>,
+    packages: &Packages,
+    processes: &[Process],
+    active: &[String],
+) -> NetworkFacts {
+    let kernel = match reader.probe.network() {
+        Ok(network) => network,
+        Err(error) => {
+            let why = if error.reason == Reason::NotRunning {
+                "this is a tree of files without a running kernel".to_owned()
+            } else {
+                error.words
+            };
+            reader.missed("the kernel's links, addresses and routes", why);
+            Network::default()
+        }
+    };
+    let mut facts = NetworkFacts { nics: nics::gather(reader, &kernel), kernel, ..NetworkFacts::default() };
+    owners::gather(reader, packages, active, processes, &mut facts);
+    facts.dhcp_clients = dhcp::clients(processes, &facts.kernel);
+    facts.ifstate = ifstate(reader);
+    facts.bridge_nf_call =
+        reader.word("/proc/sys/net/bridge/bridge-nf-call-iptables").as_deref() == Some("1");
+    let rules = filter::gather(reader);
+    facts.forward_drop = rules.forward_drop();
+    facts.mentions = mentions::gather(reader, &facts.nics, &rules);
+    facts
+}
+
+fn ifstate(reader: &Reader<'_>) -> Vec<String> {
+    let text = reader.text("/run/network/ifstate").unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Keeps a configuration file as it was read; one that is no text is told about instead.
+fn keep(reader: &Reader<'_>, files: &mut Vec<ConfigFile>, path: &Path, bytes: Vec<u8>) -> Option<String> {
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            if !files.iter().any(|file| file.path == path) {
+                files.push(ConfigFile { path: path.to_owned(), text: text.clone() });
+            }
+            Some(text)
+        }
+        Err(_) => {
+            reader.missed(path.display().to_string(), "it is not UTF-8");
+            None
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Who owns each NIC's configuration.
+//!
+//! Decides: by each program's own rules and by whether it is there to apply them.
+//! Never: decides which of two owners wins.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xenup_machine::process::Query;
+use xenup_machine::{MachineError, Reason};
+
+use super::super::facts::{AbsentNic, At, ConfigFile, NetworkFacts, Nic, Owner, OwnerKind, Packages};
+use super::super::processes::Process;
+use super::super::reader::Reader;
+use super::{keep, netplan, networkd, units};
+use crate::network::interfaces::glob::Pattern;
+use crate::network::interfaces::{Files, InterfacesTree, Place, Selector, load};
+
+const INTERFACES: &str = "/etc/network/interfaces";
+
+/// Fills in the owners of all NICs, the files they were read from, and the names that no link has.
+pub(super) fn gather(
+    reader: &Reader<'_>,
+    packages: &Packages,
+    active: &[String],
+    processes: &[Process],
+    facts: &mut NetworkFacts,
+) {
+    ifupdown(reader, packages, facts);
+    let runtime = netplans(reader, packages, facts);
+    networkd_files(reader, active, runtime, facts);
+    let manager = active.iter().any(|unit| unit == "NetworkManager.service")
+        || processes.iter().any(|process| process.name == "NetworkManager");
+    if manager {
+        network_manager(reader, facts);
+    }
+}
+
+fn add(nic: &mut Nic, kind: OwnerKind, at: impl IntoIterator<Item = At>) {
+    match nic.owners.iter_mut().find(|owner| owner.kind == kind) {
+        Some(owner) => owner.at.extend(at),
+        None => nic.owners.push(Owner { kind, at: at.into_iter().collect() }),
+    }
+}
+
+fn at(place: &Place) -> At {
+    At { path: place.path.clone(), line: u32::try_from(place.line).unwrap_or(0) }
+}
+
+/// The interfaces files, through the probe.
+struct Through<'a, 'b>(&'a Reader<'b>);
+
+impl Files for Through<'_, '_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        // Larger than any interfaces file; a device named by mistake must not be read for ever.
+        self.0.probe.read(path, 1 << 20).map_err(as_io)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+        self.0.probe.list(path).map_err(as_io)
+    }
+}
+
+fn as_io(error: MachineError) -> io::Error {
+    let kind = match error.reason {
+        Reason::NotFound => io::ErrorKind::NotFound,
+        Reason::Denied => io::ErrorKind::PermissionDenied,
+        Reason::TooLarge => io::ErrorKind::FileTooLarge,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error.words)
+}
+
+fn ifupdown(reader: &Reader<'_>, packages: &Packages, facts: &mut NetworkFacts) {
+    let installed =
+        ["ifupdown", "ifupdown2", "ifupdown-ng"].iter().any(|name| packages.version(name).is_some());
+    if !reader.exists(INTERFACES) {
+        return;
+    }
+    let tree = match load(&Through(reader), Path::new(INTERFACES)) {
+        Ok(tree) => tree,
+        Err(error) => {
+            if installed {
+                facts.interfaces_error = Some(error.to_string());
+            }
+            return;
+        }
+    };
+    for file in tree.files() {
+        facts.files.push(ConfigFile { path: file.path().to_owned(), text: file.text().to_owned() });
+    }
+    if !installed {
+        return;
+    }
+    for nic in &mut facts.nics {
+        let lines = lines_of(&tree, &nic.name);
+        if !lines.is_empty() {
+            add(nic, OwnerKind::Ifupdown, lines);
+        }
+    }
+    absent_interfaces(&tree, facts);
+}
+
+/// The lines that configure an interface or bring it up.
+fn lines_of(tree: &InterfacesTree, name: &str) -> BTreeSet<At> {
+    let mut lines: BTreeSet<At> = tree.stanzas_of(name).map(|view| at(&view.place())).collect();
+    for selection in tree.selections() {
+        let brings_up = matches!(selection.selector, Selector::Allow(_));
+        // `auto /en*` names every link that fits; `auto /en*/1` picks one of them, which counts as naming it.
+        let pattern = selection.name.strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or(rest));
+        let fits = match pattern {
+            Some(pattern) => Pattern::new(pattern).matches(name),
+            None => selection.name == name || selection.name.split('=').next() == Some(name),
+        };
+        if brings_up && fits {
+            lines.insert(at(&selection.at));
+        }
+    }
+    lines
+}
+
+/// Options by which a stanza makes its own link.
+const MAKES_LINK: [&str; 5] = ["bridge", "bond", "vlan", "vxlan", "tunnel"];
+
+/// Names that `auto` brings up with a stanza, but that no link has and no stanza makes.
+fn absent_interfaces(tree: &InterfacesTree, facts: &mut NetworkFacts) {
+    if facts.kernel.links.is_empty() {
+        return;
+    }
+    for name in tree.class("auto") {
+        if facts.kernel.link(name).is_some() || name.contains(['.', ':', '/', '*']) || name == "lo" {
+            continue;
+        }
+        let Some(first) = tree.stanzas_of(name).next() else { continue };
+        let made = tree.stanzas_of(name).any(|view| {
+            let method = matches!(view.method, "tunnel" | "v4tunnel" | "6to4" | "ppp" | "wvdial");
+            method
+                || tree.options(view.id).iter().any(|option| {
+                    let family = option.name.split(['-', '_']).next().unwrap_or_default();
+                    MAKES_LINK.contains(&family) || option.value.contains("link add")
+                })
+        });
+        if !made {
+            let (name, owner) = (name.to_owned(), OwnerKind::Ifupdown);
+            facts.absent.push(AbsentNic { name, owner, at: at(&first.place()) });
+        }
+    }
+}
+
+/// Returns whether netplan is there to apply its files.
+fn netplans(reader: &Reader<'_>, packages: &Packages, facts: &mut NetworkFacts) -> bool {
+    let installed = ["netplan.io", "netplan-generator"].iter().any(|name| packages.version(name).is_some());
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for directory in ["/etc/netplan", "/run/netplan", "/usr/lib/netplan"] {
+        paths.extend(reader.ending(directory, ".yaml"));
+    }
+    for path in paths {
+        let Some(bytes) = reader.bytes(&path) else { continue };
+        let Some(text) = keep(reader, &mut facts.files, &path, bytes) else { continue };
+        if installed {
+            netplan_file(&path, &text, facts);
+        }
+    }
+    installed
+}
+
+fn netplan_file(path: &Path, text: &str, facts: &mut NetworkFacts) {
+    let devices = netplan::devices(text);
+    for nic in &mut facts.nics {
+        let mac = facts.kernel.link(&nic.name).and_then(|link| link.mac).map(|mac| mac.to_string());
+        let lines: Vec<At> = match &devices {
+            Some(devices) => devices
+                .iter()
+                .filter(|device| device.is_about(nic, mac.clone()))
+                .map(|device| At { path: path.to_owned(), line: device.line })
+                .collect(),
+            None => netplan::named(path, text, &nic.name).into_iter().collect(),
+        };
+        if !lines.is_empty() {
+            add(nic, OwnerKind::Netplan, lines);
+        }
+    }
+    let absent = devices.unwrap_or_default().into_iter().filter(|device| {
+        !device.matched && device.set_name.is_none() && facts.kernel.link(&device.id).is_none()
+    });
+    if !facts.kernel.links.is_empty() {
+        facts.absent.extend(absent.map(|device| AbsentNic {
+            name: device.id,
+            owner: OwnerKind::Netplan,
+            at: At { path: path.to_owned(), line: device.line },
+        }));
+    }
+}
+
+fn networkd_files(reader: &Reader<'_>, active: &[String], netplan: bool, facts: &mut NetworkFacts) {
+    for directory in &networkd::DIRECTORIES[..2] {
+        for end in [".network", ".netdev", ".link"] {
+            for path in reader.ending(directory, end) {
+                if let Some(bytes) = reader.bytes(&path) {
+                    keep(reader, &mut facts.files, &path, bytes);
+                }
+            }
+        }
+    }
+    let wanted = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+    let runs = active.iter().any(|unit| unit == "systemd-networkd.service") || reader.exists(wanted);
+    if !runs {
+        return;
+    }
+    let files = networkd::files(reader);
+    for nic in &mut facts.nics {
+        let Some(taken) = networkd::taken(&files, nic, facts.kernel.link(&nic.name)) else { continue };
+        // What netplan wrote for networkd is netplan's.
+        let name = taken.at.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let of_netplan = netplan && name.starts_with("10-netplan-");
+        if of_netplan && nic.owners.iter().any(|owner| owner.kind == OwnerKind::Netplan) {
+            continue;
+        }
+        if !taken.unmanaged {
+            add(nic, if of_netplan { OwnerKind::Netplan } else { OwnerKind::Networkd }, [taken.at]);
+        }
+    }
+}
+
+fn network_manager(reader: &Reader<'_>, facts: &mut NetworkFacts) {
+    let Some(said) = reader.answer(&Query::new("nmcli", ["-g", "DEVICE,STATE", "device"])) else { return };
+    let managed = managed_devices(&said.text());
+    let mut profiles = Vec::new();
+    for directory in ["/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections"] {
+        profiles.extend(reader.ending(directory, ".nmconnection"));
+    }
+    for nic in facts.nics.iter_mut().filter(|nic| managed.contains(&nic.name)) {
+        // netplan may have NetworkManager do the work; the configuration is netplan's all the same.
+        if nic.owners.iter().any(|owner| owner.kind == OwnerKind::Netplan) {
+            continue;
+        }
+        let lines = profiles.iter().filter_map(|path| {
+            let settings = units::parse(&reader.text(path)?);
+            let named = settings.iter().find(|setting| {
+                setting.section == "connection"
+                    && setting.key == "interface-name"
+                    && setting.value == nic.name
+            })?;
+            Some(At { path: path.clone(), line: named.line })
+        });
+        let lines: Vec<At> = lines.collect();
+        add(nic, OwnerKind::NetworkManager, lines);
+    }
+}
+
+/// Returns the devices that NetworkManager manages itself, from `nmcli -g DEVICE,STATE device`.
+fn managed_devices(table: &str) -> BTreeSet<String> {
+    let rows = table.lines().filter_map(|line| {
+        let (device, state) = line.rsplit_once(':')?;
+        let theirs = state.starts_with("unmanaged")
+            || state.starts_with("unavailable")
+            || state.contains("(externally)");
+        // nmcli(1), -e: a colon in a name is escaped.
+        (!theirs).then(|| device.replace("\\:", ":").replace("\\\\", "\\"))
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::managed_devices;
+
+    #[test]
+    fn unmanaged_and_external_devices_are_not_network_managers() {
+        let table = "eno1:connected\nwlp2s0:disconnected\neno2:unmanaged\nvirbr0:connected (externally)\nlo:unmanaged\n";
+        let managed: Vec<_> = managed_devices(table).into_iter().collect();
+        assert_eq!(managed, ["eno1", "wlp2s0"]);
+    }
+}
