@@ -15,8 +15,8 @@ mod oracle;
 
 use proptest::prelude::*;
 use xenup_core::network::interfaces::{
-    AddressPlan, BridgeAddress, Editor, InterfacesError, InterfacesFile, InterfacesTree, Note, NoteKind,
-    Place, Request, Rewrite, Selector, bridge, load, undo,
+    AddressPlan, BridgeAddress, Editor, InterfacesFile, InterfacesTree, Note, Request, Rewrite, Selector,
+    bridge, configured, load, undo,
 };
 
 type Tree = BTreeMap<PathBuf, Vec<u8>>;
@@ -288,6 +288,43 @@ fn no_port_keeps_an_address() {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_the_line_that_names_it() {
+    use std::io::{Error, ErrorKind};
+    let read = |path: &Path| match path.to_str() {
+        Some(ROOT) => Ok(b"source interfaces.d/*\nsource-directory more\n".to_vec()),
+        _ => Err(Error::from(ErrorKind::PermissionDenied)),
+    };
+    let listed = |path: &Path| match path.ends_with("interfaces.d") {
+        true => Ok(vec!["eno1".into()]),
+        false => Err(Error::from(ErrorKind::PermissionDenied)),
+    };
+    let error = load(&(read, listed), ROOT.as_ref()).unwrap_err();
+    let expected = "/etc/network/interfaces.d/eno1: cannot be read (included at /etc/network/interfaces:1)";
+    assert_eq!(error.to_string(), expected);
+    let empty = |path: &Path| match path.to_str() {
+        Some(ROOT) => read(path),
+        _ => Ok(Vec::new()),
+    };
+    let error = load(&(empty, listed), ROOT.as_ref()).unwrap_err();
+    assert_eq!(error.to_string(), "/etc/network/more: cannot be listed (named at /etc/network/interfaces:2)");
+    let error = load(&Tree::new(), ROOT.as_ref()).unwrap_err();
+    assert_eq!(error.to_string(), "/etc/network/interfaces: cannot be read");
+}
+
+#[test]
+fn a_port_is_known_with_its_aliases_and_its_classes() {
+    let text = "auto eno1\nallow-hotplug eno1\niface eno1 inet dhcp\niface eno1:1 inet static\n address 192.0.2.1/24\n";
+    let tree = load(&Tree::from([(PathBuf::from(ROOT), text.as_bytes().to_vec())]), ROOT.as_ref()).unwrap();
+    let plans = AddressPlan::of_interface(&tree, "eno1").unwrap();
+    assert_eq!(plans.iter().map(|plan| plan.interface.as_str()).collect::<Vec<_>>(), ["eno1", "eno1:1"]);
+    assert!(plans.iter().all(AddressPlan::has_address));
+    let known = configured(&tree);
+    let classes: Vec<String> = known[0].classes.iter().map(|(class, at)| format!("{class} {at}")).collect();
+    assert_eq!(classes, [format!("auto {ROOT}:1"), format!("hotplug {ROOT}:2")]);
+    assert_eq!(known[1].stanzas[0].at.line, 4);
 }
 
 // Whatever comes.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use xenup_core::network::interfaces::{
-    BridgeAddress, InterfacesError, InterfacesTree, NoteKind, Place, Selector, load,
+    BridgeAddress, InterfacesError, InterfacesTree, NoteKind, Place, Selector, Syntax, load,
 };
 
 use super::{ROOT, Tree, cases, granted};
@@ -192,7 +192,8 @@ fn the_bridge_says_to_ifquery_what_the_port_said() {
         println!("skipped: no ifquery of ifupdown 0.8 (set XENUP_IFQUERY, or unpack the package ifupdown)");
         return;
     };
-    let changed = [NoteKind::HookRewritten, NoteKind::StaysOnPort, NoteKind::AlreadyBridged];
+    let changed =
+        [NoteKind::HookRewritten, NoteKind::StaysOnPort, NoteKind::AlreadyBridged, NoteKind::PortMtu];
     let mut compared = 0;
     for (case, tree, rewrite, after) in granted() {
         if rewrite.notes.iter().any(|note| changed.contains(&note.kind)) {
@@ -234,6 +235,10 @@ fn ifquery_refuses_what_we_refuse() {
         else {
             continue;
         };
+        // ifupdown cuts a long word in silence, and takes `rename` apart when it brings an interface up.
+        if matches!(kind, Syntax::LongWord(_) | Syntax::Rename(_)) {
+            continue;
+        }
         let scratch = Scratch::new(&case.name, &case.tree);
         let (_, _, stderr) = scratch.run(&ifquery, &["lo"]);
         let place = format!("{}:{line}:", path.display());

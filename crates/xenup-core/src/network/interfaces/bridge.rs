@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::address::{AddressPlan, HwAddress, HwAddressOption};
 use super::edit::Editor;
-use super::file::{Selector, is_hook};
+use super::file::{Family, Selector, is_hook};
 use super::hooks;
 use super::notes::Notes;
 use super::refuse;
@@ -335,6 +335,9 @@ impl<'a> Work<'a> {
         {
             let (family, method) = (stanza.view.family.word(), stanza.view.method);
             out.push_str(&format!("iface {name} {family} {method}\n"));
+            if !written {
+                self.port_mtu(out, lines.request, &stanza.plan, moving);
+            }
             self.moved_options(out, port, stanza);
             lines.options(out, Creation::BridgeUtils);
             self.notes.moved(name, &stanza.plan);
@@ -356,6 +359,27 @@ impl<'a> Work<'a> {
             self.moved_options(out, port, stanza);
             self.notes.alias(&stanza.view.stanza.name, &alias, stanza.view.place());
         }
+    }
+
+    /// bridge-utils gives a port the MTU of the stanza that adds it, which is the first: an MTU that stands in a later
+    /// one would reach the bridge alone.
+    fn port_mtu(
+        &mut self,
+        out: &mut String,
+        bridge: &BridgeRequest,
+        first: &AddressPlan,
+        moving: &[(&str, Moving<'_>)],
+    ) {
+        let inet =
+            moving.iter().filter(|(_, stanza)| stanza.suffix.is_empty()).map(|(_, stanza)| &stanza.plan);
+        let later = inet
+            .filter(|plan| plan.family == Family::Inet)
+            .find_map(|plan| Some((plan.mtu?, plan.at.clone())));
+        let Some((mtu, at)) = later.filter(|(mtu, _)| first.mtu != Some(*mtu)) else { return };
+        for port in &bridge.ports {
+            writer::option(out, "pre-up", &format!("ip link set dev {port} mtu {mtu}"));
+        }
+        self.notes.port_mtu(&bridge.ports, mtu, at);
     }
 
     fn moved_options(&mut self, out: &mut String, port: &str, stanza: &Moving<'_>) {

@@ -73,6 +73,11 @@ impl Notes {
         self.info(NoteKind::StaysOnPort, Some(at), message);
     }
 
+    pub fn port_mtu(&mut self, ports: &[String], mtu: u32, at: Place) {
+        let message = format!("{} takes MTU {mtu} before the bridge has it", ports.join(" "));
+        self.info(NoteKind::PortMtu, Some(at), message);
+    }
+
     pub fn not_automatic(&mut self, bridge: &BridgeRequest) {
         let (name, ports) = (&bridge.name, bridge.ports.join(" "));
         let message = format!("nothing brought {ports} up at boot by name; {name} comes up at boot");

@@ -130,6 +130,8 @@ pub enum NoteKind {
     NotAutomatic,
     /// The Ethernet address asked for is not the one the stanza sets.
     HwAddress,
+    /// A port gets its MTU by a command of its own.
+    PortMtu,
     /// A DHCP client will run on the bridge.
     DhcpMoves,
     /// A gateway outside the subnet moves as it is.

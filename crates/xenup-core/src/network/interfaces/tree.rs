@@ -162,6 +162,8 @@ pub struct InterfacesTree {
     /// Every line in reading order: file, item.
     order: Vec<(usize, usize)>,
     resolved: BTreeMap<StanzaId, Resolved>,
+    /// Stanzas by logical interface, in reading order: a file can hold thousands.
+    by_name: BTreeMap<String, Vec<StanzaId>>,
     skipped: Vec<Skipped>,
 }
 
@@ -175,6 +177,7 @@ pub fn load(files: &dyn Files, root: &Path) -> Result<InterfacesTree, Interfaces
         files: Vec::new(),
         order: Vec::new(),
         resolved: BTreeMap::new(),
+        by_name: BTreeMap::new(),
         skipped: Vec::new(),
     };
     let mut loader = Loader { files, tree, stack: Vec::new(), seen: BTreeMap::new() };
@@ -265,6 +268,8 @@ impl Loader<'_> {
                 let id = StanzaId { file, stanza: *stanza };
                 let resolved = self.tree.resolve(id).map_err(|kind| InterfacesError::Syntax { at, kind })?;
                 self.tree.resolved.insert(id, resolved);
+                let name = self.tree.files[file].stanzas[*stanza].name.clone();
+                self.tree.by_name.entry(name).or_default().push(id);
             }
             _ => {}
         }
@@ -393,7 +398,8 @@ impl InterfacesTree {
 
     /// Returns the stanzas of logical interface `name`, in reading order.
     pub fn stanzas_of(&self, name: &str) -> impl Iterator<Item = StanzaView<'_>> {
-        self.stanzas().filter(move |view| view.stanza.name == name)
+        let ids = self.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().filter_map(|id| self.view(*id))
     }
 
     /// Returns one stanza; `None` for an id of another tree.
@@ -506,10 +512,8 @@ impl InterfacesTree {
             None => None,
             Some(name) => {
                 // ifupdown takes the first stanza of that name read so far, of the same family where one is written.
-                let fits = |view: &StanzaView<'_>| {
-                    view.stanza.name == *name && stanza.family.is_none_or(|family| family == view.family)
-                };
-                let found = self.stanzas().find(fits);
+                let fits = |view: &StanzaView<'_>| stanza.family.is_none_or(|family| family == view.family);
+                let found = self.stanzas_of(name).find(fits);
                 Some(found.ok_or_else(|| Syntax::InheritsUnknown(name.clone()))?)
             }
         };
