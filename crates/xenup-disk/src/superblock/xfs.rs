@@ -1,0 +1,15 @@
+//! xfs (fs/xfs/libxfs/xfs_format.h, struct xfs_dsb; big endian).
+
+use super::{Content, Kind, block};
+use crate::field;
+use crate::read_at::{ReadAt, ReadError};
+
+pub(super) fn read(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
+    let Some(sb) = block::<512>(disk, 0)? else { return Ok(None) };
+    let block_size = field::u32_be(&sb, 4);
+    let plausible = block_size.is_power_of_two() && (512..=65536).contains(&block_size);
+    if !field::has(&sb, 0, b"XFSB") || !plausible {
+        return Ok(None);
+    }
+    Ok(Some(Content { kind: Kind::Xfs, uuid: field::uuid(&sb, 32), label: field::text(&sb, 108, 12) }))
+}
