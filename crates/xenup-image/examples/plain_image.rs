@@ -11,17 +11,21 @@ use xenup_image::{ImageSpec, Progress, Suite};
 const PASSWORD: &str =
     "$6$xenuplab$AshuVU/LvGLGQktYQtUsv7SbLAVCKl155hsDXGIpjyqAk1ApV36/1zu4Kk0xNKvTo32D4KKDy6cDM6xdaR74o.";
 
-/// Two NICs of QEMU's q35 machine, at PCI slots 3 and 4 of the root bus; the first has user networking's addresses.
+/// The rehearsal's first two NICs on QEMU's q35 machine, at PCI slots 2 and 3 of the root bus.
 const INTERFACES: &str = "\
 source /etc/network/interfaces.d/*
 
 auto lo
 iface lo inet loopback
 
-auto enp0s3
+auto enp0s2
+iface enp0s2 inet static
+\taddress 10.99.0.10/24
+\tgateway 10.99.0.2
+
+allow-hotplug enp0s3
 iface enp0s3 inet static
-    address 10.0.2.15/24
-    gateway 10.0.2.2
+\taddress 10.0.3.15/24
 ";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         args.get(1).map_or(Some(Suite::Bookworm), |name| Suite::parse(name)).ok_or("no such suite")?;
     let mut spec = ImageSpec::plain(suite);
     spec.interfaces = INTERFACES.into();
-    spec.nameservers = vec!["10.0.2.3".into()];
+    spec.nameservers = vec!["10.99.0.3".into()];
     spec.root_password_hash = Some(PASSWORD.into());
     spec.ssh_authorized_keys = args.get(2).cloned().into_iter().collect();
     let mut err = std::io::stderr();

@@ -8,13 +8,13 @@ use xenup_system::files::{self, WorkDir};
 use xenup_system::process::Tool;
 use xenup_system::tree::TreeFiles;
 
-use crate::disk::Layout;
+use crate::check::Built;
 use crate::error::{ImageError, during};
 use crate::identity::Identity;
 use crate::mirror::Mirror;
 use crate::progress::{Progress, StepTime, Steps};
 use crate::spec::{Format, ImageSpec};
-use crate::{boot_loader, configure, disk, system_tree, tools};
+use crate::{boot_loader, check, configure, disk, system_tree, tools};
 
 const CONVERT_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -69,21 +69,23 @@ pub fn build_in(
     let raw = work.join("disk.raw");
     let layout = steps.run("root file system", |_| disk::write_root(spec, &identity, &root, &raw))?;
     steps.run("boot partitions", |_| disk::write_boot(&layout, &identity, &images, work.path(), &raw))?;
+    steps.run("check", |_| {
+        let grub_config = tree.read(Path::new("/boot/grub/grub.cfg"))?;
+        let built =
+            Built { layout: &layout, identity: &identity, images: &images, grub_config: &grub_config };
+        check::check(&raw, &built).map_err(|source| ImageError::Check { path: raw.clone(), source })
+    })?;
     steps.run("disk file", |_| finish(spec.format, &raw, out))?;
     let kernels = kernels(&tree)?;
     steps.run("cleaning up", |_| files::remove_dir_all(work.path()))?;
     Ok(Image {
         path: out.to_owned(),
         format: spec.format,
-        size: layout_size(&layout),
+        size: layout.disk,
         identity,
         kernels,
         steps: steps.times,
     })
-}
-
-fn layout_size(layout: &Layout) -> u64 {
-    layout.disk
 }
 
 fn kernels(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {

@@ -12,6 +12,7 @@ pub const REQUIRED: &[(&str, &str)] = &[
     ("chroot", "coreutils"),
     ("sfdisk", "fdisk"),
     ("mke2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
     ("mkfs.vfat", "dosfstools"),
     ("mmd", "mtools"),
     ("mcopy", "mtools"),
