@@ -73,6 +73,8 @@ pub(crate) fn end_holder(path: &Path, holder: &str) -> Result<(), MachineError> 
         // Gone, or another process by the same number: the holder has ended, which is what was wanted.
         _ => return Ok(()),
     }
+    // Its step's program would go on while the step is undone; which one that is can be told only while it lives.
+    let foreground = crate::guard::foreground_of(holder);
     match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(errno) => return Err(failed("seize", path)(errno)),
@@ -84,7 +86,10 @@ pub(crate) fn end_holder(path: &Path, holder: &str) -> Result<(), MachineError> 
             let words = format!("process {pid} did not end within {} s of SIGKILL", KILL_WAIT.as_secs());
             Err(MachineError::at("seize", path, Reason::TimedOut, words))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            foreground.map(crate::guard::Foreground::end);
+            Ok(())
+        }
         Err(errno) => Err(failed("seize", path)(errno)),
     }
 }

@@ -20,7 +20,7 @@ fn shown(guard: &BootGuard) -> String {
     for file in boot_files(guard) {
         let path = file.path.display();
         let _ = match file.kind {
-            GuardFileKind::Dir { ours } => writeln!(text, "== {path}/{}", if ours { " (ours)" } else { "" }),
+            GuardFileKind::Dir => writeln!(text, "== {path}/"),
             GuardFileKind::Link { target } => writeln!(text, "== {path} -> {}", target.display()),
             GuardFileKind::Bytes { bytes, mode } => {
                 writeln!(text, "== {path} {mode:o}\n{}", String::from_utf8(bytes).unwrap())

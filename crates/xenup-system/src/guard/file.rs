@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 /// What stands at a path of the guard's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuardFileKind {
-    /// A directory; it may be somebody else's, and is removed only when empty and `ours`.
-    Dir {
-        /// Whether it bears our name.
-        ours: bool,
-    },
+    /// A directory that the files after it need; often there already.
+    Dir,
     /// A file.
     Bytes {
         /// Its contents.
@@ -34,10 +31,10 @@ pub struct GuardFile {
 }
 
 impl GuardFile {
-    pub(super) fn dir(path: &Path) -> Self {
-        // A drop-in directory of a unit is there for the drop-in alone.
-        let ours = path.extension().is_some_and(|extension| extension == "d");
-        Self { path: path.to_owned(), kind: GuardFileKind::Dir { ours } }
+    /// Returns a directory.
+    #[must_use]
+    pub fn dir(path: &Path) -> Self {
+        Self { path: path.to_owned(), kind: GuardFileKind::Dir }
     }
 
     /// Returns a file of this text.

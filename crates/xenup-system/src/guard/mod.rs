@@ -3,6 +3,7 @@
 //! Decides: the text of the units and scripts, what a waiting guard wakes for, how a hanging `apply` ends.
 //! Never: decides when to undo something, or how (the engine does, from the journal).
 
+mod binary;
 mod console;
 mod file;
 mod initscript;
@@ -11,6 +12,7 @@ mod sweep;
 mod units;
 mod wait;
 
+pub use binary::{allows_programs, own_binary};
 pub use console::announce;
 pub use file::{GuardFile, GuardFileKind};
 pub use initscript::{disable_script, enable_script};

@@ -14,6 +14,9 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 /// How long one process may take to end after SIGKILL.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
+/// How often the list of processes is read again.
+const ROUNDS: usize = 8;
+
 /// The session of a run, taken down while the run still lived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Foreground {
@@ -38,6 +41,12 @@ impl Foreground {
     /// Ends every process of the session but its leader; returns how many there were.
     #[must_use]
     pub fn end(self) -> usize {
+        // A member may have forked while the list was read; one that keeps forking is given up on.
+        let passes = (0..ROUNDS).map(|_| self.end_those_listed());
+        passes.take_while(|&ended| ended > 0).sum()
+    }
+
+    fn end_those_listed(self) -> usize {
         let members = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = members.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         pids.filter(|&pid| pid != self.except && self.end_one(pid)).count()
@@ -46,7 +55,7 @@ impl Foreground {
     fn end_one(self, pid: u32) -> bool {
         let Some(pidfd) = open(pid) else { return false };
         // Read after the pidfd was opened: the number cannot have changed hands since.
-        if stat_session(pid) != Some(self.session) {
+        if !stat(pid).is_some_and(|stat| stat.session == self.session && stat.alive) {
             return false;
         }
         if rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).is_err() {
@@ -69,6 +78,7 @@ fn open(pid: u32) -> Option<OwnedFd> {
 }
 
 struct Stat {
+    alive: bool,
     session: u32,
     start: u64,
 }
@@ -77,9 +87,14 @@ fn stat_session(pid: u32) -> Option<u32> {
     stat(pid).map(|stat| stat.session)
 }
 
-/// Fields 6 and 22 of proc_pid_stat(5); the name before them may hold anything.
+/// Fields 3, 6 and 22 of proc_pid_stat(5); the name before them may hold anything.
 fn stat(pid: u32) -> Option<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
-    Some(Stat { session: fields.get(3)?.parse().ok()?, start: fields.get(19)?.parse().ok()? })
+    Some(Stat {
+        // A zombie has ended, and waits for a parent that may never ask.
+        alive: !matches!(*fields.first()?, "Z" | "X"),
+        session: fields.get(3)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
 }

@@ -47,7 +47,6 @@ pub fn boot_files(guard: &BootGuard) -> Vec<GuardFile> {
 
 fn systemd_files(guard: &BootGuard) -> Vec<GuardFile> {
     let dir = Path::new(UNIT_DIR);
-    // Present on every machine that systemd ever enabled a unit on; made where it is missing, and left there.
     let wants = dir.join("sysinit.target.wants");
     let mut files = vec![GuardFile::dir(dir), GuardFile::dir(&wants)];
     files.extend(enabled(dir, &wants, BOOT_UNIT, boot_unit(&guard.binary)));

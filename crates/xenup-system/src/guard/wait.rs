@@ -23,7 +23,7 @@ pub enum Wake {
     Deadline,
 }
 
-/// A guard's alarm clock.
+/// A guard's alarm clock, and its ear at the journal.
 #[derive(Debug)]
 pub struct Sleeper {
     timer: OwnedFd,
@@ -31,22 +31,13 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
-    /// Sets the clock to `deadline_ns` nanoseconds since boot and watches a directory. Whoever reads the directory
-    /// after this call and before [`Sleeper::wait`] misses nothing.
+    /// Watches a directory. Whoever reads it after this call and before [`Sleeper::wait`] misses nothing.
     ///
     /// # Errors
     /// The directory is not there, or the kernel has no timer or watch left.
-    pub fn new(deadline_ns: u64, directory: &Path) -> io::Result<Self> {
+    pub fn watching(directory: &Path) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
-        // Zero would disarm it; one nanosecond after boot is as much in the past.
-        let at = deadline_ns.max(1);
-        let value = Timespec {
-            tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
-        };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &once)?;
         let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let events =
             inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
@@ -54,11 +45,19 @@ impl Sleeper {
         Ok(Self { timer, changes })
     }
 
-    /// Sleeps. A deadline that has passed wins over a change, and is reported again by every later call.
+    /// Sleeps until `deadline_ns` nanoseconds since boot. A deadline that has passed wins over a change.
     ///
     /// # Errors
-    /// The kernel's poll(2) fails.
-    pub fn wait(&self) -> io::Result<Wake> {
+    /// The kernel's timer or poll(2) fails.
+    pub fn wait(&self, deadline_ns: u64) -> io::Result<Wake> {
+        // Zero would disarm it; one nanosecond after boot is as much in the past.
+        let at = deadline_ns.max(1);
+        let value = Timespec {
+            tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
         let mut fds = [PollFd::new(&self.timer, PollFlags::IN), PollFd::new(&self.changes, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
         let [timer, _] = &fds;
@@ -77,11 +76,10 @@ mod tests {
     #[test]
     fn a_change_wakes_it_before_the_deadline_and_a_past_deadline_wakes_it_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let far = Sleeper::new(u64::MAX, dir.path()).unwrap();
+        let sleeper = Sleeper::watching(dir.path()).unwrap();
         std::fs::write(dir.path().join("journal"), "x").unwrap();
-        assert_eq!(far.wait().unwrap(), Wake::Changed);
-        let past = Sleeper::new(0, dir.path()).unwrap();
-        assert_eq!((past.wait().unwrap(), past.wait().unwrap()), (Wake::Deadline, Wake::Deadline));
-        assert!(Sleeper::new(1, &dir.path().join("absent")).is_err());
+        assert_eq!(sleeper.wait(u64::MAX).unwrap(), Wake::Changed);
+        assert_eq!((sleeper.wait(0).unwrap(), sleeper.wait(0).unwrap()), (Wake::Deadline, Wake::Deadline));
+        assert!(Sleeper::watching(&dir.path().join("absent")).is_err());
     }
 }

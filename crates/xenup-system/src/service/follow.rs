@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
@@ -70,7 +71,7 @@ impl Following {
     fn is_over(&self) -> Result<bool, ServiceError> {
         let Some(pidfd) = &self.pidfd else { return Ok(true) };
         let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now))) {
             Ok(ready) => Ok(ready > 0),
             Err(errno) => Err(at("look at the process of", &self.state)(errno.into())),
@@ -110,6 +111,26 @@ impl Following {
             self.pending.clear();
         }
     }
+}
+
+/// Waits at most `limit` for the end of work started earlier in this boot; `false` where it still runs then.
+/// Work that is not known has ended.
+///
+/// # Errors
+/// A state file that cannot be read.
+pub fn ended_within(state_dir: &Path, unit: &str, limit: Duration) -> Result<bool, ServiceError> {
+    let path = super::state::path(state_dir, unit);
+    if !path.exists() {
+        return Ok(true);
+    }
+    let Some(pidfd) = open_process(read_state(&path)?).map_err(at("look at the process of", &path))? else {
+        return Ok(true);
+    };
+    let limit = Timespec::try_from(limit).map_err(|e| at("wait for", &path)(std::io::Error::other(e)))?;
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))
+        .map(|ready| ready > 0)
+        .map_err(|errno| at("wait for", &path)(errno.into()))
 }
 
 fn read_state(path: &Path) -> Result<State, ServiceError> {

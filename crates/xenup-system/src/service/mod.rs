@@ -12,7 +12,7 @@ mod systemd;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use follow::Following;
+pub use follow::{Following, ended_within};
 pub use state::{Ended, enter, leave};
 pub use systemd::{UnitKind, is_systemd_running};
 
