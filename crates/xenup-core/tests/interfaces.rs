@@ -362,7 +362,30 @@ fn any_line() -> impl Strategy<Value = String> {
     let words = prop::collection::vec(word, 0..5).prop_map(|words| words.join(" "));
     let odd = prop::string::string_regex("[ -~\t\r\\\\]{0,12}").unwrap();
     let end = prop::sample::select(vec!["\n", "\r\n", "\\\n", " \n", ""]);
-    (prop_oneof![4 => words, 1 => odd], end).prop_map(|(text, end)| format!("{text}{end}"))
+    let whole = prop::sample::select(vec![
+        "iface eno1 inet static",
+        "iface eno1 inet6 auto",
+        "iface eno2 inherits eno1",
+        "iface eno1 inet inherits lo",
+        "iface lo inet loopback",
+        "iface x inet manual y",
+        "  address 192.0.2.1/24",
+        "\tup ip route add x",
+        "post-up  a  b",
+        "pre-down c",
+        "dns-search a",
+        "dns-search b c",
+        "mapping e*",
+        "  script /bin/x",
+        "  map a b",
+        "auto eno1",
+        "allow-hotplug",
+        "source-dir none",
+        "rename a=b",
+        "no-scripts",
+    ])
+    .prop_map(str::to_owned);
+    (prop_oneof![3 => words, 1 => odd, 6 => whole], end).prop_map(|(text, end)| format!("{text}{end}"))
 }
 
 /// A file that parses: stanzas with odd spacing, ends and continuations.

@@ -32,7 +32,8 @@ impl fmt::Display for Place {
 }
 
 /// What ifupdown cannot read. In the main file it then gives up altogether; in an included one it drops the rest
-/// of that file with a warning. xenup refuses both.
+/// of that file with a warning. xenup refuses both, and refuses what ifupdown changes in silence
+/// ([`Syntax::LongWord`], [`Syntax::OptionName`], [`Syntax::EmptyWord`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Syntax {
@@ -45,6 +46,9 @@ pub enum Syntax {
     /// An option without a value.
     #[error("option `{0}` has no value")]
     EmptyOption(String),
+    /// An option name that ends in `?`, with which ifupdown marks values that must not replace others.
+    #[error("`{0}` ends in `?`, which ifupdown keeps for itself")]
+    OptionName(String),
     /// A logical line that begins with white space after a continuation.
     #[error("the line begins with white space after a continuation, so it has no first word")]
     EmptyWord,

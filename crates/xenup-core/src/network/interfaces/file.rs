@@ -380,6 +380,7 @@ impl Parser {
         match self.open {
             Open::Nothing if name == "template" => Err(Syntax::Template),
             Open::Nothing => Err(Syntax::MisplacedOption(name.to_owned())),
+            Open::Iface(_) if name.ends_with('?') => Err(Syntax::OptionName(name.to_owned())),
             Open::Iface(_) if value.is_empty() => Err(Syntax::EmptyOption(name.to_owned())),
             Open::Iface(stanza) => {
                 let name = match name {
