@@ -3,6 +3,11 @@
 //! Decides: everything about Debian and Xen that can be decided by thinking.
 //! Never: has an effect. The rooms read a machine through `Probe` and return data.
 
+pub mod boot;
 pub mod host;
 pub mod inspect;
 pub mod network;
+pub mod packages;
+pub mod plan;
+pub mod recovery;
+pub mod show;

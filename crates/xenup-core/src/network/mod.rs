@@ -3,5 +3,10 @@
 //! Decides: the edits to the owner's files and the sequence of link operations.
 //! Never: touches a file or a link.
 
+pub mod dhcp;
+pub mod ifupdown;
 pub mod interfaces;
+pub mod pin;
+pub mod plan;
+pub mod refuse;
 pub mod switch;

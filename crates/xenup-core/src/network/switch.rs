@@ -78,7 +78,7 @@ pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: Add
 pub fn touched(bridge: &str, port: &str, policy: AddressPolicy) -> Vec<String> {
     let mut links = vec![port.to_owned(), bridge.to_owned()];
     if policy == AddressPolicy::Keep {
-        links.push(HELPER.0.to_owned());
+        links.extend([HELPER.0.to_owned(), HELPER.1.to_owned()]);
     }
     links
 }

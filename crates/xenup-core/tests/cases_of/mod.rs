@@ -1,6 +1,7 @@
 //! Case folders: inputs and expected output as files. Decides where they are; never what is expected.
 #![allow(clippy::disallowed_methods, reason = "tests read their own case folders")]
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::expect_used, reason = "a case that cannot be read is a broken test")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,116 @@
+//! The text of the two drop-ins. Decides Xen's words and those of dom0's Linux; never which entry is the default.
+
+use crate::host::{Console, Host};
+use crate::inspect::facts::Boot;
+
+use super::{Entries, FIRST};
+
+/// Which default the last drop-in sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinned {
+    /// None: the administrator's own choice stays, which is not Xen.
+    Theirs,
+    /// Plain Linux, by id.
+    Linux,
+    /// Xen, by id.
+    Xen,
+}
+
+/// Seconds after which a Linux that panicked as dom0 restarts the machine.
+const PANIC_SECONDS: u32 = 30;
+
+/// Returns the text of the first drop-in.
+#[must_use]
+pub fn first_text() -> String {
+    "\
+# Written by xenup. Debian's xen.cfg, which is read after this file, makes Xen the default as soon as a hypervisor is
+# installed, unless this says no. What boots is set in zz-xenup.cfg.
+XEN_OVERRIDE_GRUB_DEFAULT=0
+"
+    .to_owned()
+}
+
+/// Returns the text of the last drop-in.
+#[must_use]
+pub fn last_text(host: &Host, boot: &Boot, entries: &Entries, pinned: Pinned) -> String {
+    let (before, after) = linux_words(host, boot);
+    let mut text = format!(
+        "\
+# Written by xenup from {}: change that, then `xenup plan` shows what becomes of it.
+GRUB_CMDLINE_XEN=\"$GRUB_CMDLINE_XEN {}\"
+GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDLINE_LINUX}}{}\"
+",
+        crate::host::PATH,
+        xen_words(host).join(" "),
+        before.iter().map(|word| format!("{word} ")).collect::<String>(),
+        after.iter().map(|word| format!(" {word}")).collect::<String>(),
+    );
+    match pinned {
+        Pinned::Theirs => {}
+        Pinned::Linux => {
+            text.push_str("# Plain Linux, until a trial boot of Xen was confirmed.\n");
+            text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.linux));
+        }
+        Pinned::Xen => {
+            text.push_str("# Xen: its trial boot was confirmed.\n");
+            text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.xen));
+        }
+    }
+    debug_assert!(FIRST < super::LAST, "drop-ins are read in the order of their names");
+    text
+}
+
+/// Returns the words of Xen's command line (xen-command-line in Xen's documentation), options as written last: of two
+/// words with one key the last one holds.
+#[must_use]
+pub fn xen_words(host: &Host) -> Vec<String> {
+    let xen = &host.xen;
+    let mut words = Vec::new();
+    if let Some(memory) = &xen.dom0_memory {
+        // Without `max` dom0 could be ballooned up to the whole machine.
+        words.push(format!("dom0_mem={0},max:{0}", memory.as_str()));
+    }
+    if let Some(vcpus) = xen.dom0_vcpus {
+        words.push(format!("dom0_max_vcpus={vcpus}"));
+    }
+    if let Some(console) = xen.console {
+        words.extend(console_words(console));
+    }
+    // A hypervisor that hangs restarts the machine, and the machine comes back on Linux while on trial.
+    let is_watchdog = |word: &String| word.split('=').next().is_some_and(|key| key == "watchdog" || key == "no-watchdog");
+    if !xen.options.iter().any(is_watchdog) {
+        words.push("watchdog".to_owned());
+    }
+    words.extend(xen.options.iter().cloned());
+    words
+}
+
+fn console_words(console: Console) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut names = Vec::new();
+    if let Some(serial) = console.serial {
+        words.push(format!("com{}={},8n1", serial.port, serial.speed));
+        names.push(format!("com{}", serial.port));
+    }
+    if console.vga {
+        names.push("vga".to_owned());
+    }
+    words.push(format!("console={}", names.join(",")));
+    words
+}
+
+/// Returns the words before and after those that Linux has anyway. The last `console=` is the one init writes to:
+/// Xen's where Xen has the serial port, else the one that was used before.
+#[must_use]
+pub fn linux_words(host: &Host, boot: &Boot) -> (Vec<String>, Vec<String>) {
+    let panic = format!("panic={PANIC_SECONDS}");
+    let on_serial = host.xen.console.is_some_and(|console| console.serial.is_some());
+    let has_own = boot.cmdline.split_whitespace().any(|word| word.starts_with("console=") && word != "console=hvc0");
+    let hvc0 = "console=hvc0".to_owned();
+    let tty0 = "console=tty0".to_owned();
+    match (on_serial, has_own) {
+        (true, _) => (Vec::new(), vec![tty0, hvc0, panic]),
+        (false, true) => (vec![hvc0], vec![panic]),
+        (false, false) => (Vec::new(), vec![hvc0, tty0, panic]),
+    }
+}

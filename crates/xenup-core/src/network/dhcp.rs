@@ -1,0 +1,174 @@
+//! A DHCP client moves from a NIC to its bridge and keeps its lease.
+//!
+//! Decides: which clients can be moved, and by which commands. The lease is kept by the same Ethernet address, the
+//! same client identifier (its DUID is in the lease file) and the same lease file under the bridge's name. Source:
+//! dhclient(8), dhclient.leases(5), ifupdown's inet.defn and inet6.defn.
+//! Never: runs one.
+
+use std::path::PathBuf;
+
+use xenup_engine::action::Action;
+use xenup_engine::plan::{Risk, Step};
+use xenup_machine::process::Command;
+
+use crate::host::Bridge;
+use crate::inspect::Finding;
+use crate::inspect::facts::{DhcpClient, Facts};
+use crate::plan::step::Draft;
+
+use super::refuse::blocks;
+
+/// dhclient asks for its old lease at once, and for a new one after 15 seconds at most; debian's dhclient.conf lets
+/// it try for 300.
+const LEASE_SECONDS: u64 = 90;
+
+/// The steps of one client, around those that move the addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// The client on the NIC ends, its lease is copied.
+    pub before: Vec<Step>,
+    /// The client on the bridge begins.
+    pub after: Vec<Step>,
+}
+
+/// Returns how the clients on the bridge's port move.
+///
+/// # Errors
+/// A finding for each client this version cannot move.
+pub fn moves(facts: &Facts, bridge: &Bridge) -> Result<Moved, Vec<Finding>> {
+    let mut moved = Moved::default();
+    let mut findings = Vec::new();
+    for client in facts.network.dhcp_clients.iter().filter(|client| client.link == bridge.port) {
+        match Client::of(client) {
+            Some(client) => {
+                moved.before.extend(client.end(bridge));
+                moved.after.push(client.begin(bridge));
+            }
+            None => findings.push(cannot(client, bridge)),
+        }
+    }
+    if findings.is_empty() { Ok(moved) } else { Err(findings) }
+}
+
+fn cannot(client: &DhcpClient, bridge: &Bridge) -> Finding {
+    let fix = match client.program.as_str() {
+        "dhclient" => format!("restart it by `ifdown {0} && ifup {0}`, on the console", bridge.port),
+        _ => "install isc-dhcp-client and restart the interface on the console, or give it a static address".to_owned(),
+    };
+    blocks(
+        "dhcp-client-not-supported",
+        format!("{} (process {}) serves {}", client.program, client.pid, bridge.port),
+        "this version moves a dhclient that ifupdown started, and no other DHCP client",
+        fix,
+    )
+}
+
+/// A dhclient as ifupdown starts it.
+struct Client<'a> {
+    args: &'a [String],
+    port: &'a str,
+    pid_file: &'a str,
+    lease_file: &'a str,
+    ipv6: bool,
+}
+
+impl<'a> Client<'a> {
+    fn of(client: &'a DhcpClient) -> Option<Self> {
+        let (program, args) = client.args.split_first()?;
+        let is_dhclient = client.program == "dhclient" && (program == "dhclient" || program.ends_with("/dhclient"));
+        let value = |option: &str| {
+            let place = args.iter().position(|arg| arg == option)?;
+            args.get(place + 1).map(String::as_str)
+        };
+        let (pid_file, lease_file) = (value("-pf")?, value("-lf")?);
+        let port = client.link.as_str();
+        // Both files have to name the NIC, or the bridge's client would write into them.
+        let named = |path: &str| path.starts_with('/') && path.contains(&format!(".{port}."));
+        // A dhclient that serves two NICs cannot be moved for one of them.
+        let ours = args.iter().filter(|arg| *arg == port).count() == 1;
+        (is_dhclient && ours && named(pid_file) && named(lease_file)).then(|| Self {
+            args,
+            port,
+            pid_file,
+            lease_file,
+            ipv6: args.iter().any(|arg| arg == "-6"),
+        })
+    }
+
+    fn id(&self, what: &str, bridge: &Bridge) -> String {
+        format!("{}-{what}-{}", if self.ipv6 { "dhcp6" } else { "dhcp" }, bridge.name)
+    }
+
+    /// Ends it without a release: its lease and the addresses stay as they are.
+    fn end(&self, bridge: &Bridge) -> [Step; 2] {
+        let lease_file = self.renamed(self.lease_file, bridge);
+        let copy = [
+            "-n".to_owned(),
+            "-e".to_owned(),
+            format!("s/interface \"{}\";/interface \"{}\";/", self.port, bridge.name),
+            "-e".to_owned(),
+            format!("w {lease_file}"),
+            self.lease_file.to_owned(),
+        ];
+        let copy = Action::Run {
+            forward: Some(Command::new("sed", copy).within(30)),
+            backward: Some(Command::new("rm", ["-f", &lease_file]).within(30)),
+            generates: vec![PathBuf::from(&lease_file)],
+        };
+        let end = Action::Run {
+            forward: Some(stop(self.pid_file)),
+            backward: Some(Command::new("dhclient", self.args.iter().cloned()).within(LEASE_SECONDS)),
+            generates: Vec::new(),
+        };
+        [
+            Draft::new(
+                &self.id("stop", bridge),
+                format!("Stop the DHCP client on {}, keeping its lease", self.port),
+                format!("a client on the port would take the address back from {}", bridge.name),
+                end,
+            )
+            .risks(&[Risk::CutsNetwork])
+            .this_boot()
+            .step(),
+            Draft::new(
+                &self.id("lease", bridge),
+                format!("Copy the lease of {} to {}", self.port, bridge.name),
+                "the server then sees the same client and gives the same address",
+                copy,
+            )
+            .step(),
+        ]
+    }
+
+    fn begin(&self, bridge: &Bridge) -> Step {
+        let args: Vec<String> = self.args.iter().map(|arg| self.renamed(arg, bridge)).collect();
+        let begin = Action::Run {
+            forward: Some(Command::new("dhclient", args).within(LEASE_SECONDS)),
+            backward: Some(stop(&self.renamed(self.pid_file, bridge))),
+            generates: Vec::new(),
+        };
+        Draft::new(
+            &self.id("start", bridge),
+            format!("Start the DHCP client on {}, with that lease", bridge.name),
+            "as ifup would, with ifupdown's own names for its files, so that ifdown finds it",
+            begin,
+        )
+        .risks(&[Risk::CutsNetwork])
+        .this_boot()
+        .step()
+    }
+
+    /// Returns an argument as ifupdown would write it for the bridge.
+    fn renamed(&self, arg: &str, bridge: &Bridge) -> String {
+        if arg == self.port {
+            return bridge.name.to_string();
+        }
+        arg.replace(&format!(".{}.", self.port), &format!(".{}.", bridge.name))
+    }
+}
+
+/// SIGTERM ends dhclient without a release and without its script, so that the addresses stay.
+fn stop(pid_file: &str) -> Command {
+    let args = ["--stop", "--oknodo", "--remove-pidfile", "--retry", "TERM/10/KILL/5", "--name", "dhclient"];
+    Command::new("start-stop-daemon", args.into_iter().chain(["--pidfile", pid_file])).within(30)
+}

@@ -1,0 +1,164 @@
+//! ifupdown's files and its state, as they are when it has made the bridges itself.
+//!
+//! Decides: the edits of interfaces(5) files as steps, and what /run/network says afterwards (ifup(8); ifupdown 0.8
+//! writes `ifstate`, and for each interface `ifstate.NAME` with its logical name, empty once it is down).
+//! Never: writes a file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use xenup_engine::plan::{Risk, Step};
+
+use crate::host::{AddressPolicy, Bridge, Host};
+use crate::inspect::facts::{At, Facts};
+use crate::inspect::{Finding, Weight};
+use crate::plan::step::{Draft, write};
+
+use super::interfaces::{
+    self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, Note, Request, Severity,
+};
+use super::refuse::blocks;
+
+/// The main file.
+pub const MAIN: &str = "/etc/network/interfaces";
+const STATE: &str = "/run/network/ifstate";
+
+/// What becomes of the files.
+#[derive(Debug, Clone)]
+pub struct Edited {
+    /// One step for each file.
+    pub steps: Vec<Step>,
+    /// Notes and warnings of the change.
+    pub findings: Vec<Finding>,
+    /// The files afterwards.
+    after: InterfacesTree,
+}
+
+/// Returns the steps that write the bridges of `host` into the interfaces files; none where they are there.
+///
+/// # Errors
+/// A finding with path and line, where the files cannot be read or the change is refused.
+pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Finding> {
+    let mut files: BTreeMap<PathBuf, Vec<u8>> =
+        facts.network.files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
+    let main = Path::new(MAIN);
+    let unreadable = |error: &interfaces::InterfacesError| {
+        let fix = error.hint().unwrap_or_else(|| "correct the file".to_owned());
+        blocks("interfaces-unreadable", error.to_string(), "a plan would have to guess what it says", fix)
+    };
+    let tree = interfaces::load(&files, main).map_err(|error| unreadable(&error))?;
+    let rewrite = interfaces::bridge(&tree, &request(facts, host)).map_err(|error| refused(&error))?;
+    for edit in &rewrite.edits {
+        files.insert(edit.path.clone(), edit.after.clone());
+    }
+    let after = interfaces::load(&files, main).map_err(|error| unreadable(&error))?;
+    let steps = rewrite.edits.iter().map(step).collect::<Result<_, _>>()?;
+    Ok(Edited { steps, findings: rewrite.notes.iter().map(finding).collect(), after })
+}
+
+fn request(facts: &Facts, host: &Host) -> Request {
+    let bridges = host.bridges.iter().map(|bridge| BridgeRequest {
+        name: bridge.name.to_string(),
+        ports: vec![bridge.port.clone()],
+        mac: mac(facts, bridge).map(|mac| HwAddress(mac.0)),
+        address: match bridge.address {
+            AddressPolicy::Keep => BridgeAddress::Keep,
+            AddressPolicy::None => BridgeAddress::None,
+        },
+        stp: false,
+        forward_delay: 0,
+        max_wait: 0,
+        wait_port: None,
+        vlan_aware: false,
+    });
+    Request { bridges: bridges.collect(), file: interfaces::OWN_FILE.into() }
+}
+
+/// Returns the Ethernet address the bridge gets: the one its port uses now.
+#[must_use]
+pub fn mac(facts: &Facts, bridge: &Bridge) -> Option<xenup_machine::network::Mac> {
+    let in_use = facts.network.kernel.link(&bridge.port).and_then(|link| link.mac);
+    in_use.or(bridge.mac)
+}
+
+fn refused(error: &BridgeError) -> Finding {
+    let fix = error.hint().unwrap_or_else(|| "change host.toml or the file".to_owned());
+    blocks("interfaces-refused", error.to_string(), "the files would not say what host.toml wants", fix)
+}
+
+fn step(edit: &FileEdit) -> Result<Step, Finding> {
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| {
+            let what = format!("{} is not UTF-8", edit.path.display());
+            blocks("interfaces-unreadable", what, "it could not be shown as a diff", "save it as UTF-8")
+        })
+    };
+    let before = edit.before.as_deref().map(text).transpose()?;
+    let action = write(&edit.path, &text(&edit.after)?, before.as_deref());
+    let action = action.ok_or_else(|| blocks("interfaces-refused", "an edit changes nothing".to_owned(), "it is of no use", "report this"))?;
+    let verb = if before.is_some() { "Change" } else { "Write" };
+    let title = format!("{verb} {}", edit.path.display());
+    Ok(Draft::new(&title, title.clone(), edit.reason.clone(), action).risks(&[Risk::CutsNetwork]).step())
+}
+
+fn finding(note: &Note) -> Finding {
+    let kind = serde_json::to_value(note.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned));
+    Finding {
+        id: kind.unwrap_or_else(|| "interfaces".to_owned()),
+        weight: if note.severity == Severity::Warning { Weight::Warning } else { Weight::Note },
+        what: note.message.clone(),
+        why: "the interfaces files say so".to_owned(),
+        fix: note.hint.clone().unwrap_or_else(|| "nothing to do".to_owned()),
+        at: note
+            .at
+            .iter()
+            .map(|place| At { path: place.path.clone(), line: u32::try_from(place.line).unwrap_or(u32::MAX) })
+            .collect(),
+    }
+}
+
+/// Returns the steps after which ifupdown takes the bridges for brought up by itself, and their ports for down.
+#[must_use]
+pub fn state(facts: &Facts, made: &[&Bridge], edited: &Edited) -> Vec<Step> {
+    if made.is_empty() || facts.network.ifstate.is_empty() {
+        return Vec::new();
+    }
+    let now: Vec<&str> = facts.network.ifstate.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty()).collect();
+    let goes = |line: &&str| {
+        let name = line.split('=').next().unwrap_or_default();
+        made.iter().any(|bridge| bridge.name.as_str() == name || (bridge.port == name && !stays(edited, name)))
+    };
+    let mut lines: Vec<String> = now.iter().filter(|line| !goes(line)).map(|line| (*line).to_owned()).collect();
+    lines.extend(made.iter().map(|bridge| format!("{0}={0}", bridge.name)));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let before: String = now.iter().map(|line| format!("{line}\n")).collect();
+    let before = facts.file(Path::new(STATE)).unwrap_or(&before);
+    let why = "ifup, ifdown and ifquery go by it; ends as if ifupdown had made the change";
+    let mut steps: Vec<Step> = state_step(Path::new(STATE), &text, Some(before), why).into_iter().collect();
+    for bridge in made {
+        let path = state_file(bridge.name.as_str());
+        steps.extend(state_step(&path, &format!("{}\n", bridge.name), facts.file(&path), why));
+        let path = state_file(&bridge.port);
+        if !stays(edited, &bridge.port)
+            && let Some(before) = facts.file(&path)
+        {
+            steps.extend(state_step(&path, "\n", Some(before), why));
+        }
+    }
+    steps
+}
+
+/// A port that keeps a stanza which is brought up at boot, for its own options, stays up.
+fn stays(edited: &Edited, port: &str) -> bool {
+    edited.after.stanzas_of(port).next().is_some() && !edited.after.classes_of(port).is_empty()
+}
+
+fn state_file(name: &str) -> PathBuf {
+    PathBuf::from(format!("{STATE}.{name}"))
+}
+
+fn state_step(path: &Path, text: &str, before: Option<&str>, why: &str) -> Option<Step> {
+    let title = format!("Set ifupdown's state in {}", path.display());
+    let action = write(path, text, before)?;
+    Some(Draft::new(&format!("state {}", path.display()), title, why, action).this_boot().step())
+}

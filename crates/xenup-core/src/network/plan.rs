@@ -1,0 +1,153 @@
+//! The stage that makes the bridges: files, live links, DHCP clients, the owner's state.
+//! Decides which steps are still to be done; never does one.
+
+use std::net::IpAddr;
+
+use xenup_engine::action::{Action, Condition};
+use xenup_engine::plan::{Guard, Risk, Step, Watch};
+use xenup_machine::network::{Address, Network};
+
+use crate::host::{AddressPolicy, Bridge, Host};
+use crate::inspect::Finding;
+use crate::inspect::facts::Facts;
+use crate::plan::step::Draft;
+
+use super::refuse::{blocks, is_made, refuse};
+use super::switch::{moved_addresses, switch, touched};
+use super::{dhcp, ifupdown};
+
+/// Five minutes: a new login, a look around, `xenup confirm`.
+const CONFIRM_SECONDS: u64 = 300;
+
+/// The network's part of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkPlan {
+    /// In order; none where everything is as wanted.
+    pub steps: Vec<Step>,
+    /// What holds once the bridges are there, in this boot and in every later one.
+    pub checks: Vec<Condition>,
+    /// What somebody should know.
+    pub findings: Vec<Finding>,
+    /// Whether a DHCP client moves.
+    pub dhcp: bool,
+}
+
+impl NetworkPlan {
+    /// Returns the guard around the steps.
+    #[must_use]
+    pub fn guard() -> Guard {
+        Guard { watch: Watch::Network, deadline_seconds: CONFIRM_SECONDS, trial: None }
+    }
+}
+
+/// Returns the steps that are still to be done for the bridges of `host`.
+///
+/// # Errors
+/// Every finding that makes a bridge impossible.
+pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
+    let mut blocking = refuse(facts, host);
+    if host.bridges.is_empty() || !blocking.is_empty() {
+        return if blocking.is_empty() { Ok(NetworkPlan::default()) } else { Err(blocking) };
+    }
+    let edited = match ifupdown::edit(facts, host) {
+        Ok(edited) => Some(edited),
+        Err(finding) => {
+            blocking.push(finding);
+            None
+        }
+    };
+    let made: Vec<&Bridge> = host.bridges.iter().filter(|bridge| !is_made(&facts.network.kernel, bridge)).collect();
+    let mut live = Vec::new();
+    let mut moves_dhcp = false;
+    for bridge in &made {
+        match one(facts, bridge) {
+            Ok((steps, dhcp)) => {
+                live.extend(steps);
+                moves_dhcp |= dhcp;
+            }
+            Err(findings) => blocking.extend(findings),
+        }
+    }
+    let Some(edited) = edited.filter(|_| blocking.is_empty()) else { return Err(blocking) };
+    let mut plan = NetworkPlan { dhcp: moves_dhcp, ..NetworkPlan::default() };
+    plan.steps.extend(edited.steps.iter().cloned());
+    plan.steps.extend(live);
+    plan.steps.extend(ifupdown::state(facts, &made, &edited));
+    plan.checks = host.bridges.iter().flat_map(|bridge| checks(&facts.network.kernel, bridge)).collect();
+    plan.findings = edited.findings;
+    Ok(plan)
+}
+
+fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>> {
+    let kernel = &facts.network.kernel;
+    let Some(mac) = ifupdown::mac(facts, bridge) else {
+        let what = format!("{} has no Ethernet address", bridge.port);
+        return Err(vec![blocks("nic-without-mac", what, "a bridge needs its port's address", "name an Ethernet NIC as the port")]);
+    };
+    let name = bridge.name.as_str();
+    let clients = match bridge.address {
+        AddressPolicy::Keep => dhcp::moves(facts, bridge)?,
+        AddressPolicy::None => no_clients(facts, bridge)?,
+    };
+    let links = Action::Links {
+        ops: switch(kernel, name, &bridge.port, mac, bridge.address),
+        touches: touched(name, &bridge.port, bridge.address),
+    };
+    let has_carrier = kernel.link(&bridge.port).is_some_and(|link| link.carrier);
+    let carrier = Condition::LinkUp { link: bridge.port.clone() };
+    let why = match bridge.address {
+        AddressPolicy::Keep => "guests and dom0 then share the cable; addresses and routes move in one sequence",
+        AddressPolicy::None => "guests then have the cable to themselves; dom0 has no address there, IPv6 included",
+    };
+    let switch = Draft::new(&format!("switch {name}"), format!("Make {name} over {}", bridge.port), why, links)
+        .risks(&[Risk::CutsNetwork])
+        .needs(if has_carrier { vec![carrier] } else { Vec::new() })
+        .leaves(vec![Condition::PortOf { link: bridge.port.clone(), master: name.to_owned() }])
+        .this_boot()
+        .step();
+    let has_client = !clients.after.is_empty();
+    Ok((clients.before.into_iter().chain([switch]).chain(clients.after).collect(), has_client))
+}
+
+/// A client on a NIC that is to have no address would give it one again.
+fn no_clients(facts: &Facts, bridge: &Bridge) -> Result<dhcp::Moved, Vec<Finding>> {
+    let clients = facts.network.dhcp_clients.iter().filter(|client| client.link == bridge.port);
+    let findings: Vec<Finding> = clients
+        .map(|client| {
+            let what = format!("{} (process {}) serves {}", client.program, client.pid, bridge.port);
+            let why = format!("{} is to have no address, and it would get one again", bridge.name);
+            blocks("dhcp-client-in-the-way", what, why, format!("`ifdown {0}`, then `ip link set {0} up`", bridge.port))
+        })
+        .collect();
+    if findings.is_empty() { Ok(dhcp::Moved::default()) } else { Err(findings) }
+}
+
+/// Returns what holds on a bridge that is as it should be.
+fn checks(kernel: &Network, bridge: &Bridge) -> Vec<Condition> {
+    let name = || bridge.name.to_string();
+    let made = is_made(kernel, bridge);
+    let holder = if made { bridge.name.as_str() } else { &bridge.port };
+    let mut checks = vec![Condition::PortOf { link: bridge.port.clone(), master: name() }];
+    if kernel.link(&bridge.port).is_some_and(|link| link.carrier) {
+        checks.push(Condition::LinkUp { link: name() });
+    }
+    if bridge.address == AddressPolicy::None {
+        return checks;
+    }
+    let mac = kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(xenup_machine::network::Mac([0; 6]));
+    let lasting = |address: &&Address| address.ip.is_ipv4() || (address.valid.is_none() && address.origin == 0);
+    let addresses = moved_addresses(kernel, holder, mac);
+    let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
+    checks.extend(addresses.iter().filter(lasting).map(has));
+    checks.extend(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }));
+    checks
+}
+
+/// Returns the gateways of the main table's default routes by a link, each once.
+fn gateways(kernel: &Network, link: &str) -> Vec<IpAddr> {
+    let mut gateways: Vec<IpAddr> = Vec::new();
+    for route in kernel.routes_by(link).filter(|route| route.destination.is_none() && route.table == 254) {
+        gateways.extend(route.gateway.filter(|ip| !gateways.contains(ip)));
+    }
+    gateways
+}
