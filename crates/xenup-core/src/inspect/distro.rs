@@ -27,6 +27,12 @@ pub(super) fn parse(text: &str) -> Distro {
     distro
 }
 
+/// Returns one field of os-release(5).
+pub(super) fn field(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(unquoted(value))
+}
+
 /// Takes quotes and backslashes off a value.
 pub(super) fn unquoted(value: &str) -> String {
     let value = value.trim();

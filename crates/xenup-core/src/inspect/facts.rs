@@ -58,7 +58,7 @@ pub struct Facts {
     /// What could not be read, so that an absent fact is not taken for a fact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
-    /// Files outside the network owner's that a plan edits or compares, as they are (see `plan::reads`).
+    /// Files outside the network owner's that a plan edits or compares, as they are (see `kept`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ConfigFile>,
 }

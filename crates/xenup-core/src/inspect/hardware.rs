@@ -92,8 +92,15 @@ fn guest_of(reader: &Reader<'_>, hypervisor_flag: bool) -> Option<String> {
     Some(known.map_or("unknown", |(_, name)| name).to_owned())
 }
 
+/// The first process name space of a kernel has this inode number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const FIRST_PID_SPACE: &str = "pid:[4026531836]";
+
 /// Names a container by the marks that its manager leaves (container interface of systemd, Docker, Podman).
+/// A machine whose disk was made from a container's image has them too, but runs in the first name space.
 fn container(reader: &Reader<'_>) -> Option<String> {
+    if reader.link("/proc/self/ns/pid").is_some_and(|space| space.as_os_str() == FIRST_PID_SPACE) {
+        return None;
+    }
     if let Some(name) = reader.word("/run/systemd/container").filter(|name| !name.is_empty()) {
         return Some(name);
     }

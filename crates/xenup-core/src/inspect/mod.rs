@@ -7,6 +7,7 @@ mod boot;
 mod distro;
 pub mod facts;
 pub mod finding;
+pub mod findings;
 mod firmware;
 mod hardware;
 pub mod kept;
@@ -21,6 +22,7 @@ mod xen;
 
 pub use facts::Facts;
 pub use finding::{Finding, Weight};
+pub use findings::{findings, findings_for};
 
 use reader::Reader;
 use xenup_machine::Probe;

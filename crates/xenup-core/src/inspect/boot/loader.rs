@@ -10,7 +10,7 @@ use super::super::reader::Reader;
 /// The name space of the Boot Loader Interface (systemd.io/BOOT_LOADER_INTERFACE).
 const LOADER_INTERFACE: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
-/// Gathers the loader and what shows it. `live` is whether this is the running system.
+/// Gathers the loader and what shows it.
 pub(super) fn gather(
     reader: &Reader<'_>,
     packages: &Packages,
@@ -39,20 +39,21 @@ pub(super) fn gather(
     match (menu, installed) {
         (true, Some(package)) => (Loader::Grub, format!("/boot/grub/grub.cfg and package {package}")),
         (true, None) if by_grub => (Loader::Grub, "/boot/grub/grub.cfg and BOOT_IMAGE=".to_owned()),
-        _ => other(packages),
+        _ => other(packages, installed),
     }
 }
 
-fn other(packages: &Packages) -> (Loader, String) {
+fn other(packages: &Packages, grub: Option<&str>) -> (Loader, String) {
     let known = [
         ("systemd-boot", Loader::SystemdBoot),
         ("refind", Loader::Other),
         ("extlinux", Loader::Other),
         ("lilo", Loader::Other),
     ];
-    match known.into_iter().find(|(name, _)| packages.version(name).is_some()) {
-        Some((name, loader)) => (loader, format!("package {name}, and no /boot/grub/grub.cfg")),
-        None => (Loader::Unknown, "no /boot/grub/grub.cfg, no package of a boot loader".to_owned()),
+    match (known.into_iter().find(|(name, _)| packages.version(name).is_some()), grub) {
+        (Some((name, loader)), _) => (loader, format!("package {name}, and no /boot/grub/grub.cfg")),
+        (None, Some(package)) => (Loader::Unknown, format!("package {package}, but no /boot/grub/grub.cfg")),
+        (None, None) => (Loader::Unknown, "no /boot/grub/grub.cfg, no package of a boot loader".to_owned()),
     }
 }
 

@@ -80,17 +80,18 @@ fn settings(reader: &Reader<'_>, boot: &mut Boot) {
     }
 }
 
-/// What Debian's own ways to fill GRUB_DISTRIBUTOR print on a Debian (packages grub2-common of Debian 11 to 13).
+/// What Debian's own ways to fill GRUB_DISTRIBUTOR print on a Debian (packages grub2-common of Debian 12 and 13).
 fn distributor(reader: &Reader<'_>) -> BTreeMap<String, String> {
     let text = reader.quiet("/etc/os-release").or_else(|| reader.quiet("/usr/lib/os-release"));
-    if distro::parse(&text.unwrap_or_default()).id != "debian" {
+    let text = text.unwrap_or_default();
+    if distro::parse(&text).id != "debian" {
         return BTreeMap::new();
     }
-    let ways = [
-        "lsb_release -i -s 2> /dev/null || echo Debian",
-        "( . /etc/os-release; echo ${NAME:-Debian} ) 2>/dev/null || echo Debian",
-    ];
-    ways.into_iter().map(|way| (way.to_owned(), "Debian".to_owned())).collect()
+    let name = distro::field(&text, "NAME").unwrap_or_default();
+    BTreeMap::from([
+        ("lsb_release -i -s 2> /dev/null || echo Debian".to_owned(), "Debian".to_owned()),
+        ("( . /etc/os-release && echo ${NAME} )".to_owned(), name),
+    ])
 }
 
 fn root(reader: &Reader<'_>, packages: &Packages, mounts: &[Mount], boot: &mut Boot) {

@@ -22,7 +22,10 @@ impl Variables {
                 Part::Variable { name, operator, .. } => out.push_str(&self.variable(name, operator)?),
                 Part::Command { text } => match self.outputs.get(text.trim()) {
                     Some(output) => out.push_str(output),
-                    None => return Err(format!("it is the output of `{}`", text.trim())),
+                    None => {
+                        let words: Vec<&str> = text.split_whitespace().collect();
+                        return Err(format!("it is the output of `{}`", words.join(" ")));
+                    }
                 },
             }
             if out.len() > LENGTH_MAX {
