@@ -14,7 +14,7 @@ use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Route};
 use xenup_machine::{MachineError, Reason};
 
 use super::dump::{GET_LINK, INET, INET6, LINK_BODY, LINK_NAME, NEW_LINK, link_state};
-use super::neighbour;
+use super::neighbour::Announcer;
 use super::socket::{Connection, Refusal};
 use super::wire::{CREATE, EXCLUSIVE, REPLACE, Writer, i32_at};
 
@@ -70,6 +70,7 @@ struct Changer {
     /// Open from the start where anything is to be waited for, so that no event is missed.
     events: Option<Connection>,
     known: BTreeMap<String, i32>,
+    announcer: Announcer,
 }
 
 impl Changer {
@@ -79,6 +80,7 @@ impl Changer {
             kernel: Connection::open()?,
             events: waits.then(|| Connection::listen(LINK_EVENTS)).transpose()?,
             known: BTreeMap::new(),
+            announcer: Announcer::default(),
         };
         // Asked before the first change, so that no question falls between two that belong together.
         for name in ops.iter().flat_map(names) {
@@ -149,7 +151,7 @@ impl Changer {
                 message => forgiven(self.kernel.execute(message?), &[Errno::SRCH]),
             },
             LinkOp::WaitUp { link, at_most_ms } => self.wait_up(link, *at_most_ms),
-            LinkOp::Announce { link, ip } => neighbour::announce(link, *ip).map_err(Failure::Other),
+            LinkOp::Announce { link, ip } => self.announcer.announce(link, *ip).map_err(Failure::Other),
         }
     }
 
