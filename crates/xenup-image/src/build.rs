@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use xenup_system::files::{self, WorkDir};
+use xenup_system::files::{self, FileLock, WorkDir};
 use xenup_system::process::Tool;
 use xenup_system::tree::TreeFiles;
 
@@ -16,6 +16,10 @@ use crate::progress::{Progress, StepTime, Steps};
 use crate::spec::{Format, ImageSpec};
 use crate::{boot_loader, check, configure, disk, system_tree, tools};
 
+/// How the names of work directories begin.
+const WORK: &str = "build-";
+/// The lock file in a work directory, held while it is in use.
+const OWNER: &str = "owner";
 const CONVERT_LIMIT: Duration = Duration::from_secs(1800);
 
 /// A finished disk.
@@ -56,7 +60,9 @@ pub fn build_in(
     }
     tools::check(spec.format)?;
     let identity = Identity::of(spec)?;
-    let work = WorkDir::new_in(cache, "build-")?;
+    sweep(cache)?;
+    let work = WorkDir::new_in(cache, WORK)?;
+    let _owner = FileLock::wait(&work.join(OWNER))?;
     let mut steps = Steps::new(report);
     let mirror = steps.run("mirror", |_| Mirror::of_this_machine())?;
     let root = work.join("tree");
@@ -93,23 +99,49 @@ fn kernels(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {
     Ok(names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect())
 }
 
+/// Removes what killed builds left: work directories whose lock nobody holds. One without a lock file is just being
+/// made, or was left in that moment: then it is empty.
+fn sweep(cache: &Path) -> Result<(), ImageError> {
+    files::create_dir_all(cache)?;
+    let is_work =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK));
+    for left in files::list(cache)?.into_iter().filter(is_work) {
+        let owner = left.join(OWNER);
+        if files::exists(&owner) && FileLock::attempt(&owner)?.is_some() {
+            files::remove_dir_all(&left)?;
+        }
+    }
+    Ok(())
+}
+
 /// Brings the raw disk to its final name in its format, in one step.
 fn finish(format: Format, raw: &Path, out: &Path) -> Result<(), ImageError> {
     let mut partial = out.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
+    let done = convert(format, raw, &partial).and_then(|()| Ok(files::rename(&partial, out)?));
+    if done.is_err() {
+        // The first error is the one to tell; what is left of the file would only fill the disk.
+        let _ = files::remove_file(&partial);
+    }
+    done
+}
+
+fn convert(format: Format, raw: &Path, to: &Path) -> Result<(), ImageError> {
     match format {
-        Format::Raw => drop(files::copy_sparse(raw, &partial)?),
+        Format::Raw => {
+            files::copy_sparse(raw, to)?;
+        }
         Format::Qcow2 => {
             Tool::new("qemu-img")
                 .args(["convert", "-f", "raw", "-O", "qcow2"])
                 .arg(raw)
-                .arg(&partial)
+                .arg(to)
                 .timeout(CONVERT_LIMIT)
                 .die_with_parent()
                 .run()
                 .map_err(during("converting the disk (qemu-img)"))?;
         }
     }
-    Ok(files::rename(&partial, out)?)
+    Ok(())
 }

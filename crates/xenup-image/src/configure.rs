@@ -144,3 +144,30 @@ fn grub_defaults(shipped: &str, spec: &ImageSpec) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Suite;
+
+    #[test]
+    fn only_roots_password_changes() {
+        let shadow = "root:*:20000:0:99999:7:::\ndaemon:*:20000:0:99999:7:::\nrootless:!:1::::::\n";
+        let expected = "root:$6$x$y:20000:0:99999:7:::\ndaemon:*:20000:0:99999:7:::\nrootless:!:1::::::\n";
+        assert_eq!(with_root_password(shadow, "$6$x$y"), expected);
+    }
+
+    #[test]
+    fn grub_defaults_change_in_place_and_the_rest_stays() {
+        let shipped = "# comment\nGRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n\
+                       GRUB_CMDLINE_LINUX=\"\"\n\n#GRUB_TERMINAL=console\n";
+        let mut spec = ImageSpec { kernel_cmdline: "x=1".into(), ..ImageSpec::plain(Suite::Bookworm) };
+        let expected = "# comment\nGRUB_DEFAULT=0\nGRUB_TIMEOUT=2\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n\
+                        GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8 x=1\"\n\n#GRUB_TERMINAL=console\n\
+                        GRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n";
+        assert_eq!(grub_defaults(shipped, &spec), expected);
+        spec.serial = None;
+        let text = grub_defaults(shipped, &spec);
+        assert!(text.contains("GRUB_CMDLINE_LINUX=\"x=1\"\n") && !text.contains("\nGRUB_TERMINAL"), "{text}");
+    }
+}

@@ -71,7 +71,10 @@ impl ImageError {
         match self {
             Self::NotRoot => Some("run it with sudo".into()),
             Self::MissingTools { packages, .. } => Some(format!("apt-get install {}", packages.join(" "))),
-            Self::Mirror(_) => Some("apt-get update".into()),
+            Self::Mirror(MirrorError::None { entries: 0 }) => Some("apt-get update".into()),
+            Self::Mirror(MirrorError::None { .. }) => {
+                Some("name Debian's own archive in /etc/apt/sources.list, then run apt-get update".into())
+            }
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use xenup_system::files::{self, FileLock};
+use xenup_system::files::{self, FileError, FileLock};
 use xenup_system::process::Tool;
 
 use crate::error::{ImageError, during};
@@ -37,7 +37,7 @@ struct Key<'a> {
 
 /// Puts the installed system into the new directory `tree`; `true` where it came from the cache.
 ///
-/// Kept trees lie in `cache` as `tree-<digest>.tar`. Two builds at once wait for each other here.
+/// Kept trees lie in `cache` as `tree-<digest>.tar` for a week. Two builds at once wait for each other here.
 pub fn make(
     spec: &ImageSpec,
     mirror: &Mirror,
@@ -49,14 +49,35 @@ pub fn make(
     let key = Key { recipe: RECIPE, suite: spec.suite, packages: &packages, mirror };
     let digest = sha256_hex(&serde_json::to_vec(&key).map_err(SpecError::Digest)?);
     let kept = cache.join(format!("tree-{}.tar", digest.get(..16).unwrap_or(&digest)));
-    let _alone = FileLock::wait(&cache.join("lock"))?;
-    if files::exists(&kept) && files::age(&kept)? < FRESH_FOR {
+    let _alone = alone(&cache.join("lock"), line)?;
+    forget_old(cache)?;
+    if files::exists(&kept) {
         unpack(&kept, tree)?;
         return Ok(true);
     }
     bootstrap(spec.suite, &packages, mirror, tree, line)?;
     keep(tree, &kept)?;
     Ok(false)
+}
+
+/// The right to make or take kept trees; others that build now are waited for.
+fn alone(lock: &Path, line: &mut dyn FnMut(&str)) -> Result<FileLock, FileError> {
+    if let Some(lock) = FileLock::attempt(lock)? {
+        return Ok(lock);
+    }
+    line("another build is installing packages: waiting for it");
+    FileLock::wait(lock)
+}
+
+/// Removes kept trees that are too old, and what a killed build left of one.
+fn forget_old(cache: &Path) -> Result<(), FileError> {
+    for path in files::list(cache)? {
+        let is = |suffix| path.extension().is_some_and(|extension| extension == suffix);
+        if is("partial") || (is("tar") && files::age(&path)? >= FRESH_FOR) {
+            files::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
@@ -76,7 +97,9 @@ fn bootstrap(
     tree: &Path,
     line: &mut dyn FnMut(&str),
 ) -> Result<(), ImageError> {
-    let mut tool = Tool::new("mmdebstrap")
+    // Its mounts (/proc, /sys, /dev in the tree) stay in a mount namespace of its own and end with it, however it ends.
+    let mut tool = Tool::new("unshare")
+        .args(["--mount", "mmdebstrap"])
         .args(["--mode=root", "--variant=minbase", "--format=directory", "--verbose"])
         .arg(format!("--keyring={KEYRING}"))
         .arg(format!("--include={}", packages.join(",")))

@@ -8,6 +8,7 @@ use crate::spec::Format;
 /// Program and Debian package, for every build.
 pub const REQUIRED: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
+    ("unshare", "util-linux"),
     ("tar", "tar"),
     ("chroot", "coreutils"),
     ("sfdisk", "fdisk"),
