@@ -4,10 +4,10 @@
 //! Never: has an effect. The rooms read a machine through `Probe` and return data.
 
 pub mod boot;
+pub mod by_hand;
 pub mod host;
 pub mod inspect;
 pub mod network;
 pub mod packages;
 pub mod plan;
 pub mod recovery;
-pub mod show;

@@ -10,7 +10,7 @@ use xenup_machine::process::{Output, Query};
 
 use crate::host::Host;
 use crate::inspect::facts::OwnerKind;
-use crate::inspect::{Facts, Finding, Weight};
+use crate::inspect::{Facts, Finding};
 
 /// The metapackage that follows Debian's current hypervisor and toolstack through upgrades.
 pub const XEN_SYSTEM: &str = "xen-system-amd64";
@@ -96,20 +96,16 @@ impl AptSimulation {
     ///
     /// # Errors
     /// A finding with apt's own words, where it could not tell.
-    pub fn of(output: &Output) -> Result<Self, Finding> {
+    pub fn of(output: &Output) -> Result<Self, Box<Finding>> {
         if output.success() {
             return Ok(Self::parse(&output.text()));
         }
         let complaint = output.complaint();
         let unknown = complaint.contains("Unable to locate package");
-        Err(Finding {
-            id: "apt-cannot-install".to_owned(),
-            weight: Weight::Blocks,
-            what: format!("apt cannot install the packages: {}", one_line(&complaint)),
-            why: "without them there is no Xen".to_owned(),
-            fix: if unknown { "apt-get update" } else { "put apt in order first; `apt-get check` tells more" }.to_owned(),
-            at: Vec::new(),
-        })
+        let what = format!("apt cannot install the packages: {}", one_line(&complaint));
+        let fix =
+            if unknown { "apt-get update" } else { "put apt in order first; `apt-get check` tells more" };
+        Err(Box::new(Finding::blocking("apt-cannot-install", what, "without them there is no Xen", fix)))
     }
 
     /// Returns the changes of a plan.
@@ -121,24 +117,30 @@ impl AptSimulation {
         let mut findings = Vec::new();
         if !self.removes.is_empty() {
             let names: Vec<&str> = self.removes.iter().map(|one| one.name.as_str()).collect();
-            findings.push(beside("apt-would-remove", "remove", &names, "apt-get -s install names the reason; settle it first"));
+            findings.push(beside(
+                "apt-would-remove",
+                "remove",
+                &names,
+                "apt-get -s install names the reason; settle it first",
+            ));
         }
         let upgrades: Vec<&str> =
             self.installs.iter().filter(|one| one.from.is_some()).map(|one| one.name.as_str()).collect();
         if !upgrades.is_empty() {
             findings.push(beside("apt-would-upgrade", "upgrade", &upgrades, "apt-get upgrade"));
         }
-        let missing: Vec<&str> =
-            wanted.iter().filter(|name| !self.installs.iter().any(|one| one.name == **name)).map(String::as_str).collect();
+        let missing: Vec<&str> = wanted
+            .iter()
+            .filter(|name| !self.installs.iter().any(|one| one.name == **name))
+            .map(String::as_str)
+            .collect();
         if !missing.is_empty() {
-            findings.push(Finding {
-                id: "apt-would-not-install".to_owned(),
-                weight: Weight::Blocks,
-                what: format!("apt would not install {}", missing.join(", ")),
-                why: "they are needed, and apt's answer does not name them".to_owned(),
-                fix: "apt-get update".to_owned(),
-                at: Vec::new(),
-            });
+            findings.push(Finding::blocking(
+                "apt-would-not-install",
+                format!("apt would not install {}", missing.join(", ")),
+                "they are needed, and apt's answer does not name them",
+                "apt-get update",
+            ));
         }
         if !findings.is_empty() {
             return Err(findings);
@@ -154,14 +156,8 @@ impl AptSimulation {
 }
 
 fn beside(id: &str, verb: &str, names: &[&str], fix: &str) -> Finding {
-    Finding {
-        id: id.to_owned(),
-        weight: Weight::Blocks,
-        what: format!("apt would {verb} {} to install Xen", names.join(", ")),
-        why: "a rollback could not bring the old state back exactly".to_owned(),
-        fix: fix.to_owned(),
-        at: Vec::new(),
-    }
+    let what = format!("apt would {verb} {} to install Xen", names.join(", "));
+    Finding::blocking(id, what, "a rollback could not bring the old state back exactly", fix)
 }
 
 /// Reads `NAME[:ARCH] [OLD] (NEW ORIGIN... [ARCH]) [...]`; `[OLD]` only in an upgrade.
@@ -212,7 +208,9 @@ mod tests {
         let installs: Vec<String> = simulation
             .installs
             .iter()
-            .map(|one| format!("{} {:?} {:?} {} {}", one.name, one.architecture, one.from, one.version, one.origin))
+            .map(|one| {
+                format!("{} {:?} {:?} {} {}", one.name, one.architecture, one.from, one.version, one.origin)
+            })
             .collect();
         assert_eq!(
             installs,
@@ -222,7 +220,8 @@ mod tests {
                 "tzdata None Some(\"2024a-0\") 2024b-0 Debian:12.1/stable",
             ]
         );
-        let removes: Vec<String> = simulation.removes.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+        let removes: Vec<String> =
+            simulation.removes.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
         assert_eq!(removes, ["xen-utils-4.17 4.17.5+72", "nano 7.2-1"]);
         let refused = simulation.changes(&["xen-system-amd64".to_owned()]).unwrap_err();
         let ids: Vec<&str> = refused.iter().map(|finding| finding.id.as_str()).collect();

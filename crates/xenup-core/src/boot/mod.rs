@@ -10,11 +10,13 @@ mod text;
 
 pub use entries::{Entries, entries};
 pub use plan::{BootPlan, plan};
-pub use text::{Pinned, first_text, last_text, linux_words, xen_words};
+pub use text::{Pinned, custom_text, first_text, last_text, linux_words, mark, xen_words};
 
 /// Read before Debian's xen.cfg, which would make Xen the default unless told otherwise by then.
 pub const FIRST: &str = "/etc/default/grub.d/00-xenup.cfg";
 /// Read after every other drop-in.
 pub const LAST: &str = "/etc/default/grub.d/zz-xenup.cfg";
+/// Read by GRUB itself when it shows the menu (41_custom), so that no menu has to be made anew for it.
+pub const CUSTOM: &str = "/boot/grub/custom.cfg";
 /// GRUB's menu as update-grub writes it.
 pub const MENU: &str = "/boot/grub/grub.cfg";

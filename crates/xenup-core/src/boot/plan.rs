@@ -12,7 +12,7 @@ use crate::inspect::{Facts, Finding};
 use crate::plan::step::{Draft, bracket, write};
 
 use super::text::Pinned;
-use super::{Entries, FIRST, LAST, MENU, entries, first_text, last_text};
+use super::{CUSTOM, Entries, FIRST, LAST, MENU, custom_text, entries, first_text, last_text, mark};
 
 /// Fifteen minutes: a slow machine boots in five, and somebody has to log in.
 const TRIAL_SECONDS: u64 = 900;
@@ -37,7 +37,7 @@ pub struct BootPlan {
 ///
 /// # Errors
 /// A finding, where GRUB's menu has no entries to work with.
-pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Finding> {
+pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<Finding>> {
     let entries = entries(&facts.boot)?;
     let pinned = if is_theirs(&facts.boot, &entries) { Pinned::Theirs } else { Pinned::Linux };
     let trial_text = last_text(host, &facts.boot, &entries, pinned);
@@ -50,15 +50,20 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Find
     let settled = now == Some(wanted_text.as_str());
     let prepared_text = if settled { &wanted_text } else { &trial_text };
     let mut plan = prepare(facts, &entries, prepared_text, packages);
+    let is_written = now == Some(prepared_text.as_str());
     if settled || host.boot.default == DefaultBoot::Linux {
         return Ok(plan);
     }
-    // In dom0, with the words that are on disk: the trial is over, only the default is missing.
-    let tried = plan.before.is_empty() && facts.xen.running.as_ref().is_some_and(|xen| xen.dom0);
+    // In a dom0 that was started with the words on disk the trial is over, only the default is missing.
+    let dom0 = facts.xen.running.as_ref().is_some_and(|xen| xen.dom0);
+    let started_so = facts.boot.cmdline.split_whitespace().any(|word| word == mark(host, &facts.boot));
+    let tried = is_written && dom0 && started_so;
     if !tried {
         plan.trial = vec![arm(&entries)];
-        let trial = Condition::FileSays { path: PathBuf::from("/sys/hypervisor/type"), text: "xen".to_owned() };
-        plan.guard = Some(Guard { watch: Watch::TrialBoot, deadline_seconds: TRIAL_SECONDS, trial: Some(trial) });
+        let trial =
+            Condition::FileSays { path: PathBuf::from("/sys/hypervisor/type"), text: "xen".to_owned() };
+        plan.guard =
+            Some(Guard { watch: Watch::TrialBoot, deadline_seconds: TRIAL_SECONDS, trial: Some(trial) });
     }
     plan.default = make_default(&entries, &trial_text, &wanted_text);
     Ok(plan)
@@ -66,24 +71,18 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Find
 
 /// A default that somebody chose, and that is not Xen: it stays until the trial is confirmed.
 fn is_theirs(boot: &Boot, entries: &Entries) -> bool {
-    match boot.grub.get("GRUB_DEFAULT").map(String::as_str) {
-        None => boot.grub_unknown.contains_key("GRUB_DEFAULT"),
-        Some("" | "0") => false,
-        Some(other) => other != entries.linux && other != entries.xen && !leads_to_xen(boot, other),
-    }
-}
-
-/// Debian's xen.cfg sets the title of Xen's entry.
-fn leads_to_xen(boot: &Boot, default: &str) -> bool {
-    let titled = boot.entries.iter().find(|entry| entry.title == default || entry.id == default);
-    titled.map_or(default.contains("with Xen hypervisor"), |entry| entry.xen)
+    // Debian's xen.cfg computes it, so the variable may be unknown where the menu tells.
+    let default = boot.grub.get("GRUB_DEFAULT").or(boot.menu_default.as_ref()).map_or("", String::as_str);
+    let named = boot.entries.iter().find(|entry| entry.id == default || entry.title == default);
+    let is_xen = named.map_or(default == entries.xen, |entry| entry.xen);
+    !matches!(default, "" | "0") && default != entries.linux && !is_xen
 }
 
 fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> BootPlan {
     let first = write(Path::new(FIRST), &first_text(), facts.file(Path::new(FIRST)));
     let last = write(Path::new(LAST), last, facts.file(Path::new(LAST)));
     let has_xen = facts.boot.entries.iter().any(|entry| entry.id == entries.xen);
-    let mut plan = BootPlan::default();
+    let mut plan = BootPlan { before: fallback(facts, entries).into_iter().collect(), ..BootPlan::default() };
     if first.is_none() && last.is_none() && !packages && has_xen {
         return plan;
     }
@@ -132,6 +131,16 @@ fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> Boot
     plan
 }
 
+fn fallback(facts: &Facts, entries: &Entries) -> Option<Step> {
+    let now = facts.file(Path::new(CUSTOM));
+    let text = custom_text(now, entries)?;
+    let action = write(Path::new(CUSTOM), &text, now)?;
+    let why =
+        "an entry that cannot be loaded would leave GRUB waiting for a key, and nobody is there to press one";
+    let draft = Draft::new("grub-fallback", "Let GRUB fall back to plain Linux", why, action);
+    Some(draft.risks(&[Risk::DecidesBoot]).step())
+}
+
 fn arm(entries: &Entries) -> Step {
     Draft::new(
         "arm-trial",
@@ -153,14 +162,14 @@ fn make_default(entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
         "the menu is made from the file below, so it is made again when that is as it was",
         undo,
     );
-    let flip = Draft::new(
-        "default-xen",
-        "Make Xen the default",
-        "its trial boot was confirmed",
-        action,
-    );
-    let menu = Draft::new("default-menu", "Make GRUB's menu anew", "so that Xen is what boots when nobody chooses", make)
-        .leaves(vec![says(MENU, &format!("set default=\"{}\"", entries.xen))]);
+    let flip = Draft::new("default-xen", "Make Xen the default", "its trial boot was confirmed", action);
+    let menu = Draft::new(
+        "default-menu",
+        "Make GRUB's menu anew",
+        "so that Xen is what boots when nobody chooses",
+        make,
+    )
+    .leaves(vec![says(MENU, &format!("set default=\"{}\"", entries.xen))]);
     [undo, flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()).into()
 }
 

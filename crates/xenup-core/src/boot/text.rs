@@ -1,9 +1,11 @@
 //! The text of the two drop-ins. Decides Xen's words and those of dom0's Linux; never which entry is the default.
 
+use xenup_engine::digest::Digest;
+
 use crate::host::{Console, Host};
 use crate::inspect::facts::Boot;
 
-use super::{Entries, FIRST};
+use super::Entries;
 
 /// Which default the last drop-in sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,8 @@ XEN_OVERRIDE_GRUB_DEFAULT=0
 /// Returns the text of the last drop-in.
 #[must_use]
 pub fn last_text(host: &Host, boot: &Boot, entries: &Entries, pinned: Pinned) -> String {
-    let (before, after) = linux_words(host, boot);
+    let (before, mut after) = linux_words(host, boot);
+    after.push(mark(host, boot));
     let mut text = format!(
         "\
 # Written by xenup from {}: change that, then `xenup plan` shows what becomes of it.
@@ -56,8 +59,33 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
             text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.xen));
         }
     }
-    debug_assert!(FIRST < super::LAST, "drop-ins are read in the order of their names");
     text
+}
+
+/// Returns the word by which a booted dom0 shows with which words it was started. Linux passes over a parameter with a
+/// dot whose module it does not have.
+#[must_use]
+pub fn mark(host: &Host, boot: &Boot) -> String {
+    let (before, after) = linux_words(host, boot);
+    let words = [xen_words(host), before, after].map(|words| words.join(" ")).join("\n");
+    format!("xenup.words={}", Digest::of(words.as_bytes()).short())
+}
+
+/// Returns custom.cfg with the entry that GRUB takes where it cannot load the one it should; `None` where somebody
+/// named one already.
+#[must_use]
+pub fn custom_text(now: Option<&str>, entries: &Entries) -> Option<String> {
+    let now = now.unwrap_or_default();
+    if now.lines().any(|line| line.trim_start().starts_with("set fallback=")) {
+        return None;
+    }
+    let end = if now.is_empty() || now.ends_with('\n') { "" } else { "\n" };
+    // By number: not every GRUB takes an id here.
+    Some(format!(
+        "{now}{end}# xenup: begin. Plain Linux, where GRUB cannot load the entry it should: it would wait for a key.\n\
+         set fallback={}\n# xenup: end\n",
+        entries.linux_place
+    ))
 }
 
 /// Returns the words of Xen's command line (xen-command-line in Xen's documentation), options as written last: of two
@@ -77,7 +105,8 @@ pub fn xen_words(host: &Host) -> Vec<String> {
         words.extend(console_words(console));
     }
     // A hypervisor that hangs restarts the machine, and the machine comes back on Linux while on trial.
-    let is_watchdog = |word: &String| word.split('=').next().is_some_and(|key| key == "watchdog" || key == "no-watchdog");
+    let is_watchdog =
+        |word: &String| word.split('=').next().is_some_and(|key| key == "watchdog" || key == "no-watchdog");
     if !xen.options.iter().any(is_watchdog) {
         words.push("watchdog".to_owned());
     }
@@ -105,7 +134,7 @@ fn console_words(console: Console) -> Vec<String> {
 pub fn linux_words(host: &Host, boot: &Boot) -> (Vec<String>, Vec<String>) {
     let panic = format!("panic={PANIC_SECONDS}");
     let on_serial = host.xen.console.is_some_and(|console| console.serial.is_some());
-    let has_own = boot.cmdline.split_whitespace().any(|word| word.starts_with("console=") && word != "console=hvc0");
+    let has_own = has_own_console(boot);
     let hvc0 = "console=hvc0".to_owned();
     let tty0 = "console=tty0".to_owned();
     match (on_serial, has_own) {
@@ -113,4 +142,12 @@ pub fn linux_words(host: &Host, boot: &Boot) -> (Vec<String>, Vec<String>) {
         (false, true) => (vec![hvc0], vec![panic]),
         (false, false) => (Vec::new(), vec![hvc0, tty0, panic]),
     }
+}
+
+/// What GRUB gives plain Linux. Where only a shell could tell it is taken to name one: then nothing of it is outdone.
+fn has_own_console(boot: &Boot) -> bool {
+    let is_console = |words: &String| words.split_whitespace().any(|word| word.starts_with("console="));
+    ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"]
+        .into_iter()
+        .any(|name| boot.grub_unknown.contains_key(name) || boot.grub.get(name).is_some_and(is_console))
 }

@@ -34,3 +34,23 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub at: Vec<At>,
 }
+
+impl Finding {
+    /// Returns a finding that refuses the change, seen nowhere in particular.
+    #[must_use]
+    pub fn blocking(
+        id: &str,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            weight: Weight::Blocks,
+            what: what.into(),
+            why: why.into(),
+            fix: fix.into(),
+            at: Vec::new(),
+        }
+    }
+}

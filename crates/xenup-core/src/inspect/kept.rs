@@ -6,7 +6,8 @@ use super::facts::ConfigFile;
 use super::reader::Reader;
 
 /// Single files.
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 8] = [
+    "/boot/grub/custom.cfg",
     "/etc/default/grub.d/00-xenup.cfg",
     "/etc/default/grub.d/zz-xenup.cfg",
     "/etc/default/xendomains",

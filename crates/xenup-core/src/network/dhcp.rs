@@ -16,8 +16,6 @@ use crate::inspect::Finding;
 use crate::inspect::facts::{DhcpClient, Facts};
 use crate::plan::step::Draft;
 
-use super::refuse::blocks;
-
 /// dhclient asks for its old lease at once, and for a new one after 15 seconds at most; debian's dhclient.conf lets
 /// it try for 300.
 const LEASE_SECONDS: u64 = 90;
@@ -53,9 +51,10 @@ pub fn moves(facts: &Facts, bridge: &Bridge) -> Result<Moved, Vec<Finding>> {
 fn cannot(client: &DhcpClient, bridge: &Bridge) -> Finding {
     let fix = match client.program.as_str() {
         "dhclient" => format!("restart it by `ifdown {0} && ifup {0}`, on the console", bridge.port),
-        _ => "install isc-dhcp-client and restart the interface on the console, or give it a static address".to_owned(),
+        _ => "install isc-dhcp-client and restart the interface on the console, or give it a static address"
+            .to_owned(),
     };
-    blocks(
+    Finding::blocking(
         "dhcp-client-not-supported",
         format!("{} (process {}) serves {}", client.program, client.pid, bridge.port),
         "this version moves a dhclient that ifupdown started, and no other DHCP client",
@@ -75,7 +74,8 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     fn of(client: &'a DhcpClient) -> Option<Self> {
         let (program, args) = client.args.split_first()?;
-        let is_dhclient = client.program == "dhclient" && (program == "dhclient" || program.ends_with("/dhclient"));
+        let is_dhclient =
+            client.program == "dhclient" && (program == "dhclient" || program.ends_with("/dhclient"));
         let value = |option: &str| {
             let place = args.iter().position(|arg| arg == option)?;
             args.get(place + 1).map(String::as_str)

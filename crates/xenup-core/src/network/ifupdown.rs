@@ -15,9 +15,9 @@ use crate::inspect::{Finding, Weight};
 use crate::plan::step::{Draft, write};
 
 use super::interfaces::{
-    self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, Note, Request, Severity,
+    self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, Note, Request,
+    Severity,
 };
-use super::refuse::blocks;
 
 /// The main file.
 pub const MAIN: &str = "/etc/network/interfaces";
@@ -38,13 +38,14 @@ pub struct Edited {
 ///
 /// # Errors
 /// A finding with path and line, where the files cannot be read or the change is refused.
-pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Finding> {
+pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Box<Finding>> {
     let mut files: BTreeMap<PathBuf, Vec<u8>> =
         facts.network.files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
     let main = Path::new(MAIN);
     let unreadable = |error: &interfaces::InterfacesError| {
         let fix = error.hint().unwrap_or_else(|| "correct the file".to_owned());
-        blocks("interfaces-unreadable", error.to_string(), "a plan would have to guess what it says", fix)
+        let why = "a plan would have to guess what it says";
+        Box::new(Finding::blocking("interfaces-unreadable", error.to_string(), why, fix))
     };
     let tree = interfaces::load(&files, main).map_err(|error| unreadable(&error))?;
     let rewrite = interfaces::bridge(&tree, &request(facts, host)).map_err(|error| refused(&error))?;
@@ -81,21 +82,25 @@ pub fn mac(facts: &Facts, bridge: &Bridge) -> Option<xenup_machine::network::Mac
     in_use.or(bridge.mac)
 }
 
-fn refused(error: &BridgeError) -> Finding {
+fn refused(error: &BridgeError) -> Box<Finding> {
     let fix = error.hint().unwrap_or_else(|| "change host.toml or the file".to_owned());
-    blocks("interfaces-refused", error.to_string(), "the files would not say what host.toml wants", fix)
+    let why = "the files would not say what host.toml wants";
+    Box::new(Finding::blocking("interfaces-refused", error.to_string(), why, fix))
 }
 
-fn step(edit: &FileEdit) -> Result<Step, Finding> {
+fn step(edit: &FileEdit) -> Result<Step, Box<Finding>> {
+    let refused = |what: String| {
+        let why = "it could not be shown as a diff";
+        Box::new(Finding::blocking("interfaces-unreadable", what, why, "save it as UTF-8"))
+    };
     let text = |bytes: &[u8]| {
-        String::from_utf8(bytes.to_vec()).map_err(|_| {
-            let what = format!("{} is not UTF-8", edit.path.display());
-            blocks("interfaces-unreadable", what, "it could not be shown as a diff", "save it as UTF-8")
-        })
+        String::from_utf8(bytes.to_vec())
+            .map_err(|_| refused(format!("{} is not UTF-8", edit.path.display())))
     };
     let before = edit.before.as_deref().map(text).transpose()?;
     let action = write(&edit.path, &text(&edit.after)?, before.as_deref());
-    let action = action.ok_or_else(|| blocks("interfaces-refused", "an edit changes nothing".to_owned(), "it is of no use", "report this"))?;
+    let action =
+        action.ok_or_else(|| refused(format!("{} would be written as it is", edit.path.display())))?;
     let verb = if before.is_some() { "Change" } else { "Write" };
     let title = format!("{verb} {}", edit.path.display());
     Ok(Draft::new(&title, title.clone(), edit.reason.clone(), action).risks(&[Risk::CutsNetwork]).step())
@@ -123,12 +128,15 @@ pub fn state(facts: &Facts, made: &[&Bridge], edited: &Edited) -> Vec<Step> {
     if made.is_empty() || facts.network.ifstate.is_empty() {
         return Vec::new();
     }
-    let now: Vec<&str> = facts.network.ifstate.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty()).collect();
+    let now: Vec<&str> =
+        facts.network.ifstate.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty()).collect();
     let goes = |line: &&str| {
         let name = line.split('=').next().unwrap_or_default();
-        made.iter().any(|bridge| bridge.name.as_str() == name || (bridge.port == name && !stays(edited, name)))
+        made.iter()
+            .any(|bridge| bridge.name.as_str() == name || (bridge.port == name && !stays(edited, name)))
     };
-    let mut lines: Vec<String> = now.iter().filter(|line| !goes(line)).map(|line| (*line).to_owned()).collect();
+    let mut lines: Vec<String> =
+        now.iter().filter(|line| !goes(line)).map(|line| (*line).to_owned()).collect();
     lines.extend(made.iter().map(|bridge| format!("{0}={0}", bridge.name)));
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let before: String = now.iter().map(|line| format!("{line}\n")).collect();

@@ -35,7 +35,10 @@ fn pin(facts: &Facts, bridge: &Bridge) -> Option<Pin> {
     }
     let path = PathBuf::from(format!("/etc/systemd/network/10-xenup-{}.link", bridge.port));
     let others = facts.files.iter().filter(|file| file.path != path);
-    if others.filter(|file| file.path.extension().is_some_and(|end| end == "link")).any(|file| names(&file.text, mac)) {
+    if others
+        .filter(|file| file.path.extension().is_some_and(|end| end == "link"))
+        .any(|file| names(&file.text, mac))
+    {
         return None;
     }
     let text = format!(
@@ -56,7 +59,8 @@ AlternativeNamesPolicy=database onboard slot path
 }
 
 fn is_kernels_name(name: &str) -> bool {
-    let digits = |prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
+    let digits =
+        |prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
     digits("eth") || digits("wlan")
 }
 

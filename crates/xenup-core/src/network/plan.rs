@@ -12,7 +12,7 @@ use crate::inspect::Finding;
 use crate::inspect::facts::Facts;
 use crate::plan::step::Draft;
 
-use super::refuse::{blocks, is_made, refuse};
+use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, switch, touched};
 use super::{dhcp, ifupdown};
 
@@ -24,8 +24,10 @@ const CONFIRM_SECONDS: u64 = 300;
 pub struct NetworkPlan {
     /// In order; none where everything is as wanted.
     pub steps: Vec<Step>,
-    /// What holds once the bridges are there, in this boot and in every later one.
+    /// What holds once the bridges are there, in this boot.
     pub checks: Vec<Condition>,
+    /// What of it holds in every later boot: a lease may be another one then.
+    pub lasting_checks: Vec<Condition>,
     /// What somebody should know.
     pub findings: Vec<Finding>,
     /// Whether a DHCP client moves.
@@ -52,11 +54,12 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     let edited = match ifupdown::edit(facts, host) {
         Ok(edited) => Some(edited),
         Err(finding) => {
-            blocking.push(finding);
+            blocking.push(*finding);
             None
         }
     };
-    let made: Vec<&Bridge> = host.bridges.iter().filter(|bridge| !is_made(&facts.network.kernel, bridge)).collect();
+    let made: Vec<&Bridge> =
+        host.bridges.iter().filter(|bridge| !is_made(&facts.network.kernel, bridge)).collect();
     let mut live = Vec::new();
     let mut moves_dhcp = false;
     for bridge in &made {
@@ -73,7 +76,9 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     plan.steps.extend(edited.steps.iter().cloned());
     plan.steps.extend(live);
     plan.steps.extend(ifupdown::state(facts, &made, &edited));
-    plan.checks = host.bridges.iter().flat_map(|bridge| checks(&facts.network.kernel, bridge)).collect();
+    let kernel = &facts.network.kernel;
+    plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
+    plan.lasting_checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, is_lasting)).collect();
     plan.findings = edited.findings;
     Ok(plan)
 }
@@ -82,7 +87,12 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     let kernel = &facts.network.kernel;
     let Some(mac) = ifupdown::mac(facts, bridge) else {
         let what = format!("{} has no Ethernet address", bridge.port);
-        return Err(vec![blocks("nic-without-mac", what, "a bridge needs its port's address", "name an Ethernet NIC as the port")]);
+        return Err(vec![Finding::blocking(
+            "nic-without-mac",
+            what,
+            "a bridge needs its port's address",
+            "name an Ethernet NIC as the port",
+        )]);
     };
     let name = bridge.name.as_str();
     let clients = match bridge.address {
@@ -96,15 +106,20 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     let has_carrier = kernel.link(&bridge.port).is_some_and(|link| link.carrier);
     let carrier = Condition::LinkUp { link: bridge.port.clone() };
     let why = match bridge.address {
-        AddressPolicy::Keep => "guests and dom0 then share the cable; addresses and routes move in one sequence",
-        AddressPolicy::None => "guests then have the cable to themselves; dom0 has no address there, IPv6 included",
+        AddressPolicy::Keep => {
+            "guests and dom0 then share the cable; addresses and routes move in one sequence"
+        }
+        AddressPolicy::None => {
+            "guests then have the cable to themselves; dom0 has no address there, IPv6 included"
+        }
     };
-    let switch = Draft::new(&format!("switch {name}"), format!("Make {name} over {}", bridge.port), why, links)
-        .risks(&[Risk::CutsNetwork])
-        .needs(if has_carrier { vec![carrier] } else { Vec::new() })
-        .leaves(vec![Condition::PortOf { link: bridge.port.clone(), master: name.to_owned() }])
-        .this_boot()
-        .step();
+    let switch =
+        Draft::new(&format!("switch {name}"), format!("Make {name} over {}", bridge.port), why, links)
+            .risks(&[Risk::CutsNetwork])
+            .needs(if has_carrier { vec![carrier] } else { Vec::new() })
+            .leaves(vec![Condition::PortOf { link: bridge.port.clone(), master: name.to_owned() }])
+            .this_boot()
+            .step();
     let has_client = !clients.after.is_empty();
     Ok((clients.before.into_iter().chain([switch]).chain(clients.after).collect(), has_client))
 }
@@ -116,14 +131,24 @@ fn no_clients(facts: &Facts, bridge: &Bridge) -> Result<dhcp::Moved, Vec<Finding
         .map(|client| {
             let what = format!("{} (process {}) serves {}", client.program, client.pid, bridge.port);
             let why = format!("{} is to have no address, and it would get one again", bridge.name);
-            blocks("dhcp-client-in-the-way", what, why, format!("`ifdown {0}`, then `ip link set {0} up`", bridge.port))
+            Finding::blocking(
+                "dhcp-client-in-the-way",
+                what,
+                why,
+                format!("`ifdown {0}`, then `ip link set {0} up`", bridge.port),
+            )
         })
         .collect();
     if findings.is_empty() { Ok(dhcp::Moved::default()) } else { Err(findings) }
 }
 
-/// Returns what holds on a bridge that is as it should be.
-fn checks(kernel: &Network, bridge: &Bridge) -> Vec<Condition> {
+/// An address that nobody lent.
+fn is_lasting(address: &Address) -> bool {
+    address.valid.is_none()
+}
+
+/// Returns what holds on a bridge that is as it should be, the addresses that `counts` lets through among it.
+fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Vec<Condition> {
     let name = || bridge.name.to_string();
     let made = is_made(kernel, bridge);
     let holder = if made { bridge.name.as_str() } else { &bridge.port };
@@ -134,11 +159,13 @@ fn checks(kernel: &Network, bridge: &Bridge) -> Vec<Condition> {
     if bridge.address == AddressPolicy::None {
         return checks;
     }
-    let mac = kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(xenup_machine::network::Mac([0; 6]));
-    let lasting = |address: &&Address| address.ip.is_ipv4() || (address.valid.is_none() && address.origin == 0);
+    let mac =
+        kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(xenup_machine::network::Mac([0; 6]));
+    // What a router advertised comes and goes without anybody's doing.
+    let ours = |address: &&Address| address.ip.is_ipv4() || is_lasting(address);
     let addresses = moved_addresses(kernel, holder, mac);
     let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
-    checks.extend(addresses.iter().filter(lasting).map(has));
+    checks.extend(addresses.iter().filter(ours).filter(|address| counts(address)).map(has));
     checks.extend(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }));
     checks
 }

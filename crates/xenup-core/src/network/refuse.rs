@@ -3,8 +3,8 @@
 use xenup_machine::network::Network;
 
 use crate::host::{AddressPolicy, Bridge, Host, PATH};
+use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
-use crate::inspect::{Finding, Weight};
 
 /// Returns everything that stands in the way of the bridges and NAT networks of `host`.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
     for nat in &host.nats {
         findings.push(Finding {
             at: vec![at(nat.line)],
-            ..blocks(
+            ..Finding::blocking(
                 "nat-not-supported",
                 format!("this version makes no NAT network such as {}", nat.name),
                 "it makes bridges over NICs only",
@@ -24,7 +24,12 @@ pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
     if let Some(error) = &facts.network.interfaces_error {
         let fix = "correct the file; `ifquery --list --all` says whether ifupdown takes it";
         let what = format!("the interfaces files cannot be read: {error}");
-        findings.push(blocks("interfaces-unreadable", what, "a plan would have to guess what they say", fix));
+        findings.push(Finding::blocking(
+            "interfaces-unreadable",
+            what,
+            "a plan would have to guess what they say",
+            fix,
+        ));
     }
     findings
 }
@@ -33,7 +38,8 @@ pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
 #[must_use]
 pub fn is_made(network: &Network, bridge: &Bridge) -> bool {
     let is_bridge = network.link(bridge.name.as_str()).is_some_and(|link| link.bridge.is_some());
-    let is_port = network.link(&bridge.port).is_some_and(|link| link.master.as_deref() == Some(bridge.name.as_str()));
+    let is_port =
+        network.link(&bridge.port).is_some_and(|link| link.master.as_deref() == Some(bridge.name.as_str()));
     is_bridge && is_port
 }
 
@@ -54,7 +60,7 @@ fn absent(facts: &Facts, bridge: &Bridge) -> Finding {
     let port = &bridge.port;
     let renamed = facts.network.nics.iter().find(|nic| bridge.mac.is_some() && nic.mac == bridge.mac);
     if let Some(nic) = renamed {
-        return blocks(
+        return Finding::blocking(
             "nic-renamed",
             format!("{port} is called {} now", nic.name),
             "its address is the one that host.toml gives",
@@ -63,7 +69,7 @@ fn absent(facts: &Facts, bridge: &Bridge) -> Finding {
     }
     let names: Vec<&str> = facts.network.nics.iter().map(|nic| nic.name.as_str()).collect();
     let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    blocks(
+    Finding::blocking(
         "nic-absent",
         format!("there is no NIC {port}"),
         format!("{} needs it; there are: {there}", bridge.name),
@@ -95,11 +101,14 @@ fn owner(nic: &Nic) -> Option<Finding> {
     };
     Some(Finding {
         at: other.at.clone(),
-        ..blocks(
+        ..Finding::blocking(
             "network-owner-not-supported",
             format!("{} is configured by {program}", nic.name),
             "this version changes ifupdown only",
-            format!("configure {} in /etc/network/interfaces, or wait for a version that knows {program}", nic.name),
+            format!(
+                "configure {} in /etc/network/interfaces, or wait for a version that knows {program}",
+                nic.name
+            ),
         )
     })
 }
@@ -117,23 +126,43 @@ fn other_mac(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Option<Finding> {
         None => format!("correct the mac of {} in host.toml", bridge.name),
     };
     let has = nic.mac.map_or_else(|| "none".to_owned(), |mac| mac.to_string());
-    Some(blocks("nic-is-another", format!("{} has the address {has}, not {wanted}", nic.name), "host.toml means another NIC", fix))
+    Some(Finding::blocking(
+        "nic-is-another",
+        format!("{} has the address {has}, not {wanted}", nic.name),
+        "host.toml means another NIC",
+        fix,
+    ))
 }
 
 fn not_bridgeable(nic: &Nic) -> Option<Finding> {
     let name = &nic.name;
     if nic.wireless {
         let why = "an access point takes frames of its own station only";
-        return Some(blocks("nic-wireless", format!("{name} is wireless"), why, "bridge a wired NIC"));
+        return Some(Finding::blocking(
+            "nic-wireless",
+            format!("{name} is wireless"),
+            why,
+            "bridge a wired NIC",
+        ));
     }
     if let Some(master) = &nic.master {
         let fix = format!("name {master} as the port, or take {name} out of it");
-        return Some(blocks("nic-enslaved", format!("{name} is a port of {master} already"), "a NIC has one master", fix));
+        return Some(Finding::blocking(
+            "nic-enslaved",
+            format!("{name} is a port of {master} already"),
+            "a NIC has one master",
+            fix,
+        ));
     }
     // veth stands for a NIC in a container.
     if nic.kind.as_deref().is_some_and(|kind| !matches!(kind, "bond" | "vlan" | "veth")) {
         let kind = nic.kind.as_deref().unwrap_or_default();
-        return Some(blocks("nic-virtual", format!("{name} is a {kind}"), "no cable hangs on it", "name a NIC, a bond or a VLAN"));
+        return Some(Finding::blocking(
+            "nic-virtual",
+            format!("{name} is a {kind}"),
+            "no cable hangs on it",
+            "name a NIC, a bond or a VLAN",
+        ));
     }
     None
 }
@@ -141,7 +170,7 @@ fn not_bridgeable(nic: &Nic) -> Option<Finding> {
 fn name_taken(kernel: &Network, bridge: &Bridge) -> Option<Finding> {
     let link = kernel.link(bridge.name.as_str())?;
     let kind = link.kind.as_deref().unwrap_or("NIC");
-    Some(blocks(
+    Some(Finding::blocking(
         "bridge-name-taken",
         format!("there is a {kind} {} already, without {} in it", bridge.name, bridge.port),
         "it may carry guests or addresses that nobody asked to change",
@@ -151,14 +180,28 @@ fn name_taken(kernel: &Network, bridge: &Bridge) -> Option<Finding> {
 
 fn routing(kernel: &Network, port: &str) -> Vec<Finding> {
     let mut found = Vec::new();
-    if kernel.rules.iter().any(|rule| [&rule.input, &rule.output].iter().any(|name| name.as_deref() == Some(port))) {
+    if kernel
+        .rules
+        .iter()
+        .any(|rule| [&rule.input, &rule.output].iter().any(|name| name.as_deref() == Some(port)))
+    {
         let fix = format!("`ip rule` lists them: remove those that say iif or oif {port}");
         let what = format!("policy routing rules name {port}");
-        found.push(blocks("rule-names-port", what, "they would stop matching once the bridge has the addresses", fix));
+        found.push(Finding::blocking(
+            "rule-names-port",
+            what,
+            "they would stop matching once the bridge has the addresses",
+            fix,
+        ));
     }
     if kernel.routes.iter().any(|route| route.multipath) {
         let what = "a route has more than one next hop".to_owned();
-        found.push(blocks("multipath-route", what, "such routes are not moved by this version", "replace it by single routes"));
+        found.push(Finding::blocking(
+            "multipath-route",
+            what,
+            "such routes are not moved by this version",
+            "replace it by single routes",
+        ));
     }
     found
 }
@@ -167,7 +210,7 @@ fn nothing_to_keep(kernel: &Network, bridge: &Bridge) -> Option<Finding> {
     if kernel.addresses_on(&bridge.port).any(|address| !address.is_link_local()) {
         return None;
     }
-    Some(blocks(
+    Some(Finding::blocking(
         "nothing-to-keep",
         format!("{} has no address that {} could keep", bridge.port, bridge.name),
         "nobody could tell afterwards whether the change was good",
@@ -180,7 +223,7 @@ fn own_session(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
     if session.link.as_deref() != Some(&bridge.port) {
         return None;
     }
-    Some(blocks(
+    Some(Finding::blocking(
         "own-session",
         format!("this session comes in through {}, by {}", bridge.port, session.server),
         format!("address = \"none\" takes that address away, and {} with it", bridge.name),
@@ -190,8 +233,4 @@ fn own_session(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
 
 fn at(line: u32) -> At {
     At { path: PATH.into(), line }
-}
-
-pub(super) fn blocks(id: &str, what: String, why: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding { id: id.to_owned(), weight: Weight::Blocks, what, why: why.into(), fix: fix.into(), at: Vec::new() }
 }

@@ -45,7 +45,8 @@ fn xendomains(facts: &Facts, on_shutdown: OnShutdown) -> Option<Step> {
             "they go on where they were at the next start",
         ),
     };
-    let action = set(facts, XENDOMAINS, SAVE_AS_SHIPPED, wanted, |line| line.starts_with("XENDOMAINS_SAVE="))?;
+    let action =
+        set(facts, XENDOMAINS, SAVE_AS_SHIPPED, wanted, |line| line.starts_with("XENDOMAINS_SAVE="))?;
     Some(Draft::new("xendomains", title, why, action).step())
 }
 
@@ -63,7 +64,13 @@ fn default_bridge(facts: &Facts, host: &Host) -> Option<Step> {
 }
 
 /// Sets one line of a file that may still be to come with a package: then it is as Debian ships it.
-fn set(facts: &Facts, path: &str, shipped: &str, wanted: &str, is_line: impl Fn(&str) -> bool) -> Option<Action> {
+fn set(
+    facts: &Facts,
+    path: &str,
+    shipped: &str,
+    wanted: &str,
+    is_line: impl Fn(&str) -> bool,
+) -> Option<Action> {
     let path = Path::new(path);
     let Some(now) = facts.file(path) else {
         let edit = LineEdit { from: shipped.to_owned(), to: wanted.to_owned() };
@@ -104,7 +111,9 @@ fn patience(facts: &Facts) -> Vec<Step> {
 TimeoutStopSec=30min
 ";
     let path = Path::new(TIMEOUT);
-    let Some(action) = write(path, text, facts.file(path)).filter(|_| facts.services.systemd) else { return Vec::new() };
+    let Some(action) = write(path, text, facts.file(path)).filter(|_| facts.services.systemd) else {
+        return Vec::new();
+    };
     let (undo, make) = bracket(&Command::new("systemctl", ["daemon-reload"]).within(120), Vec::new());
     let why = "systemd reads its units anew when they change";
     vec![

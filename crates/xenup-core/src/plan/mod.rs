@@ -7,7 +7,7 @@
 
 mod guests;
 mod prepare;
-pub mod reads;
+pub mod render;
 pub(crate) mod step;
 
 use xenup_engine::action::Condition;
@@ -26,6 +26,16 @@ pub struct Planned {
     pub plan: Plan,
     /// Notes and warnings; none of them blocks.
     pub findings: Vec<Finding>,
+    /// What the files that the plan changes say before it.
+    pub before: render::Before,
+}
+
+impl Planned {
+    /// Returns the plan as text, see [`render::text`].
+    #[must_use]
+    pub fn text(&self, explain: bool) -> String {
+        render::text(&self.plan, &self.before, explain)
+    }
 }
 
 /// Returns the plan that leads from `facts` to `host`.
@@ -43,7 +53,7 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
         Vec::new()
     });
     let boot = boot::plan(facts, host, !wanted.is_empty()).unwrap_or_else(|found| {
-        findings.push(found);
+        findings.push(*found);
         boot::BootPlan::default()
     });
     let network = network::plan::plan(facts, host).unwrap_or_else(|found| {
@@ -59,10 +69,15 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
     }
     let not_restored = not_restored(&prepared, &network, !changes.is_empty());
     let mut stages = Vec::new();
-    stages.extend(stage("prepare", "Files, packages, GRUB's menu; the default stays on Linux", None, prepared, Vec::new()));
-    let confirmed = network.checks.clone();
+    stages.extend(stage(
+        "prepare",
+        "Files, packages, GRUB's menu; the default stays on Linux",
+        None,
+        prepared,
+        Vec::new(),
+    ));
     stages.extend(stage("network", "The bridges", Some(NetworkPlan::guard()), network.steps, network.checks));
-    let trial_checks = trial_checks(facts, confirmed);
+    let trial_checks = trial_checks(facts, network.lasting_checks);
     stages.extend(stage("boot-trial", "Xen, booted once on trial", boot.guard, boot.trial, trial_checks));
     stages.extend(stage("boot-default", "Xen by default", None, boot.default, Vec::new()));
     stages.extend(stage("guests", "What happens to guests", None, guests, Vec::new()));
@@ -73,14 +88,21 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
         not_restored: if stages.is_empty() { Vec::new() } else { not_restored },
         stages,
     };
-    Ok(Planned { plan, findings })
+    let before = render::before(&plan, facts);
+    Ok(Planned { plan, findings, before })
 }
 
 fn named(facts: &Facts) -> &str {
     if facts.hostname.is_empty() { "this machine" } else { &facts.hostname }
 }
 
-fn stage(id: &str, title: &str, guard: Option<Guard>, steps: Vec<Step>, checks: Vec<Condition>) -> Option<Stage> {
+fn stage(
+    id: &str,
+    title: &str,
+    guard: Option<Guard>,
+    steps: Vec<Step>,
+    checks: Vec<Condition>,
+) -> Option<Stage> {
     (!steps.is_empty()).then(|| Stage { id: Slug::of(id), title: title.to_owned(), guard, steps, checks })
 }
 
@@ -91,14 +113,12 @@ fn packages(
     match apt {
         _ if wanted.is_empty() => Ok(Vec::new()),
         Some(simulation) => simulation.changes(wanted),
-        None => Err(vec![Finding {
-            id: "apt-not-asked".to_owned(),
-            weight: Weight::Blocks,
-            what: format!("nobody asked apt what installing {} would do", wanted.join(", ")),
-            why: "a plan names every package with its version".to_owned(),
-            fix: format!("plan on the machine itself, where `apt-get -s install {}` runs", wanted.join(" ")),
-            at: Vec::new(),
-        }]),
+        None => Err(vec![Finding::blocking(
+            "apt-not-asked",
+            format!("nobody asked apt what installing {} would do", wanted.join(", ")),
+            "a plan names every package with its version",
+            format!("plan on the machine itself, where `apt-get -s install {}` runs", wanted.join(" ")),
+        )]),
     }
 }
 
@@ -115,26 +135,27 @@ fn memory(facts: &Facts, host: &Host) -> Vec<Finding> {
     if let Some(memory) = &host.xen.dom0_memory
         && memory.bytes + XEN_OWN > facts.hardware.memory
     {
-        found.push(Finding {
-            id: "dom0-memory-too-large".to_owned(),
-            weight: Weight::Blocks,
-            what: format!("dom0 is to get {}, and the machine has {} MiB", memory.as_str(), facts.hardware.memory / MIB),
-            why: "Xen needs some itself, and guests need the rest".to_owned(),
-            fix: "write a smaller dom0-memory in host.toml".to_owned(),
-            at: Vec::new(),
-        });
+        found.push(Finding::blocking(
+            "dom0-memory-too-large",
+            format!(
+                "dom0 is to get {}, and the machine has {} MiB",
+                memory.as_str(),
+                facts.hardware.memory / MIB
+            ),
+            "Xen needs some itself, and guests need the rest",
+            "write a smaller dom0-memory in host.toml",
+        ));
     }
     if let Some(vcpus) = host.xen.dom0_vcpus
         && vcpus > facts.hardware.cpus
     {
-        found.push(Finding {
-            id: "dom0-vcpus-too-many".to_owned(),
-            weight: Weight::Warning,
-            what: format!("dom0 is to get {vcpus} processors, and the machine has {}", facts.hardware.cpus),
-            why: "Xen gives it as many as there are".to_owned(),
-            fix: format!("write dom0-vcpus = {} in host.toml", facts.hardware.cpus),
-            at: Vec::new(),
-        });
+        let finding = Finding::blocking(
+            "dom0-vcpus-too-many",
+            format!("dom0 is to get {vcpus} processors, and the machine has {}", facts.hardware.cpus),
+            "Xen gives it as many as there are",
+            format!("write dom0-vcpus = {} in host.toml", facts.hardware.cpus),
+        );
+        found.push(Finding { weight: Weight::Warning, ..finding });
     }
     found
 }
@@ -160,7 +181,10 @@ fn not_restored(prepared: &[Step], network: &NetworkPlan, packages: bool) -> Vec
              /var/lib/dpkg/*-old): they tell the story, and a rollback is part of it"
                 .to_owned(),
         );
-        list.push("users, groups and empty directories that a package's scripts leave behind when it is purged".to_owned());
+        list.push(
+            "users, groups and empty directories that a package's scripts leave behind when it is purged"
+                .to_owned(),
+        );
     }
     if prepared.iter().any(|step| step.id.as_str() == "initramfs") {
         list.push("the initramfs byte for byte: update-initramfs makes it anew, equal in content".to_owned());

@@ -33,7 +33,8 @@ pub(super) fn steps(facts: &Facts, host: &Host, boot: &BootPlan, changes: &[Pack
 }
 
 fn install(changes: &[PackageChange]) -> Step {
-    let asked: Vec<&str> = changes.iter().filter(|change| change.asked).map(|change| change.name.as_str()).collect();
+    let asked: Vec<&str> =
+        changes.iter().filter(|change| change.asked).map(|change| change.name.as_str()).collect();
     let room = |path: &str, bytes| Condition::Room { path: PathBuf::from(path), bytes };
     let title = format!("Install {} packages: {}", changes.len(), asked.join(", "));
     let action = Action::Packages { changes: changes.to_vec() };
@@ -48,14 +49,18 @@ fn names(facts: &Facts, host: &Host) -> Vec<Step> {
     let mut files = Vec::new();
     for pin in pins(facts, host) {
         let Some(action) = write(&pin.path, &pin.text, facts.file(&pin.path)) else { continue };
-        let why = "its bridge is made by this name, also when another card or another kernel changes the order";
+        let why =
+            "its bridge is made by this name, also when another card or another kernel changes the order";
         let title = format!("Pin the name {} to its address", pin.port);
-        files.push(Draft::new(&format!("pin {}", pin.port), title, why, action).risks(&[Risk::NeedsReboot]).step());
+        files.push(
+            Draft::new(&format!("pin {}", pin.port), title, why, action).risks(&[Risk::NeedsReboot]).step(),
+        );
     }
     if files.is_empty() || facts.packages.version("dracut").is_some() {
         return files;
     }
-    let images = facts.kernels.iter().map(|kernel| PathBuf::from(format!("/boot/initrd.img-{}", kernel.version)));
+    let images =
+        facts.kernels.iter().map(|kernel| PathBuf::from(format!("/boot/initrd.img-{}", kernel.version)));
     let command = Command::new("update-initramfs", ["-u", "-k", "all"]).within(INITRAMFS_SECONDS);
     let (undo, make) = bracket(&command, images.collect());
     let undo = Draft::new(
@@ -64,7 +69,12 @@ fn names(facts: &Facts, host: &Host) -> Vec<Step> {
         "it has copies of the files below, so it is made again when they are as they were",
         undo,
     );
-    let make = Draft::new("initramfs", "Make the initramfs anew", "it names the NICs before the files below are read", make);
+    let make = Draft::new(
+        "initramfs",
+        "Make the initramfs anew",
+        "it names the NICs before the files below are read",
+        make,
+    );
     let mut steps = vec![undo.step()];
     steps.extend(files);
     steps.push(make.step());

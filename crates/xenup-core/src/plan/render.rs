@@ -3,46 +3,66 @@
 //! Decides: the words and their order; nothing of the plan is left out.
 //! Never: uses colour or the width of a terminal. The same plan is the same text everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use similar::TextDiff;
 use xenup_engine::action::{Action, Condition, FileState, LineEdit, PackageChange, Undo, UnitState};
+use xenup_engine::conditions::describe;
 use xenup_engine::plan::{Plan, Risk, Stage, Step, Watch};
 
 use crate::inspect::Facts;
 
-/// Returns the plan as text. `facts` are those it was made from: the diffs need what the files say today.
+/// What files say before a plan, by path.
+pub type Before = BTreeMap<PathBuf, String>;
+
+/// Returns the plan as text. `before` has the files it changes, as they are; one that is missing there is shown whole.
+/// With `explain`, each step also says what it needs and what it leaves.
 #[must_use]
-pub fn plan(plan: &Plan, facts: &Facts) -> String {
+pub fn text(plan: &Plan, before: &Before, explain: bool) -> String {
     if plan.is_empty() {
         return "Nothing to do: everything is as host.toml wants it.\n".to_owned();
     }
-    let mut show = Show { text: String::new(), files: files(facts) };
+    let mut show = Show { text: String::new(), files: before.clone(), explain };
     let steps: usize = plan.stages.iter().map(|stage| stage.steps.len()).sum();
     let stages = plan.stages.len();
     let _ = writeln!(show.text, "To {}: {}, {}.", plan.purpose, count(stages, "stage"), count(steps, "step"));
     for (index, stage) in plan.stages.iter().enumerate() {
         let _ = writeln!(show.text, "\nStage {} of {stages}, {}: {}.", index + 1, stage.id, stage.title);
-        show.guard(stage);
+        let _ = writeln!(show.text, "{}", guard_words(stage));
         for (number, step) in stage.steps.iter().enumerate() {
             show.step(number + 1, step);
         }
         show.checks(stage);
     }
-    if !plan.not_restored.is_empty() {
-        show.text.push_str("\nA rollback brings everything back but:\n");
-        for one in &plan.not_restored {
-            let _ = writeln!(show.text, "  - {one}");
-        }
-    }
+    show.left_out(plan);
     show.text
 }
 
-fn files(facts: &Facts) -> BTreeMap<PathBuf, String> {
+/// Returns the plan in short: a line for each stage, with what can go wrong in it.
+#[must_use]
+pub fn summary(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stage in &plan.stages {
+        let risks: BTreeSet<Risk> = stage.steps.iter().flat_map(|step| step.risks.iter().copied()).collect();
+        let risks: Vec<&str> = risks.into_iter().map(risk_words).collect();
+        let risks = if risks.is_empty() { String::new() } else { format!("; {}", risks.join("; ")) };
+        let title = &stage.title;
+        lines.push(format!("{}: {title}, {}{risks}", stage.id, count(stage.steps.len(), "step")));
+        lines.extend(stage.guard.is_some().then(|| format!("  {}", guard_words(stage))));
+    }
+    lines
+}
+
+/// Returns what the files of the facts say, as far as the plan changes them.
+pub(super) fn before(plan: &Plan, facts: &Facts) -> Before {
+    let changed = |path: &Path| {
+        plan.steps()
+            .any(|(_, step)| matches!(&step.action, Action::File { path: changed, .. } if changed == path))
+    };
     let all = facts.files.iter().chain(&facts.network.files);
-    all.map(|file| (file.path.clone(), file.text.clone())).collect()
+    all.filter(|file| changed(&file.path)).map(|file| (file.path.clone(), file.text.clone())).collect()
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -52,7 +72,8 @@ fn count(number: usize, what: &str) -> String {
 struct Show {
     text: String,
     /// What the files say, as the steps so far leave them.
-    files: BTreeMap<PathBuf, String>,
+    files: Before,
+    explain: bool,
 }
 
 const INDENT: &str = "     ";
@@ -68,31 +89,19 @@ impl Show {
         }
     }
 
-    fn guard(&mut self, stage: &Stage) {
-        let Some(guard) = &stage.guard else { return };
-        let minutes = guard.deadline_seconds.div_ceil(60);
-        let words = match guard.watch {
-            Watch::Network => format!("It undoes itself after {minutes} minutes, at a restart too, unless it is confirmed."),
-            Watch::TrialBoot => {
-                format!("It undoes itself {minutes} minutes after that boot, by a restart to Linux, unless it is confirmed.")
-            }
-        };
-        let _ = writeln!(self.text, "{words}");
-    }
-
     fn step(&mut self, number: usize, step: &Step) {
         let _ = writeln!(self.text, "\n{number:3}. {} ({})", step.title, step.id);
-        self.line("why ", &step.why);
+        self.line("why", &step.why);
         if !step.risks.is_empty() {
             let risks: Vec<&str> = step.risks.iter().map(|risk| risk_words(*risk)).collect();
             self.line("risk", &risks.join("; "));
         }
         self.line("undo", &undo_words(step));
-        if !step.needs.is_empty() {
+        if self.explain && !step.needs.is_empty() {
             self.line("only if", &step.needs.iter().map(condition).collect::<Vec<_>>().join("; "));
         }
         self.action(&step.action);
-        if !step.leaves.is_empty() {
+        if self.explain && !step.leaves.is_empty() {
             self.line("then", &step.leaves.iter().map(condition).collect::<Vec<_>>().join("; "));
         }
     }
@@ -121,7 +130,7 @@ impl Show {
                     self.block(&forward.line());
                 }
                 let list: Vec<String> = generates.iter().map(|path| path.display().to_string()).collect();
-                if !list.is_empty() {
+                if self.explain && !list.is_empty() {
                     self.line("makes", &list.join(", "));
                 }
             }
@@ -135,7 +144,9 @@ impl Show {
             FileState::Text { text, .. } => text.clone(),
             FileState::Edited { lines } => return self.edited(path, lines),
             FileState::Dir { mode } => return self.block(&format!("mkdir -m {mode:04o} {}", path.display())),
-            FileState::Link { target } => return self.block(&format!("ln -sfn {} {}", target.display(), path.display())),
+            FileState::Link { target } => {
+                return self.block(&format!("ln -sfn {} {}", target.display(), path.display()));
+            }
         };
         let name = path.display().to_string();
         let old_name = if before.is_some() { name.as_str() } else { "/dev/null" };
@@ -160,6 +171,16 @@ impl Show {
         self.block(&text);
     }
 
+    fn left_out(&mut self, plan: &Plan) {
+        if plan.not_restored.is_empty() {
+            return;
+        }
+        self.text.push_str("\nA rollback brings everything back but:\n");
+        for one in &plan.not_restored {
+            let _ = writeln!(self.text, "  - {one}");
+        }
+    }
+
     fn checks(&mut self, stage: &Stage) {
         if stage.checks.is_empty() {
             return;
@@ -171,6 +192,21 @@ impl Show {
         let _ = writeln!(self.text, "\n{when}:");
         for check in &stage.checks {
             let _ = writeln!(self.text, "  - {}", condition(check));
+        }
+    }
+}
+
+fn guard_words(stage: &Stage) -> String {
+    let Some(guard) = &stage.guard else { return "It is kept as soon as it is verified.".to_owned() };
+    let minutes = guard.deadline_seconds.div_ceil(60);
+    match guard.watch {
+        Watch::Network => {
+            format!("It undoes itself after {minutes} minutes, at a restart too, unless it is confirmed.")
+        }
+        Watch::TrialBoot => {
+            format!(
+                "It undoes itself {minutes} minutes after that boot, by a restart to Linux, unless it is confirmed."
+            )
         }
     }
 }
@@ -203,7 +239,9 @@ fn undo_words(step: &Step) -> String {
         (Undo::Irreversible { why }, _) => format!("not possible: {why}"),
         (Undo::Command, Action::Run { backward: Some(command), .. }) => command.line(),
         (Undo::Command, _) => "nothing to undo here".to_owned(),
-        (Undo::Restore, Action::File { .. }) => "the journal brings back what was there, byte for byte".to_owned(),
+        (Undo::Restore, Action::File { .. }) => {
+            "the journal brings back what was there, byte for byte".to_owned()
+        }
         (Undo::Restore, Action::Packages { .. }) => {
             "the packages are purged, and those that were there are as they were".to_owned()
         }
@@ -214,19 +252,9 @@ fn undo_words(step: &Step) -> String {
     }
 }
 
-/// Returns a condition as a clause.
-#[must_use]
-pub fn condition(condition: &Condition) -> String {
+fn condition(condition: &Condition) -> String {
     match condition {
-        Condition::FileSays { path, text } => format!("{} says `{text}`", path.display()),
-        Condition::FileDoesNotSay { path, text } => format!("{} does not say `{text}`", path.display()),
-        Condition::Exists { path } => format!("{} is there", path.display()),
         Condition::Room { path, bytes } => format!("{} has {} MiB free", path.display(), bytes >> 20),
-        Condition::LinkUp { link } => format!("{link} is up and has a carrier"),
-        Condition::PortOf { link, master } => format!("{link} is a port of {master}"),
-        Condition::HasAddress { link, address } => format!("{link} has {address}"),
-        Condition::Answers { link, ip } => format!("{ip} answers on {link}"),
-        Condition::UnitActive { unit } => format!("{unit} is active"),
-        Condition::Succeeds { command } => format!("`{}` succeeds", command.join(" ")),
+        other => describe(other),
     }
 }

@@ -1,0 +1,99 @@
+//! What a stage leaves, as `inspect` would find it. Decides nothing: each action does to the facts what it says.
+
+#![allow(clippy::expect_used, reason = "a case whose plan cannot be followed is a broken test")]
+
+use std::path::Path;
+
+use xenup_core::inspect::Facts;
+use xenup_core::inspect::facts::{ConfigFile, GrubEntry, Package, RunningXen};
+use xenup_engine::action::{Action, FileState, LineEdit};
+use xenup_engine::plan::{Stage, Watch};
+use xenup_machine::Machine as _;
+use xenup_machine::Probe as _;
+use xenup_machine::fake::FakeMachine;
+
+/// Debian 12's own lines that a plan edits.
+const CONFFILES: [(&str, &str); 2] = [
+    ("/etc/default/xendomains", "# where to\nXENDOMAINS_SAVE=/var/lib/xen/save\nXENDOMAINS_RESTORE=true\n"),
+    ("/etc/xen/xl.conf", "# bridge\n#vif.default.bridge=\"xenbr0\"\n"),
+];
+
+/// Does a stage to the facts, the trial boot included.
+pub fn carry_out(facts: &mut Facts, stage: &Stage) {
+    for step in &stage.steps {
+        match &step.action {
+            Action::File { path, state, .. } => file(facts, path, state),
+            Action::Packages { changes } => {
+                for change in changes {
+                    facts.packages.relevant.push(Package {
+                        name: change.name.clone(),
+                        version: change.version.clone(),
+                        status: "installed".to_owned(),
+                        auto: !change.asked,
+                        held: false,
+                    });
+                }
+                for (path, text) in CONFFILES {
+                    facts.files.push(ConfigFile { path: path.into(), text: text.to_owned() });
+                }
+                add_xen_entry(facts);
+            }
+            Action::Links { ops, .. } => {
+                let mut machine = FakeMachine::new();
+                machine.connect(facts.network.kernel.clone());
+                machine.change_links(ops).expect("the fake kernel takes the sequence");
+                facts.network.kernel = machine.network().expect("the fake kernel answers");
+                for nic in &mut facts.network.nics {
+                    nic.master = facts.network.kernel.link(&nic.name).and_then(|link| link.master.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    if stage.guard.as_ref().is_some_and(|guard| guard.watch == Watch::TrialBoot) {
+        facts.boot.cmdline = dom0_words(facts);
+        facts.xen.running = Some(RunningXen { version: "4.17".into(), full: "4.17.5".into(), dom0: true });
+    }
+}
+
+fn file(facts: &mut Facts, path: &Path, state: &FileState) {
+    let of_the_owner = path.starts_with("/etc/network");
+    if path == Path::new("/run/network/ifstate")
+        && let FileState::Text { text, .. } = state
+    {
+        facts.network.ifstate = text.lines().map(str::to_owned).collect();
+    }
+    let files = if of_the_owner { &mut facts.network.files } else { &mut facts.files };
+    let now = files.iter().find(|file| file.path == path).map(|file| file.text.clone());
+    files.retain(|file| file.path != path);
+    let text = match state {
+        FileState::Text { text, .. } => text.clone(),
+        FileState::Edited { lines } => {
+            LineEdit::apply_all(lines, &now.expect("the file is there")).expect("each line is there once")
+        }
+        other => panic!("{other:?} is no text"),
+    };
+    files.push(ConfigFile { path: path.to_owned(), text });
+}
+
+fn add_xen_entry(facts: &mut Facts) {
+    let linux = facts.boot.entries.iter().find(|entry| entry.id.starts_with("gnulinux-simple-"));
+    let linux = linux.expect("a planned case has a Linux entry");
+    let xen = GrubEntry {
+        title: format!("{}, with Xen hypervisor", linux.title),
+        id: format!("xen-{}", linux.id),
+        xen: true,
+        ..linux.clone()
+    };
+    facts.boot.entries.push(xen);
+}
+
+/// What GRUB gives dom0's Linux: the words in the drop-in that need no shell.
+fn dom0_words(facts: &Facts) -> String {
+    let last = facts.file(Path::new("/etc/default/grub.d/zz-xenup.cfg")).expect("the drop-in is there");
+    let line = last
+        .lines()
+        .find(|line| line.starts_with("GRUB_CMDLINE_LINUX_XEN_REPLACE="))
+        .expect("it has the line");
+    line.split(['"', ' ']).filter(|word| !word.contains('$')).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,101 @@
+//! Plans: `tests/cases/plan/<case>/{facts.json, host.toml, apt.txt?}` → `plan.json` and `plan.txt`, with what somebody
+//! should know in `findings.txt`; or `refused.txt` alone.
+
+mod cases_of;
+mod convergence;
+
+use std::path::{Path, PathBuf};
+
+use cases_of::{expect, folders, optional_text, text};
+use xenup_core::host::Host;
+use xenup_core::inspect::{Facts, Finding};
+use xenup_core::packages::AptSimulation;
+use xenup_core::plan::{Planned, plan};
+use xenup_engine::plan::Plan;
+use xenup_engine::validate::validate;
+
+struct Case {
+    folder: PathBuf,
+    facts: Facts,
+    host: Host,
+    apt: Option<AptSimulation>,
+}
+
+fn cases() -> Vec<Case> {
+    let read = |folder: PathBuf| {
+        let facts = serde_json::from_str(&text(&folder, "facts.json"))
+            .unwrap_or_else(|error| panic!("{}: facts.json: {error}", folder.display()));
+        let host = Host::parse(Path::new("host.toml"), text(&folder, "host.toml").as_bytes())
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let apt = optional_text(&folder, "apt.txt").map(|text| AptSimulation::parse(&text));
+        Case { folder, facts, host, apt }
+    };
+    folders("plan").into_iter().map(read).collect()
+}
+
+fn lines(findings: &[Finding]) -> String {
+    let one = |finding: &Finding| {
+        let at: String =
+            finding.at.iter().map(|at| format!("  at:  {}:{}\n", at.path.display(), at.line)).collect();
+        let weight = format!("{:?}", finding.weight).to_lowercase();
+        format!(
+            "{weight}: {} ({})\n  why: {}\n  fix: {}\n{at}",
+            finding.what, finding.id, finding.why, finding.fix
+        )
+    };
+    findings.iter().map(one).collect()
+}
+
+#[test]
+fn every_case_is_planned_or_refused_as_written() {
+    for case in cases() {
+        let name = case.folder.display();
+        match plan(&case.facts, &case.host, case.apt.as_ref()) {
+            Ok(planned) => {
+                let Planned { plan, findings, .. } = &planned;
+                assert!(
+                    !case.folder.join("refused.txt").exists(),
+                    "{name} was planned, though it has refused.txt"
+                );
+                validate(plan).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let json = serde_json::to_string_pretty(plan).expect("a plan is JSON");
+                let again: Plan = serde_json::from_str(&json).expect("its own JSON is read");
+                assert_eq!(&again, plan, "{name}: the plan changed on its way through JSON");
+                expect(&case.folder, "plan.json", &(json + "\n"));
+                expect(&case.folder, "plan.txt", &planned.text(true));
+                if !findings.is_empty() || case.folder.join("findings.txt").exists() {
+                    expect(&case.folder, "findings.txt", &lines(findings));
+                }
+            }
+            Err(findings) => {
+                assert!(!case.folder.join("plan.json").exists(), "{name} was refused:\n{}", lines(&findings));
+                expect(&case.folder, "refused.txt", &lines(&findings));
+            }
+        }
+    }
+}
+
+/// Every stage is carried out on the facts; then a plan for the same wish is empty. Stopped after any stage, a new
+/// plan has the later stages left and nothing of those done.
+#[test]
+fn a_plan_carried_out_leaves_nothing_to_do() {
+    let mut planned = 0;
+    for case in cases() {
+        let Ok(Planned { plan: first, .. }) = plan(&case.facts, &case.host, case.apt.as_ref()) else {
+            continue;
+        };
+        let mut facts = case.facts.clone();
+        for (index, stage) in first.stages.iter().enumerate() {
+            convergence::carry_out(&mut facts, stage);
+            let name = format!("{}, after stage {}", case.folder.display(), stage.id);
+            let again =
+                plan(&facts, &case.host, None).unwrap_or_else(|found| panic!("{name}:\n{}", lines(&found)));
+            let left: Vec<&str> = again.plan.stages.iter().map(|stage| stage.id.as_str()).collect();
+            let expected: Vec<&str> =
+                first.stages[index + 1..].iter().map(|stage| stage.id.as_str()).collect();
+            assert_eq!(left, expected, "{name}:\n{}", again.text(false));
+        }
+        planned += 1;
+    }
+    assert!(planned >= 12, "{planned} cases can be planned");
+}
