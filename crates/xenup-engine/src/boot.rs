@@ -43,7 +43,7 @@ pub enum Decision {
         /// Seconds until it is undone.
         deadline_seconds: u64,
     },
-    /// It was confirmed, and a crash came before its guard was disarmed.
+    /// It was confirmed or undone, and a crash came before its guard was disarmed.
     Disarm {
         /// The stage.
         stage: Slug,
@@ -72,10 +72,9 @@ pub fn decide(status: &Status, plan: &Plan, now: &Clock, in_trial: Option<bool>)
         };
         return decision;
     }
-    let kept = status.stages.iter().find(|stage| {
-        stage.state == StageState::Kept && stage.guard.as_ref().is_some_and(|guard| !guard.disarmed)
-    });
-    kept.map_or(Decision::Nothing, |stage| Decision::Disarm { stage: stage.id.clone() })
+    let over = |stage: &&StageStatus| stage.guard.as_ref().is_some_and(|guard| !guard.disarmed);
+    let over = status.stages.iter().find(over);
+    over.map_or(Decision::Nothing, |stage| Decision::Disarm { stage: stage.id.clone() })
 }
 
 fn network(status: &Status, stage: &StageStatus, guard: &ArmedGuard, now: &Clock) -> Decision {

@@ -17,7 +17,7 @@ use crate::journal::{Cause, End, Journal, Moment, Record};
 use crate::perform::{self, StepError};
 use crate::plan::{Guard, Plan, Slug, Stage, Step, Watch};
 use crate::rollback::{self, Report};
-use crate::snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::status::{ArmedGuard, StageState, Status, StepState};
 use crate::store::RunId;
 use crate::undo::{self, Undoing};
@@ -96,7 +96,8 @@ pub fn apply(session: &mut Session<'_>, plan: &Plan, options: &Options<'_>) -> R
     }
     let (run, journal) = session.store.begin(session.machine, plan)?;
     session.tell(Event::Run { run: run.clone() });
-    Work { session, plan, run, journal, options }.stages()
+    let status = Status::fold(journal.records(), plan);
+    Work { session, plan, run, journal, status, options }.stages()
 }
 
 /// Goes on with a run: with the stage after one that was confirmed, with one that was interrupted, or with an
@@ -114,7 +115,8 @@ pub fn resume(session: &mut Session<'_>, run: &RunId, options: &Options<'_>) -> 
     }
     let journal = session.store.journal(session.machine, run)?;
     session.tell(Event::Run { run: run.clone() });
-    let mut work = Work { session, plan: &loaded.plan, run: run.clone(), journal, options };
+    let status = loaded.status.clone();
+    let mut work = Work { session, plan: &loaded.plan, run: run.clone(), journal, status, options };
     let undoing = |state: &StageState| matches!(state, StageState::Undoing | StageState::Stuck);
     if let Some(first) = loaded.status.stages.iter().find(|stage| undoing(&stage.state)) {
         let cause = loaded.status.undone_because.clone().unwrap_or(Cause::Interrupted);
@@ -141,14 +143,16 @@ pub(crate) fn disarm_guard(session: &mut Session<'_>, journal: &mut Journal, run
     }
 }
 
-/// Disarms the guard of a stage that was confirmed, after a crash in between ([`crate::boot::Decision::Disarm`]).
+/// Disarms the guard of a stage that was confirmed or undone, after a crash in between ([`crate::boot::Decision::Disarm`]).
 ///
 /// # Errors
 /// The store cannot be locked or read.
 pub fn disarm(session: &mut Session<'_>, run: &RunId, stage: &Slug) -> Result<(), EngineError> {
     session.store.lock(session.machine, &format!("disarming the guard of run {run}"))?;
     let loaded = session.store.load(session.machine, run)?;
-    if loaded.status.stage(stage).is_some_and(|stage| stage.state == StageState::Kept) {
+    let over =
+        |state: &StageState| matches!(state, StageState::Kept | StageState::Undone | StageState::Stuck);
+    if loaded.status.stage(stage).is_some_and(|stage| over(&stage.state)) {
         let mut journal = session.store.journal(session.machine, run)?;
         disarm_guard(session, &mut journal, run, stage);
     }
@@ -202,16 +206,18 @@ struct Work<'w, 's> {
     plan: &'w Plan,
     run: RunId,
     journal: Journal,
+    /// The fold of the journal, kept up with each record.
+    status: Status,
     options: &'w Options<'w>,
 }
 
 impl Work<'_, '_> {
-    fn status(&self) -> Status {
-        Status::fold(self.journal.records(), self.plan)
-    }
-
     fn record(&mut self, record: Record) -> Result<(), EngineError> {
-        Ok(self.journal.append(self.session.machine, record)?)
+        self.journal.append(self.session.machine, record)?;
+        if let Some(last) = self.journal.records().last() {
+            self.status.take(last);
+        }
+        Ok(())
     }
 
     fn clock(&self) -> Clock {
@@ -222,12 +228,12 @@ impl Work<'_, '_> {
     fn stages(&mut self) -> Result<Outcome, EngineError> {
         let plan = self.plan;
         for (at, stage) in plan.stages.iter().enumerate() {
-            let status = self.status();
-            let found = status.stage(&stage.id);
+            let found = self.status.stage(&stage.id);
             let guard = found.and_then(|found| found.guard.as_ref());
+            let armed = guard.is_some_and(|guard| !guard.disarmed);
             match found.map(|found| &found.state) {
                 Some(StageState::Kept) => {
-                    if guard.is_some_and(|guard| !guard.disarmed) {
+                    if armed {
                         disarm_guard(self.session, &mut self.journal, &self.run, &stage.id);
                     }
                     continue;
@@ -266,7 +272,8 @@ impl Work<'_, '_> {
 
     /// Ends a run whose next stage was refused before anything of it was done.
     fn refuse(&mut self, stage: &Slug, error: EngineError) -> Result<Outcome, EngineError> {
-        if self.status().stage(stage).is_some_and(|stage| stage.state == StageState::Pending) {
+        if self.status.stage(stage).is_some_and(|stage| stage.state == StageState::Pending) {
+            rollback::make_room(self.session);
             let step = stage.clone();
             let cause = Cause::StepFailed { step, why: error.to_string() };
             self.finish(End::Restored { stage: stage.clone(), cause })?;
@@ -278,9 +285,8 @@ impl Work<'_, '_> {
 
     /// Undoes a stage and those after it, and ends the run.
     fn undo_from(&mut self, stage: &Slug, cause: Cause) -> Result<Outcome, EngineError> {
-        let status = self.status();
-        let from = status.stages.iter().skip_while(|found| &found.id != stage);
-        let open = from.filter(|found| !matches!(found.state, StageState::Pending | StageState::Undone));
+        let from = self.status.stages.iter().skip_while(|found| &found.id != stage);
+        let open = from.filter(|found| rollback::is_open(found));
         let open: Vec<Slug> = open.map(|found| found.id.clone()).collect();
         let (session, run) = (&mut *self.session, &self.run);
         let report = rollback::undo_stages(session, self.plan, run, &mut self.journal, &open, cause.clone());
@@ -295,7 +301,7 @@ impl Work<'_, '_> {
 
     /// Carries out one stage. Returns the seconds that are left to confirm it, where it has a guard.
     fn stage(&mut self, stage: &Stage) -> Result<Option<u64>, Stopped> {
-        let fresh = self.status().stage(&stage.id).is_none_or(|found| found.state == StageState::Pending);
+        let fresh = self.status.stage(&stage.id).is_none_or(|found| found.state == StageState::Pending);
         let stage_failed = |error: EngineError| {
             Stopped::Failed(Cause::StepFailed { step: stage.id.clone(), why: with_source(&error) })
         };
@@ -328,7 +334,7 @@ impl Work<'_, '_> {
     fn arm(&mut self, stage: &Stage, guard: &Guard) -> Result<(), Stopped> {
         let failed = |why: String| Stopped::Failed(Cause::GuardFailed { why });
         self.record_guard(stage, guard).map_err(|error| failed(with_source(&error)))?;
-        let armed = self.status().stage(&stage.id).and_then(|found| found.guard.clone());
+        let armed = self.status.stage(&stage.id).and_then(|found| found.guard.clone());
         let armed = armed.ok_or_else(|| failed("the journal does not know of it".to_owned()))?;
         self.session
             .keeper
@@ -366,12 +372,14 @@ impl Work<'_, '_> {
 
     /// Does one step, unless it is done already; one that was interrupted is undone first.
     fn step(&mut self, stage: &Stage, step: &Step) -> Result<(), Stopped> {
-        let status = self.status();
-        let found = status.step(&step.id);
-        match found.map(|found| &found.state) {
-            Some(StepState::Done) => return Ok(()),
-            Some(StepState::Pending | StepState::Undone) | None => {}
-            Some(_) => self.undo_interrupted(step, &status).map_err(|why| self.failed(step, why))?,
+        let found = self.status.step(&step.id);
+        match found.map(|found| (&found.state, &found.before)) {
+            Some((StepState::Done, _)) => return Ok(()),
+            Some((StepState::Pending | StepState::Undone, _) | (_, None)) | None => {}
+            Some((_, Some(before))) => {
+                let before = before.clone();
+                self.undo_interrupted(step, &before).map_err(|why| self.failed(step, why))?;
+            }
         }
         if (self.options.stop)() {
             return Err(Stopped::Failed(Cause::Interrupted));
@@ -379,7 +387,7 @@ impl Work<'_, '_> {
         if let Err(what) = perform::check_before(self.session.machine, step) {
             self.session.tell(Event::StepFailed { step: step.id.clone(), why: what.clone() });
             let untouched = self
-                .status()
+                .status
                 .stage(&stage.id)
                 .is_some_and(|stage| stage.steps.iter().all(|step| step.state == StepState::Pending));
             let step = step.id.clone();
@@ -394,7 +402,7 @@ impl Work<'_, '_> {
     /// Records that a step failed, as far as that is possible, and returns why the stage stops.
     fn failed(&mut self, step: &Step, why: String) -> Stopped {
         self.session.tell(Event::StepFailed { step: step.id.clone(), why: why.clone() });
-        let started = self.status().step(&step.id).is_some_and(|found| found.state == StepState::Started);
+        let started = self.status.step(&step.id).is_some_and(|found| found.state == StepState::Started);
         if started {
             // Whether it is recorded or not, the step is undone from what was recorded before it.
             let _ = self.record(Record::StepFailed { step: step.id.clone(), why: why.clone() });
@@ -402,9 +410,7 @@ impl Work<'_, '_> {
         Stopped::Failed(Cause::StepFailed { step: step.id.clone(), why })
     }
 
-    fn undo_interrupted(&mut self, step: &Step, status: &Status) -> Result<(), String> {
-        let before = status.step(&step.id).and_then(|found| found.before.as_ref());
-        let Some(before) = before else { return Ok(()) };
+    fn undo_interrupted(&mut self, step: &Step, before: &Snapshot) -> Result<(), String> {
         let undoing = Undoing { run: &self.run, step, before, after: None, under_guard: false };
         let notes = undo::undo(self.session, &undoing).map_err(|error| error.to_string())?;
         let record = Record::StepUndone { step: step.id.clone(), notes };

@@ -13,10 +13,14 @@ pub const PATH: &str = "/boot/grub/grubenv";
 /// First line of every block (GRUB's `include/grub/lib/envblk.h`).
 pub const SIGNATURE: &str = "# GRUB Environment Block\n";
 
-/// Returns whether the bytes are a block that GRUB would accept: the signature, then anything.
+/// Bytes of a block that `grub-editenv` makes (DEFAULT_ENVBLK_SIZE).
+pub const SIZE: u64 = 1024;
+
+/// Returns whether the bytes are a whole block: the signature that GRUB asks for, as long as it was before
+/// (a write never changes that), and no zeroes where a crash left a hole.
 #[must_use]
-pub fn is_sound(block: &[u8]) -> bool {
-    block.starts_with(SIGNATURE.as_bytes())
+pub fn is_sound(block: &[u8], size: u64) -> bool {
+    block.starts_with(SIGNATURE.as_bytes()) && block.len() as u64 == size && !block.contains(&0)
 }
 
 /// Returns the variables of a block in their order. The unused rest is `#`, which begins no name.
@@ -83,7 +87,7 @@ mod tests {
     #[test]
     fn a_block_is_read_as_grub_reads_it() {
         let block = format!("{SIGNATURE}saved_entry=xen>a\\\\b\nnext_entry=\nnote=two\\\nlines\n####");
-        assert!(is_sound(block.as_bytes()));
+        assert!(is_sound(block.as_bytes(), block.len() as u64));
         assert_eq!(value(block.as_bytes(), "saved_entry").as_deref(), Some("xen>a\\b"));
         assert_eq!(value(block.as_bytes(), "next_entry").as_deref(), Some(""));
         assert_eq!(value(block.as_bytes(), "note").as_deref(), Some("two\nlines"));
@@ -93,8 +97,10 @@ mod tests {
 
     #[test]
     fn torn_bytes_are_no_block() {
-        assert!(!is_sound(b""));
-        assert!(!is_sound(b"# GRUB Env"));
+        assert!(!is_sound(b"", 0));
+        assert!(!is_sound(b"# GRUB Env", 10));
+        assert!(!is_sound(SIGNATURE.as_bytes(), 1024));
+        assert!(!is_sound(format!("{SIGNATURE}\0").as_bytes(), SIGNATURE.len() as u64 + 1));
         assert_eq!(value(b"next_entry=x\n", "next_entry"), None);
     }
 }

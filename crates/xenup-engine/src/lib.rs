@@ -5,13 +5,14 @@
 //! Never: knows why. Nothing here has heard of Xen.
 //!
 //! Reading order: [`action`], [`plan`], [`journal`], [`status`], [`executor`], [`perform`], [`undo`],
-//! [`rollback`], [`guard`], [`boot`].
+//! [`rollback`], [`guard`], [`boot`]; then [`drill`], which holds all of it to its promises.
 
 pub mod action;
 pub mod boot;
 pub mod conditions;
 pub mod confirm;
 pub mod digest;
+pub mod drill;
 pub mod durable;
 pub mod error;
 pub mod event;

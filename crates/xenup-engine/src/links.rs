@@ -196,7 +196,7 @@ pub fn unmet(ops: &[LinkOp], now: &Network) -> Vec<String> {
     let later = |at: usize| ops.get(at + 1..).unwrap_or_default();
     let mut found = Vec::new();
     for (at, op) in ops.iter().enumerate() {
-        let undone_later = later(at).iter().any(|other| overrides(other, op));
+        let undone_later = later(at).iter().any(|other| overrides(other, op) || deletes_pair(ops, other, op));
         if !undone_later && !holds(op, now) {
             found.push(format!("`{op}` did not last"));
         }
@@ -227,6 +227,15 @@ fn overrides(later: &LinkOp, earlier: &LinkOp) -> bool {
         (Delete { link }, _) => creates(later, link),
         _ => named(earlier).is_some_and(|name| deleted(name) || same_setting(later, earlier, name)),
     }
+}
+
+/// Returns whether `later` deletes the other end of the pair that `earlier` is about.
+fn deletes_pair(ops: &[LinkOp], later: &LinkOp, earlier: &LinkOp) -> bool {
+    let (LinkOp::Delete { link: gone }, Some(name)) = (later, named(earlier)) else { return false };
+    ops.iter().any(|op| match op {
+        LinkOp::CreateVeth { link, peer } => (link == gone && peer == name) || (peer == gone && link == name),
+        _ => false,
+    })
 }
 
 fn creates(op: &LinkOp, name: &str) -> bool {

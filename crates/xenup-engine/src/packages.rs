@@ -151,11 +151,11 @@ pub fn finish_interrupted() -> Command {
     quiet(Command::new("dpkg", ["--force-confdef", "--force-confold", "--configure", "-a"]))
 }
 
-/// Returns the command that forgets a package whose unpacking was cut short, which apt cannot do without its
-/// archive (dpkg(1), `--force-remove-reinstreq`).
+/// Returns the command that takes away packages whose unpacking was cut short, which apt cannot do without their
+/// archives (dpkg(1), `--force-remove-reinstreq`); `verb` is `purge` or `remove`.
 #[must_use]
-pub fn forget_half_installed(names: &[&str]) -> Command {
-    let fixed = ["--force-remove-reinstreq", "--purge"];
+pub fn forget_half_installed(verb: &str, names: &[&str]) -> Command {
+    let fixed = ["--force-remove-reinstreq", if verb == "purge" { "--purge" } else { "--remove" }];
     quiet(Command::new("dpkg", fixed.iter().chain(names).copied()))
 }
 

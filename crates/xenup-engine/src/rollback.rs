@@ -12,7 +12,7 @@ use crate::executor::disarm_guard;
 use crate::guard::Session;
 use crate::journal::{Cause, End, Journal, Record, UndoNote};
 use crate::plan::{Plan, Slug, Stage, Step};
-use crate::status::{StageState, Status, StepState};
+use crate::status::{StageState, StageStatus, Status, StepState};
 use crate::store::RunId;
 use crate::undo::{self, Undoing};
 
@@ -82,16 +82,35 @@ pub fn rollback(
             at.ok_or_else(|| EngineError::NoSuchStage { run: run.clone(), stage: id.clone() })?
         }
     };
-    let stages = &loaded.status.stages[first.min(loaded.status.stages.len())..];
+    let stages = loaded.status.stages.get(first..).unwrap_or_default();
     let confirmed = stages.first().is_some_and(|stage| stage.state == StageState::Kept);
-    let open = stages.iter().filter(|stage| !matches!(stage.state, StageState::Pending | StageState::Undone));
-    let open: Vec<Slug> = open.map(|stage| stage.id.clone()).collect();
-    if open.is_empty() || (grip == Grip::Seize && confirmed) {
+    if grip == Grip::Seize && confirmed {
         return Ok(Report::default());
     }
+    let open: Vec<Slug> =
+        stages.iter().filter(|stage| is_open(stage)).map(|stage| stage.id.clone()).collect();
     let mut journal = session.store.journal(session.machine, run)?;
-    let report = undo_stages(session, &loaded.plan, run, &mut journal, &open, cause);
+    make_room(session);
+    let report = match (open.is_empty(), loaded.status.is_unfinished()) {
+        (true, false) => return Ok(Report::default()),
+        // All that is left of an interrupted rollback is to say that it is done.
+        (true, true) => Report::default(),
+        (false, _) => undo_stages(session, &loaded.plan, run, &mut journal, &open, cause),
+    };
     finish(session, &loaded.plan, &mut journal, &open, report)
+}
+
+/// Returns whether a stage has something left to undo, be it the guard of one that is undone.
+pub(crate) fn is_open(stage: &StageStatus) -> bool {
+    let armed = stage.guard.as_ref().is_some_and(|guard| !guard.disarmed);
+    armed || !matches!(stage.state, StageState::Pending | StageState::Undone)
+}
+
+/// Gives the reserved space free: on a full disk not even a record could be written otherwise.
+pub(crate) fn make_room(session: &mut Session<'_>) {
+    if let Err(error) = session.store.release_reserve(session.machine) {
+        session.tell(Event::Warning { text: format!("the reserved space could not be given free: {error}") });
+    }
 }
 
 /// Ends a run whose stages were undone. One that is stuck stays open, so that the next rollback goes on with it.
@@ -127,9 +146,7 @@ pub(crate) fn undo_stages(
     cause: Cause,
 ) -> Report {
     let mut report = Report::default();
-    if let Err(error) = session.store.release_reserve(session.machine) {
-        session.tell(Event::Warning { text: format!("the reserved space could not be given free: {error}") });
-    }
+    make_room(session);
     // Whether a guard was pending counts from before the records of this rollback.
     let status = Status::fold(journal.records(), plan);
     let steps = stages.iter().filter_map(|id| status.stage(id)).flat_map(|stage| &stage.steps);
@@ -157,7 +174,7 @@ fn undo_stage(
     report: &mut Report,
 ) {
     let failures = report.failed.len();
-    let under_guard = status.stage(&stage.id).is_some_and(crate::status::StageStatus::is_under_guard);
+    let under_guard = status.stage(&stage.id).is_some_and(StageStatus::is_under_guard);
     for step in stage.steps.iter().rev() {
         undo_step(session, run, journal, step, status, under_guard, report);
     }

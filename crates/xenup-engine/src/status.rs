@@ -171,7 +171,8 @@ impl Status {
         self.stages.iter().flat_map(|stage| &stage.steps).find(|step| &step.id == id)
     }
 
-    fn take(&mut self, record: &Record) {
+    /// Takes one more record into account.
+    pub(crate) fn take(&mut self, record: &Record) {
         match record {
             Record::RunBegun { run, boot_id, unix_seconds, .. } => {
                 self.run = Some(run.clone());

@@ -231,12 +231,15 @@ fn finish_interrupted(
     before: &[PackageState],
     now: &[PackageState],
 ) -> Result<(), StepError> {
-    let torn = before.iter().zip(now).filter(|(before, now)| {
-        now.status == "half-installed" && matches!(before.status.as_str(), NOT_INSTALLED | CONFIG_FILES)
-    });
-    let torn: Vec<&str> = torn.map(|(_, now)| now.name.as_str()).collect();
-    if !torn.is_empty() {
-        run(session, step, &packages::forget_half_installed(&torn))?;
+    for (verb, was) in [("purge", NOT_INSTALLED), ("remove", CONFIG_FILES)] {
+        let torn = before
+            .iter()
+            .zip(now)
+            .filter(|(before, now)| now.status == "half-installed" && before.status == was);
+        let torn: Vec<&str> = torn.map(|(_, now)| now.name.as_str()).collect();
+        if !torn.is_empty() {
+            run(session, step, &packages::forget_half_installed(verb, &torn))?;
+        }
     }
     run(session, step, &packages::finish_interrupted())
 }
@@ -320,7 +323,11 @@ fn undo_boot_variable(
     let temporary = temporary(&block.path, undoing.run);
     durable::clear(session.machine, &temporary)?;
     let bytes = read_block(session.machine)?;
-    let sound = bytes.as_ref().is_some_and(|bytes| grubenv::is_sound(bytes));
+    let size = match block.there.as_ref().map(|there| &there.entry.kind) {
+        Some(Kind::File { size }) => *size,
+        _ => grubenv::SIZE,
+    };
+    let sound = bytes.as_ref().is_some_and(|bytes| grubenv::is_sound(bytes, size));
     if !sound && (block.there.is_some() || bytes.is_some()) {
         // Torn by a crash while grub-editenv wrote it in place, or gone: nothing of it can be believed.
         let now = snapshot::standing(session.machine, &block.path)?;

@@ -1,1 +1,0 @@
-//! A fake machine in memory. Never touches a real one.
