@@ -6,6 +6,14 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+/// Returns the program that this process runs.
+///
+/// # Errors
+/// /proc is not mounted.
+pub fn this_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// The variables and terminals of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {

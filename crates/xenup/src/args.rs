@@ -61,20 +61,33 @@ pub enum Verb {
     /// Check a trial boot and wait for its confirmation (run by the trial's unit)
     #[command(hide = true)]
     GuardTrial,
+    /// Move away what a guarded command made (run by the undo of `guard -- COMMAND`)
+    #[command(hide = true)]
+    GuardSweep {
+        /// Where files are moved to
+        #[arg(value_name = "DIR")]
+        aside: PathBuf,
+    },
     /// Carry out a plan in this process (run by apply's own service)
     #[command(hide = true)]
     ApplyHere(ApplyHere),
+    /// Undo a run in this process (run by rollback's own service)
+    #[command(hide = true)]
+    RollbackHere(RollbackHere),
     /// Write man pages, completions and schemas
     #[command(hide = true)]
     Docgen(Docgen),
 }
 
-/// Which machine.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct Root {
+/// Which machine is looked at.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Source {
     /// Read the machine whose root is mounted at DIR instead of the running one
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "facts")]
     pub root: Option<PathBuf>,
+    /// Take the facts from FILE, written by `xenup inspect --json` on any machine
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
 }
 
 /// `inspect`
@@ -82,7 +95,7 @@ pub struct Root {
 pub struct Inspect {
     /// The machine
     #[command(flatten)]
-    pub root: Root,
+    pub source: Source,
     /// Print JSON (schema: facts.schema.json)
     #[arg(long)]
     pub json: bool,
@@ -91,6 +104,9 @@ pub struct Inspect {
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
+    /// The machine
+    #[command(flatten)]
+    pub source: Source,
     /// Print the file instead of writing it
     #[arg(long)]
     pub print: bool,
@@ -107,7 +123,7 @@ pub struct Init {
 pub struct Plan {
     /// The machine
     #[command(flatten)]
-    pub root: Root,
+    pub source: Source,
     /// Read what is wanted from FILE
     #[arg(long, value_name = "FILE", default_value = "/etc/xenup/host.toml")]
     pub host: PathBuf,
@@ -123,6 +139,9 @@ pub struct Plan {
     /// Print JSON (schema: plan.schema.json)
     #[arg(long)]
     pub json: bool,
+    /// Take what apt would do from FILE, the output of `apt-get -s install`
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub apt: Option<PathBuf>,
 }
 
 /// `apply`
@@ -170,6 +189,14 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `rollback-here`
+#[derive(Debug, ClapArgs)]
+pub struct RollbackHere {
+    /// The run
+    #[arg(value_name = "ID")]
+    pub run: String,
 }
 
 /// `status`

@@ -24,6 +24,22 @@ pub enum Exit {
     AwaitingConfirm = 6,
 }
 
+impl Exit {
+    /// Returns the exit that a program of ours ended with.
+    pub fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            1 => Self::FailedAndRestored,
+            2 => Self::Usage,
+            4 => Self::Refused,
+            5 => Self::Pending,
+            6 => Self::AwaitingConfirm,
+            // An exit of no meaning promises nothing.
+            _ => Self::NotRestored,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

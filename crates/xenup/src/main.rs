@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod error;
+mod guard;
 mod ui;
 
 use std::process::ExitCode;
@@ -18,12 +19,14 @@ fn main() -> ExitCode {
         Err(refused) => return args::refuse(&refused),
     };
     let mut ui = ui::Ui::new(args.color, args.quiet);
-    let outcome = commands::run(&mut ui, args);
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            error.print(&mut ui);
-            error.exit.into()
-        }
+    let exit = commands::run(&mut ui, args).unwrap_or_else(|error| {
+        error.print(&mut ui);
+        error.exit
+    });
+    // Whoever follows this process in a service learns how it ended.
+    let left = xenup_system::service::leave(exit as u8);
+    if let Err(error) = left {
+        ui.warning(format!("how this ended could not be written down: {error}"));
     }
+    exit.into()
 }

@@ -1,16 +1,52 @@
 //! One file per verb. Each turns arguments into calls and the answer into words.
 
+mod apply;
+mod apply_here;
+mod confirm;
 mod docgen;
+mod events;
+mod guard;
+mod history;
+mod init;
+mod inspect;
+mod machine;
+mod plan;
+mod rollback;
+mod status;
+mod work;
+
+use serde_json::Value;
 
 use crate::args::{Args, Verb};
-use crate::error::{CommandError, Outcome};
+use crate::error::{CommandError, Exit, Outcome};
+use crate::guard as keeping;
 use crate::ui::Ui;
 
 /// Runs the verb.
 pub fn run(ui: &mut Ui, args: Args) -> Outcome {
-    let _ = ui;
     match args.verb {
+        Verb::Inspect(args) => inspect::run(ui, &args),
+        Verb::Init(args) => init::run(ui, &args),
+        Verb::Plan(args) => plan::run(ui, &args),
+        Verb::Apply(args) => apply::run(ui, &args),
+        Verb::Rollback(args) => rollback::run(ui, &args),
+        Verb::Status(args) => status::run(ui, &args),
+        Verb::History(args) => history::run(ui, &args),
+        Verb::Confirm(args) => confirm::run(ui, &args),
+        Verb::Guard(args) => guard::run(ui, &args),
+        Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
+        Verb::GuardWait(args) => keeping::run_wait(ui, &args),
+        Verb::GuardBoot => keeping::run_boot(ui),
+        Verb::GuardTrial => keeping::run_trial(ui),
+        Verb::RollbackHere(args) => rollback::run_here(ui, &args),
+        Verb::ApplyHere(args) => apply_here::run(ui, &args),
         Verb::Docgen(args) => docgen::run(&args),
         verb => Err(CommandError::usage(format!("{verb:?}"))),
     }
+}
+
+/// Prints a result as JSON.
+fn print_json(ui: &mut Ui, value: &Value) -> Outcome {
+    ui.result(format!("{value:#}"));
+    Ok(Exit::Done)
 }

@@ -1,0 +1,103 @@
+//! `xenup apply-here`: carries out a plan in this process, which is a service of its own.
+//!
+//! Decides: how the engine's outcome becomes an exit code and the last words of a log.
+//! Never: asks; whoever started it has.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use xenup_engine::event::Event;
+use xenup_engine::executor::{self, Options, Outcome as Applied};
+use xenup_engine::guard::Session;
+use xenup_engine::store::parse_plan;
+use xenup_system::files;
+use xenup_system::service;
+
+use crate::args::ApplyHere;
+use crate::commands::status::because;
+use crate::commands::{events, machine};
+use crate::error::{CommandError, Exit, Outcome};
+use crate::guard::Keeper;
+use crate::ui::Ui;
+
+/// Carries out the plan file, or goes on with the unfinished run where none is named.
+pub fn run(ui: &mut Ui, args: &ApplyHere) -> Outcome {
+    machine::need_root("apply")?;
+    service::enter().map_err(CommandError::failed)?;
+    let plan = match &args.plan {
+        None => None,
+        Some(path) => {
+            let bytes = files::read(path).map_err(CommandError::failed)?;
+            files::remove_file(path).map_err(CommandError::failed)?;
+            Some(parse_plan(&bytes).map_err(CommandError::usage)?)
+        }
+    };
+    let stopped = stop_signals().map_err(CommandError::failed)?;
+    let mut machine = machine::running()?;
+    let store = machine::store();
+    let mut keeper = Keeper::new(&store);
+    let applied = {
+        let mut tell = |event: Event| events::show(ui, &event);
+        let mut session =
+            Session { machine: &mut machine, keeper: &mut keeper, store: &store, events: &mut tell };
+        let stop = || stopped.load(Ordering::Relaxed);
+        let options = Options { what: "applying a plan", stop: &stop };
+        match &plan {
+            Some(plan) => executor::apply(&mut session, plan, &options),
+            None => match store.newest_unfinished(session.machine).map_err(machine::engine_error)? {
+                Some(run) => executor::resume(&mut session, &run.id, &options),
+                None => Ok(Applied::NothingToDo),
+            },
+        }
+    };
+    Ok(conclude(ui, applied.map_err(machine::engine_error)?))
+}
+
+/// Returns a flag that SIGINT, SIGTERM and SIGHUP set: the step under way is finished, then the stage is undone.
+pub fn stop_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stopped))?;
+    }
+    Ok(stopped)
+}
+
+fn conclude(ui: &mut Ui, applied: Applied) -> Exit {
+    match applied {
+        Applied::Done { run } => {
+            ui.status(format!("Done: run {run} is complete and verified."));
+            Exit::Done
+        }
+        Applied::NothingToDo => {
+            ui.status("Nothing to do.");
+            Exit::Done
+        }
+        Applied::AwaitingConfirm { stage, deadline_seconds, .. } if stage.as_str() == "boot-trial" => {
+            ui.status("The next boot, and only that one, is the trial; the default is still plain Linux.");
+            ui.status(format!(
+                "After it you have {deadline_seconds} s to run `xenup confirm`, or it goes back to Linux."
+            ));
+            ui.status("next: systemctl reboot");
+            Exit::AwaitingConfirm
+        }
+        Applied::AwaitingConfirm { stage, deadline_seconds, .. } => {
+            ui.status(format!("Stage {stage} is undone in {deadline_seconds} s unless you confirm it."));
+            ui.status(
+                "next: from a NEW connection: xenup confirm   (at the console: xenup confirm --console)",
+            );
+            Exit::AwaitingConfirm
+        }
+        Applied::Restored { stage, cause, report, .. } => {
+            ui.status(format!("Stage {stage} was undone: {}.", because(&cause)));
+            events::show_report(ui, &report);
+            Exit::FailedAndRestored
+        }
+        Applied::Stuck { report, .. } => {
+            ui.status("Not everything could be undone:");
+            events::show_report(ui, &report);
+            ui.status("next: xenup status");
+            Exit::NotRestored
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The engine's events as lines. Decides their words; never reads the journal.
+
+use xenup_engine::event::Event;
+use xenup_engine::journal::UndoNote;
+use xenup_engine::rollback::Report;
+
+use crate::commands::status::because;
+use crate::ui::Ui;
+
+/// Shows one event.
+pub fn show(ui: &mut Ui, event: &Event) {
+    match event {
+        Event::Run { run } => ui.status(format!("run {run}")),
+        Event::StageStarted { title, number, of, stage } => {
+            ui.status(format!("[{number}/{of}] {stage}: {title}"))
+        }
+        Event::GuardArmed { seconds, .. } => {
+            ui.status(format!("  guarded: undone by itself after {seconds} s without a confirm, a crash and a reboot included"));
+        }
+        Event::StepStarted { title, number, of, .. } => ui.status(format!("  {number}/{of} {title}")),
+        Event::Line { text, .. } => ui.status(format!("      {text}")),
+        Event::StepDone { .. } | Event::StepUndone { .. } | Event::AwaitingConfirm { .. } => {}
+        Event::StepFailed { step, why } => ui.warning(format!("{step}: {why}")),
+        Event::StageVerified { stage } => ui.status(format!("  {stage} verified")),
+        Event::Confirmed { stage } => ui.status(format!("{stage} confirmed")),
+        Event::UndoStarted { stages, why, steps } => {
+            let names: Vec<&str> = stages.iter().map(xenup_engine::plan::Slug::as_str).collect();
+            ui.status(format!("undoing {steps} steps of {}: {}", names.join(", "), because(why)));
+        }
+        Event::UndoFailed { step, why } => ui.warning(format!("{step} could not be undone: {why}")),
+        Event::LeftAsChanged { what, .. } => ui.warning(format!("left as somebody changed it: {what}")),
+        Event::KeptBeside { path, kept, .. } => {
+            ui.warning(format!(
+                "{} was changed by somebody else; theirs is now {}",
+                path.display(),
+                kept.display()
+            ));
+        }
+        Event::Warning { text } => ui.warning(text),
+    }
+}
+
+/// Says what an undo left, kept beside or could not do.
+pub fn show_report(ui: &mut Ui, report: &Report) {
+    ui.status(format!("{} steps undone and read again", report.undone.len()));
+    for (step, note) in &report.notes {
+        ui.status(format!("  {step}: {}", note_words(note)));
+    }
+    for (step, why) in &report.failed {
+        ui.warning(format!("{step} could not be undone: {why}"));
+    }
+    if let Some(why) = &report.unrecorded {
+        ui.warning(format!("the journal could not be written: {why}"));
+    }
+}
+
+fn note_words(note: &UndoNote) -> String {
+    match note {
+        UndoNote::LeftAsChanged { what } => format!("left as somebody changed it since: {what}"),
+        UndoNote::KeptBeside { path, kept } => {
+            format!("{} was changed since; that version is now {}", path.display(), kept.display())
+        }
+        UndoNote::EndedWithBoot => "had ended with the boot it was made in".to_owned(),
+        UndoNote::Irreversible { why } => format!("cannot be undone: {why}"),
+        UndoNote::RegeneratedDifferently { path } => {
+            format!("{} was made again by its owner, and differs from before", path.display())
+        }
+    }
+}

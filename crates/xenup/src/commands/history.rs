@@ -1,0 +1,48 @@
+//! `xenup history`: the runs, oldest first. Reads the journals.
+
+use xenup_engine::journal::End;
+use xenup_engine::status::Status;
+
+use crate::args;
+use crate::commands::status::because;
+use crate::commands::{machine, print_json};
+use crate::error::{Exit, Outcome};
+use crate::ui::Ui;
+
+/// Prints one line a run.
+pub fn run(ui: &mut Ui, args: &args::History) -> Outcome {
+    let machine = machine::running()?;
+    let store = machine::store();
+    let mut rows = Vec::new();
+    for id in store.runs(&machine).map_err(machine::engine_error)? {
+        let run = store.load(&machine, &id).map_err(machine::engine_error)?;
+        rows.push((id, run.plan.purpose, run.status));
+    }
+    if args.json {
+        let runs = rows.iter().map(|(id, purpose, status)| {
+            serde_json::json!({
+                "id": id,
+                "purpose": purpose,
+                "begun": status.begun_unix_seconds,
+                "end": status.end,
+            })
+        });
+        return print_json(ui, &serde_json::json!({ "format": 1, "runs": runs.collect::<Vec<_>>() }));
+    }
+    for (id, purpose, status) in &rows {
+        ui.result(format!("{id}  {:<40} {purpose}", ended(status)));
+    }
+    if rows.is_empty() {
+        ui.result("No run yet.");
+    }
+    Ok(Exit::Done)
+}
+
+fn ended(status: &Status) -> String {
+    match &status.end {
+        None => "not finished".to_owned(),
+        Some(End::Done) => "done".to_owned(),
+        Some(End::RolledBack) => "rolled back".to_owned(),
+        Some(End::Restored { stage, cause }) => format!("{stage} undone: {}", because(cause)),
+    }
+}

@@ -1,0 +1,125 @@
+//! The machine a verb works on: opened, asked, with errors that say what to do.
+
+use std::path::{Path, PathBuf};
+
+use xenup_core::inspect::facts::{FORMAT, Facts};
+use xenup_core::inspect::{Surroundings, gather};
+use xenup_engine::error::EngineError;
+use xenup_machine::{MachineError, Reason};
+use xenup_system::{Environment, System, Tree, files};
+
+use crate::args::Source;
+use crate::error::{CommandError, Exit};
+pub use crate::guard::store;
+
+/// Opens the running machine.
+pub fn running() -> Result<System, CommandError> {
+    System::running().map_err(machine_error)
+}
+
+/// Refuses a caller who may not change the machine.
+pub fn need_root(verb: &str) -> Result<(), CommandError> {
+    if Environment::read().is_root {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!("{verb} changes the machine, and needs root"))
+        .hinted(format!("sudo xenup {verb}")))
+}
+
+/// Reads the facts of the running machine, of a tree, or from a file of facts.
+pub fn facts(source: &Source) -> Result<Facts, CommandError> {
+    if let Some(path) = &source.facts {
+        return facts_file(path);
+    }
+    let surroundings = Surroundings { ssh_connection: Environment::read().ssh_connection };
+    match &source.root {
+        None => Ok(gather(&running()?, &surroundings)),
+        Some(root) => {
+            let tree = Tree::open(&absolute(root)).map_err(machine_error)?;
+            Ok(gather(&tree, &Surroundings::default()))
+        }
+    }
+}
+
+/// What `inspect --json` writes, as far as it is read back.
+#[derive(serde::Deserialize)]
+struct Inspected {
+    facts: Facts,
+}
+
+fn facts_file(path: &Path) -> Result<Facts, CommandError> {
+    let bytes = files::read(path).map_err(CommandError::usage)?;
+    let inspected: Inspected = serde_json::from_slice(&bytes).map_err(|error| {
+        CommandError::usage(format!("{}:{}:{}: {error}", path.display(), error.line(), error.column()))
+            .hinted("write it with: xenup inspect --json")
+    })?;
+    if inspected.facts.format == FORMAT {
+        return Ok(inspected.facts);
+    }
+    Err(CommandError::usage(format!(
+        "{}: facts of format {}, this version reads format {FORMAT}",
+        path.display(),
+        inspected.facts.format
+    ))
+    .hinted("write it anew with this version: xenup inspect --json"))
+}
+
+/// Turns a failure of the machine into one with a hint.
+pub fn machine_error(error: MachineError) -> CommandError {
+    let hint = hint_for(&error);
+    let exit = if error.reason == Reason::Denied { Exit::Usage } else { Exit::FailedAndRestored };
+    let failed = CommandError::new(exit, error);
+    match hint {
+        Some(hint) => failed.hinted(hint),
+        None => failed,
+    }
+}
+
+/// Turns a failure of the engine into one with a hint.
+pub fn engine_error(error: EngineError) -> CommandError {
+    let hint = match &error {
+        EngineError::Locked { .. } => {
+            Some("wait until it is done; xenup status says what it does".to_owned())
+        }
+        EngineError::Unfinished { .. } => Some("xenup status, then xenup apply or xenup rollback".to_owned()),
+        EngineError::NoSuchRun { .. } => Some("xenup history lists the runs".to_owned()),
+        EngineError::OtherMachine { .. } => Some("make a plan on this machine: xenup plan".to_owned()),
+        EngineError::Drift { .. } => {
+            Some("look at what changed, then make a new plan: xenup plan".to_owned())
+        }
+        EngineError::Confirm(_) => None,
+        other => other.machine_error().and_then(hint_for),
+    };
+    let exit = match &error {
+        EngineError::Locked { .. } | EngineError::Unfinished { .. } | EngineError::Drift { .. } => {
+            Exit::Refused
+        }
+        EngineError::NoSuchRun { .. } | EngineError::NoSuchStage { .. } => Exit::Usage,
+        EngineError::OtherMachine { .. } | EngineError::Confirm(_) => Exit::Refused,
+        _ => Exit::FailedAndRestored,
+    };
+    let failed = CommandError::new(exit, error);
+    match hint {
+        Some(hint) => failed.hinted(hint),
+        None => failed,
+    }
+}
+
+fn hint_for(error: &MachineError) -> Option<String> {
+    match error.reason {
+        Reason::Denied => Some("run it as root".to_owned()),
+        Reason::NoSpace => Some(match error.path().as_deref().and_then(Path::parent) {
+            Some(parent) => format!("make room: df -h {}", parent.display()),
+            None => "make room: df -h".to_owned(),
+        }),
+        Reason::ReadOnly => Some(
+            "remount the file system for writing: mount -o remount,rw / (its path may differ)".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// Returns an absolute path, taken from the working directory where it is relative.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

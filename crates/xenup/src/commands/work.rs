@@ -1,0 +1,38 @@
+//! Work that outlives its terminal: a verb of ours run in a service of its own, its words shown here.
+//!
+//! Decides: the service's name and log. Never: does the work; a lost terminal does not disturb it.
+
+use std::path::Path;
+
+use xenup_machine::Probe as _;
+use xenup_system::environment::this_program;
+use xenup_system::files;
+use xenup_system::service::{self, Ended, Task, UnitKind};
+
+use crate::commands::machine;
+use crate::error::{CommandError, Exit};
+use crate::ui::Ui;
+
+/// Where the services' words are kept; a terminal that was lost finds them there.
+const LOGS: &str = "/var/log/xenup";
+
+/// Runs a hidden verb in a service, shows what it says, and returns how it ended.
+pub fn run(ui: &mut Ui, name: &str, args: &[String]) -> Result<Exit, CommandError> {
+    files::create_dir_all(Path::new(LOGS)).map_err(CommandError::failed)?;
+    let unit = format!("xenup-{name}-{}", machine::running()?.clock().boottime_ns);
+    let task = Task {
+        unit: unit.clone(),
+        description: format!("xenup {name}"),
+        kind: UnitKind::Work,
+        program: this_program().map_err(CommandError::failed)?,
+        args: args.to_vec(),
+        log: Path::new(LOGS).join(format!("{unit}.log")),
+        state_dir: service::state_dir(),
+    };
+    let mut following = service::start(&task).map_err(CommandError::failed)?;
+    match following.follow(&mut |line| ui.status(line)).map_err(CommandError::failed)? {
+        Ended::With(code) => Ok(Exit::from_code(code)),
+        Ended::Killed => Err(CommandError::new(Exit::NotRestored, "the work was killed in the middle")
+            .hinted("xenup status says what was done; xenup rollback undoes it")),
+    }
+}

@@ -1,0 +1,41 @@
+//! The guard's processes and files: what `arm` leaves behind, and what the hidden verbs do when they wake.
+//!
+//! Decides: which files are written before the first guarded step and taken away after the last, and in which order.
+//! Never: decides what happens to a stage (`xenup_engine::boot::decide` does, from the journal alone).
+
+mod card;
+mod files;
+mod keeper;
+mod trial;
+mod watch;
+
+use std::error::Error;
+
+use xenup_engine::store::Store;
+
+pub use keeper::Keeper;
+pub(crate) use keeper::program_copy;
+pub(crate) use trial::failing;
+pub use trial::run_trial;
+pub use watch::{run_boot, run_wait};
+
+/// Where the store of a machine lies.
+pub const STORE: &str = "/var/lib/xenup";
+
+/// Returns the store of the running machine.
+#[must_use]
+pub fn store() -> Store {
+    Store::new(STORE)
+}
+
+/// Returns an error and its causes as one line.
+pub(crate) fn words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,208 @@
+//! A Debian with systemd as its first process, in a container within a network namespace of its own.
+//!
+//! Every process is ended by the id it was started with. Readiness is heard by sd_notify(3), never guessed by time.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// What the container needs beyond a minimal Debian.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,ifupdown,iproute2,openssh-server,procps,util-linux";
+
+/// Our address outside, and the machine's.
+pub const OUTSIDE: &str = "10.213.0.1";
+pub const INSIDE: &str = "10.213.0.2";
+
+pub struct Container {
+    dir: PathBuf,
+    child: Child,
+    leader: u32,
+    notify: UnixDatagram,
+}
+
+/// Returns why no container can be had here, where that is so.
+pub fn missing() -> Option<String> {
+    let id = Command::new("id").arg("-u").output().ok()?;
+    if id.stdout != b"0\n" {
+        return Some("not root".to_owned());
+    }
+    let tools = ["systemd-nspawn", "mmdebstrap", "nsenter", "unshare", "ssh", "ssh-keygen"];
+    let absent = |tool: &&&str| {
+        !Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap().status.success()
+    };
+    tools.iter().find(absent).map(|tool| format!("{tool} is not installed"))
+}
+
+/// The tree every container is copied from; made once.
+fn base() -> PathBuf {
+    if let Some(given) = std::env::var_os("XENUP_GUARD_ROOT") {
+        return given.into();
+    }
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guard-root");
+    if !base.join("etc/debian_version").exists() {
+        let made = Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=minbase", &format!("--include={PACKAGES}"), "bookworm"])
+            .arg(&base)
+            .status();
+        assert!(made.unwrap().success(), "mmdebstrap");
+    }
+    base
+}
+
+impl Container {
+    /// Boots a fresh copy.
+    pub fn boot(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
+        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base()).arg(&dir));
+        furnish(&dir);
+        let socket = dir.with_extension("notify");
+        let notify = UnixDatagram::bind(&socket).unwrap();
+        let console = std::fs::File::create(dir.with_extension("console")).unwrap();
+        let child = Command::new("unshare")
+            .args(["--net", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"])
+            .args(["--notify-ready=yes", "--network-veth", "--machine=guarded", "--link-journal=no", "-D"])
+            .arg(&dir)
+            .env("NOTIFY_SOCKET", &socket)
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().unwrap())
+            .stderr(console)
+            .spawn()
+            .unwrap();
+        let mut container = Self { dir, child, leader: 0, notify };
+        container.wait_until_ready();
+        container
+    }
+
+    /// Waits for the end of a boot, the first or a later one.
+    pub fn wait_until_ready(&mut self) {
+        let mut message = [0; 4096];
+        loop {
+            let length = self.notify.recv(&mut message).unwrap();
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            for line in text.lines() {
+                if let Some(pid) = line.strip_prefix("X_NSPAWN_LEADER_PID=") {
+                    self.leader = pid.parse().unwrap();
+                    self.outside(&[
+                        "ip",
+                        "address",
+                        "replace",
+                        &format!("{OUTSIDE}/24"),
+                        "dev",
+                        "ve-guarded",
+                    ]);
+                    self.outside(&["ip", "link", "set", "ve-guarded", "up"]);
+                }
+                if line == "READY=1" {
+                    return;
+                }
+            }
+        }
+    }
+
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.dir.join(inside.trim_start_matches('/'))
+    }
+
+    pub fn read(&self, inside: &str) -> String {
+        std::fs::read_to_string(self.path(inside)).unwrap()
+    }
+
+    /// A command in the container, in none of its sessions.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.leader.to_string()]);
+        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/", "--"]).args(args);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        command
+    }
+
+    pub fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; returns what it printed.
+    pub fn run(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {output:?}\n{}", self.logs());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn outside(&self, args: &[&str]) -> Output {
+        let mut command = self.from_outside(args[0]);
+        command.args(&args[1..]).output().unwrap()
+    }
+
+    /// A command in the network namespace around the container.
+    pub fn from_outside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.child.id().to_string(), "--net", "--", program]);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// ssh(1) to the machine, from outside; `more` are options.
+    pub fn ssh(&self, more: &[&str], words: &[&str]) -> Command {
+        let mut command = self.from_outside("ssh");
+        command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o"]);
+        command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key());
+        command.args(more).arg(format!("root@{INSIDE}")).args(words);
+        command
+    }
+
+    /// Waits for the end of a process of the container, by the id it has there.
+    pub fn wait_for_end(&self, pid: u32) {
+        self.run(&["tail", &format!("--pid={pid}"), "-f", "/dev/null"]);
+    }
+
+    /// The id a piece of work has in the container: the first word of its state file.
+    pub fn pid_of(&self, prefix: &str) -> u32 {
+        let text = self.run(&["sh", "-c", &format!("cat /run/xenup/{prefix}*.state")]);
+        text.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    pub fn logs(&self) -> String {
+        let text = self.output(&["sh", "-c", "tail -n 30 /var/lib/xenup/log/* /var/log/xenup/* 2>&1"]);
+        String::from_utf8_lossy(&text.stdout).into_owned()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        // The leader's end takes the whole container with it; both ids are our own child's and its child's.
+        let _ = Command::new("kill").args(["-KILL", &self.leader.to_string()]).status();
+        let _ = self.child.wait();
+        for left in ["notify", "console"] {
+            let _ = std::fs::remove_file(self.dir.with_extension(left));
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A key for this test process alone.
+fn key() -> PathBuf {
+    static KEY: std::sync::Once = std::sync::Once::new();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-key-{}", std::process::id()));
+    KEY.call_once(|| {
+        run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path));
+    });
+    path
+}
+
+fn furnish(dir: &Path) {
+    std::fs::copy(env!("CARGO_BIN_EXE_xenup"), dir.join("usr/sbin/xenup")).unwrap();
+    let interfaces = format!(
+        "auto lo\niface lo inet loopback\n\nauto host0\niface host0 inet static\n\taddress {INSIDE}/24\n"
+    );
+    std::fs::write(dir.join("etc/network/interfaces"), interfaces).unwrap();
+    std::fs::create_dir_all(dir.join("root/.ssh")).unwrap();
+    std::fs::copy(key().with_extension("pub"), dir.join("root/.ssh/authorized_keys")).unwrap();
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}

@@ -1,0 +1,292 @@
+//! The guard on a running Debian: systemd, ifupdown, sshd, all in a container. Needs root, and is skipped elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "the test drives a container"
+)]
+
+mod container;
+
+use container::{Container, INSIDE, missing};
+use serde_json::{Value, json};
+
+/// The shortest that `apply` takes.
+const DEADLINE: &str = "20";
+/// The file that every plan here changes.
+const FILE: &str = "/etc/network/interfaces.d/guarded";
+
+/// What of the machine has to be as it was.
+fn picture(container: &Container) -> String {
+    let files = container.run(&[
+        "sh",
+        "-c",
+        "cd / && find etc/network etc/systemd/system etc/issue.d etc/init.d root/xenup-recovery.txt \
+         ! -type d -exec stat -c '%n %U:%G %a %Y %N' {} + -exec md5sum {} + 2>/dev/null | sort",
+    ]);
+    let network =
+        container.run(&["sh", "-c", "ip -o -4 address show; ip route show; ip -o link show type bridge"]);
+    let masked: Vec<String> =
+        network.lines().map(|line| line.split("valid_lft").next().unwrap().trim().to_owned()).collect();
+    format!("{files}{}", masked.join("\n"))
+}
+
+fn run_step(id: &str, forward: &[&str]) -> Value {
+    let command = json!({"program": forward[0], "args": &forward[1..], "timeout_seconds": 600});
+    json!({"id": id, "title": id, "why": "a test", "undo": "command", "lasts": "on-disk",
+           "action": {"action": "run", "forward": command}})
+}
+
+/// A plan of one guarded stage: a file written, then `steps`.
+fn plan(container: &Container, steps: &[Value]) {
+    let file = json!({"id": "write-file", "title": "Write a file", "why": "a test", "undo": "restore",
+        "lasts": "on-disk", "action": {"action": "file", "path": FILE,
+        "state": {"want": "text", "text": "# guarded\n", "mode": 420}}});
+    let mut all = vec![file];
+    all.extend_from_slice(steps);
+    let plan = json!({"schema": 1, "machine_id": container.read("/etc/machine-id").trim(), "purpose": "a test",
+        "stages": [{"id": "network", "title": "Change the network", "steps": all,
+                    "guard": {"watch": "network", "deadline_seconds": 20}}]});
+    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
+}
+
+/// A step that takes the machine's only address away.
+fn cut() -> Value {
+    json!({"id": "cut", "title": "Take the address away", "why": "a test", "undo": "restore", "lasts": "this-boot",
+        "action": {"action": "links", "touches": ["host0"], "ops": [{"op": "delete-address", "link": "host0",
+            "address": {"ip": INSIDE, "prefix": 24, "flags": 128}}]}})
+}
+
+fn apply(container: &Container) -> i32 {
+    let args = ["xenup", "apply", "/root/plan.json", "--yes", "--deadline", DEADLINE];
+    let output = container.output(&args);
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    output.status.code().unwrap()
+}
+
+/// Waits until the waiting guard has ended, and checks that nothing of the run is left.
+fn undone(container: &Container, before: &str) {
+    container.wait_for_end(container.pid_of("xenup-guard-"));
+    assert_eq!(picture(container), before, "{}", container.logs());
+    assert!(!container.path("/var/lib/xenup/guard").exists(), "the guard's files are still there");
+}
+
+fn skipped() -> bool {
+    if let Some(why) = missing() {
+        println!("skipped: {why}");
+        return true;
+    }
+    false
+}
+
+#[test]
+fn a_cut_link_comes_back_when_nobody_confirms() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("deadline");
+    let before = picture(&container);
+    plan(&container, &[cut()]);
+    assert_eq!(apply(&container), 6);
+    assert!(container.path(FILE).exists() && !container.run(&["ip", "address"]).contains(INSIDE));
+    assert!(container.read("/root/xenup-recovery.txt").contains("ip address replace"));
+    undone(&container, &before);
+}
+
+#[test]
+fn a_stopped_apply_is_ended_with_its_foreground_and_undone() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("stopped");
+    let before = picture(&container);
+    plan(&container, &[cut(), run_step("block", &["sh", "-c", "echo blocked; exec sleep 7200"])]);
+    let args = ["xenup", "apply", "/root/plan.json", "--yes", "--deadline", DEADLINE];
+    let mut client = container.command(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(client.stderr.take().unwrap()));
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("blocked")));
+    let pid = container.pid_of("xenup-apply-");
+    container.run(&["kill", "-STOP", &pid.to_string()]);
+    undone(&container, &before);
+    let left = container.run(&["sh", "-c", "ps -eo args | grep -c '^sleep 7200' || true"]);
+    assert_eq!(left.trim(), "0", "the step's program outlived its run");
+    assert_eq!(
+        client.wait().unwrap().code(),
+        Some(3),
+        "the client must not take a killed run for a good one"
+    );
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_hold_the_work_up() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("unread");
+    let before = picture(&container);
+    plan(&container, &[run_step("talk", &["seq", "200000"])]);
+    // script(1) gives a pseudo-terminal; its own output is a pipe that nobody reads, so the client blocks on it.
+    let line = format!("xenup apply /root/plan.json --yes --deadline {DEADLINE}");
+    let mut client = container
+        .command(&["script", "-qec", &line, "/dev/null"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    container.run(&["sh", "-c", "until ls /run/xenup/xenup-apply-*.state 2>/dev/null; do :; done"]);
+    container.wait_for_end(container.pid_of("xenup-apply-"));
+    assert!(client.try_wait().unwrap().is_none(), "the client was to hang on its terminal");
+    assert!(container.run(&["sh", "-c", "cat /run/xenup/xenup-apply-*.state"]).contains("exit 6"));
+    undone(&container, &before);
+    client.kill().unwrap();
+    client.wait().unwrap();
+}
+
+#[test]
+fn the_service_manager_may_reload_reexecute_isolate_and_kill() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("reload");
+    let before = picture(&container);
+    plan(&container, &[cut()]);
+    assert_eq!(apply(&container), 6);
+    let first = container.pid_of("xenup-guard-");
+    for _ in 0..3 {
+        container.run(&["systemctl", "daemon-reload"]);
+    }
+    container.run(&["systemctl", "daemon-reexec"]);
+    container.run(&["systemctl", "isolate", "multi-user.target"]);
+    let unit = container.run(&["sh", "-c", "cd /run/xenup && basename xenup-guard-*.state .state"]);
+    let stopped = container.output(&["systemctl", "stop", unit.trim()]);
+    assert!(!stopped.status.success(), "a stop by hand must be refused");
+    container.run(&["kill", "-KILL", &first.to_string()]);
+    container.wait_for_end(first);
+    container.run(&[
+        "sh",
+        "-c",
+        &format!("until ! grep -q '^{first} ' /run/xenup/xenup-guard-*.state; do :; done"),
+    ]);
+    undone(&container, &before);
+}
+
+#[test]
+fn a_purge_while_pending_leaves_the_guard_alone() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("purge");
+    let before = picture(&container);
+    plan(&container, &[cut()]);
+    assert_eq!(apply(&container), 6);
+    let postrm = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../debian/xenup.postrm");
+    std::fs::copy(postrm, container.path("/root/postrm")).unwrap();
+    container.run(&["rm", "/usr/sbin/xenup"]);
+    container.run(&["sh", "/root/postrm", "purge"]);
+    undone(&container, &before);
+}
+
+#[test]
+fn a_reboot_while_pending_undoes_it_before_the_network_starts() {
+    if skipped() {
+        return;
+    }
+    let mut container = Container::boot("reboot");
+    let before = picture(&container);
+    // Were it still there when ifupdown runs, the machine would come up with this address.
+    let wrong = "iface host0 inet static\n\taddress 10.213.0.77/24\n";
+    plan(&container, &[run_step("address", &["sh", "-c", &format!("printf '{wrong}' >> {FILE}")])]);
+    assert_eq!(apply(&container), 6);
+    container.output(&["systemctl", "reboot"]);
+    container.wait_until_ready();
+    assert_eq!(picture(&container), before, "{}", container.logs());
+    let order = container.run(&[
+        "sh",
+        "-c",
+        "systemctl show -P ExecMainExitTimestampMonotonic xenup-guard-boot.service; \
+        systemctl show -P ExecMainStartTimestampMonotonic networking.service",
+    ]);
+    let times: Vec<u64> = order.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(times[0] > 0 && times[0] <= times[1], "{times:?}");
+}
+
+#[test]
+fn a_confirm_counts_only_over_a_new_connection() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("confirm");
+    plan(&container, &[]);
+    let master = container.path("/../").join(format!("mux-{}", std::process::id()));
+    let socket = format!("ControlPath={}", master.display());
+    let old = ["-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", &socket];
+    assert!(container.ssh(&old, &["true"]).status().unwrap().success());
+    assert_eq!(apply(&container), 6);
+    let guard = container.pid_of("xenup-guard-");
+    let refused = container.ssh(&old, &["xenup", "confirm"]).output().unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(4), "{words}");
+    assert!(words.contains("opened before the switch"), "{words}");
+    let detached = container.output(&["xenup", "confirm"]);
+    assert_eq!(detached.status.code(), Some(4), "a process of no session proves nothing");
+    let console = container.ssh(&["-tt"], &["xenup", "confirm", "--console"]).output().unwrap();
+    assert_eq!(console.status.code(), Some(4), "SSH is not a console");
+    let new = container.ssh(&[], &["xenup", "confirm"]).output().unwrap();
+    assert_eq!(new.status.code(), Some(0), "{}", String::from_utf8_lossy(&new.stderr));
+    container.wait_for_end(guard);
+    assert_eq!(container.read(FILE), "# guarded\n");
+    for gone in [
+        "/etc/systemd/system/xenup-guard-boot.service",
+        "/var/lib/xenup/guard",
+        "/root/xenup-recovery.txt",
+        "/etc/issue.d/xenup.issue",
+    ] {
+        assert!(std::fs::symlink_metadata(container.path(gone)).is_err(), "{gone} is left");
+    }
+    let _ = container.ssh(&old, &["-O", "exit"]).output();
+}
+
+#[test]
+fn the_card_alone_brings_the_machine_back_without_the_binary() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("card");
+    let before = picture(&container);
+    plan(&container, &[cut()]);
+    assert_eq!(apply(&container), 6);
+    let card = container.read("/root/xenup-recovery.txt");
+    // First what ends the guard, so that nothing but the card's own commands can restore anything.
+    let (by_hand, keep) = card.split_once("TO KEEP THE CHANGE").unwrap();
+    let commands = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
+    };
+    container.run(&["rm", "/usr/sbin/xenup"]);
+    for line in commands(keep).iter().chain(&commands(by_hand.split_once("WITHOUT XENUP").unwrap().1)) {
+        if line != "systemctl reboot" {
+            container.run(&["sh", "-c", line]);
+        }
+    }
+    container.run(&["rm", "-f", "/root/xenup-recovery.txt"]);
+    assert_eq!(picture(&container), before);
+}
+
+#[test]
+fn a_command_by_hand_is_undone_with_all_it_made() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("by-hand");
+    let before = picture(&container);
+    let script = "ip link add stray type bridge; ip link set host0 master stray; ip address flush dev host0; \
+                  echo '# mine' >> /etc/network/interfaces; echo '# new' > /etc/network/interfaces.d/stray";
+    let output = container.output(&["xenup", "guard", "--deadline", DEADLINE, "--", "sh", "-c", script]);
+    assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(container.read("/etc/network/interfaces").contains("# mine"));
+    container.wait_for_end(container.pid_of("xenup-guard-"));
+    let now: Vec<String> = picture(&container)
+        .lines()
+        .filter(|line| !line.contains(".xenup-kept-"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(now.join("\n"), before, "{}", container.logs());
+}
