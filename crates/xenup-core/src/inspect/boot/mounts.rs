@@ -82,7 +82,7 @@ const NO_DISK: [&str; 6] = ["overlay", "tmpfs", "ramfs", "nfs", "nfs4", "9p"];
 pub(super) fn obstacle(reader: &Reader<'_>, mount: &Mount) -> String {
     let kind = mount.kind.as_str();
     if READ_ONLY.contains(&kind) {
-        return format!("GRUB cannot write to {kind}");
+        return format!("it is on {kind}, where GRUB only reads");
     }
     if NO_DISK.contains(&kind) {
         return format!("{} is on {kind}, which GRUB does not read", mount.point.display());

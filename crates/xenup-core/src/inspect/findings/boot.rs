@@ -79,7 +79,7 @@ pub(super) fn savedefault(context: &Context<'_>) -> Vec<Hit> {
     Hit::new(
         format!("GRUB boots what was booted last ({name}={value})"),
         "xenup sets the default itself; after that an entry chosen by hand is no longer remembered",
-        format!("remove {name}, or set it again after a rollback if you miss it"),
+        "decide whether you can do without it; a rollback brings it back",
     )
     .at(boot.grub_set_at.get(name).cloned())
     .once()

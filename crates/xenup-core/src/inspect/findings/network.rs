@@ -100,7 +100,7 @@ pub(super) fn wireless(context: &Context<'_>) -> Vec<Hit> {
         Hit::new(
             format!("{} is wireless", nic.name),
             "an access point takes frames of its own station only, so that guests behind a bridge are not heard",
-            "bridge a wired NIC, or put guests behind dom0's address with [[nat]]",
+            "bridge a wired NIC",
         )
     })
     .collect()
@@ -126,6 +126,7 @@ pub(super) fn without_owner(context: &Context<'_>) -> Vec<Hit> {
     let nics = context.nics().filter(|nic| {
         nic.owners.is_empty()
             && nic.master.is_none()
+            && context.facts.network.interfaces_error.is_none()
             && kernel.addresses_on(&nic.name).any(|address| !address.is_link_local())
     });
     nics.map(|nic| {
@@ -205,7 +206,7 @@ pub(super) fn forward_drop(context: &Context<'_>) -> Vec<Hit> {
     let why = if facts.network.bridge_nf_call {
         "bridged packets pass that chain here (net.bridge.bridge-nf-call-iptables = 1): guests would have no network"
     } else {
-        "guests behind [[nat]] pass that chain, and bridged ones too as soon as br_netfilter is loaded"
+        "routed guests pass that chain, and bridged ones too as soon as br_netfilter is loaded"
     };
     let fix = if docker {
         "allow the bridge: iptables -I DOCKER-USER -i xenbr0 -o xenbr0 -j ACCEPT"
