@@ -257,6 +257,28 @@ pub struct Prefix {
     pub length: u8,
 }
 
+/// Seconds that the kernel counts down; `None` is for ever. Two of them are always equal: when they were read is no
+/// difference between the things they are of.
+#[derive(Debug, Clone, Copy, Default, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Countdown(pub Option<u32>);
+
+impl Countdown {
+    fn is_endless(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl PartialEq for Countdown {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::hash::Hash for Countdown {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Route {
@@ -292,6 +314,9 @@ pub struct Route {
     /// RTAX_MTU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// How long it lasts (IPv6: RTA_EXPIRES); routes that a router advertised end by themselves.
+    #[serde(default, skip_serializing_if = "Countdown::is_endless")]
+    pub expires: Countdown,
     /// Whether it has more than one next hop: then it is read, never rewritten.
     #[serde(default, skip_serializing_if = "is_false")]
     pub multipath: bool,
@@ -524,6 +549,9 @@ impl fmt::Display for Route {
         }
         if let Some(mtu) = self.mtu {
             write!(f, " mtu {mtu}")?;
+        }
+        if let Countdown(Some(seconds)) = self.expires {
+            write!(f, " expires {seconds}")?;
         }
         write!(f, "{}", if self.onlink { " onlink" } else { "" })
     }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use namespace::Namespace;
-use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Network, Prefix, Route};
+use xenup_machine::network::{Address, Bridge, Countdown, LinkOp, Mac, Network, Prefix, Route};
 use xenup_machine::{Machine, MachineError, Probe, Reason};
 use xenup_system::System;
 
@@ -305,6 +305,7 @@ fn a_failed_operation_is_named_and_ends_the_list() {
         kind: 1,
         onlink: false,
         mtu: None,
+        expires: Countdown::default(),
         multipath: false,
     };
     let refused = LinkOp::ReplaceRoute { route: route.clone() };

@@ -10,7 +10,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use xenup_machine::network::{Address, Bridge, Link, LinkOp, Mac, Network, Prefix, Route};
+use xenup_machine::network::{Address, Bridge, Countdown, Link, LinkOp, Mac, Network, Prefix, Route};
 
 use crate::host::AddressPolicy;
 
@@ -65,7 +65,7 @@ pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: Add
         let on_bridge = |route: &Route| Route { link: Some(bridge.to_owned()), ..route.clone() };
         ops.extend(routes.iter().map(|route| LinkOp::ReplaceRoute { route: on_bridge(route) }));
     }
-    ops.extend(clear(network, port, &routes));
+    ops.extend(clear(network, port, &moved));
     if policy == AddressPolicy::Keep {
         ops.push(LinkOp::Delete { link: HELPER.0.to_owned() });
         ops.extend(moved.iter().map(|address| LinkOp::Announce { link: bridge.to_owned(), ip: address.ip }));
@@ -155,12 +155,23 @@ fn relabelled(label: &str, port: &str, bridge: &str) -> Option<String> {
 /// Returns the routes by the port that its addresses do not bring with them, those without a gateway first: a gateway
 /// may be reached by one of them.
 fn moved_routes(network: &Network, port: &str, moved: &[Address]) -> Vec<Route> {
-    let moves = |route: &&Route| {
-        route.kind == UNICAST && !route.multipath && !is_link_scoped_v6(route) && !is_implied(route, moved)
-    };
+    let moves = |route: &&Route| is_own(route) && !is_implied(route, moved);
     let mut routes: Vec<Route> = network.routes_by(port).filter(moves).cloned().collect();
     routes.sort_by_key(|route| route.gateway.is_some());
     routes
+}
+
+/// Returns the routes that stay behind when the port's addresses go, gateways first. The kernel keeps an IPv6 network's
+/// route that has a lifetime when its address goes, and it would win over the bridge's.
+fn left_routes(network: &Network, port: &str, moved: &[Address]) -> Vec<Route> {
+    let left = |route: &&Route| is_own(route) && (route.ipv6 || !is_implied(route, moved));
+    let mut routes: Vec<Route> = network.routes_by(port).filter(left).cloned().collect();
+    routes.sort_by_key(|route| route.gateway.is_none());
+    routes
+}
+
+fn is_own(route: &Route) -> bool {
+    route.kind == UNICAST && !route.multipath && !is_link_scoped_v6(route)
 }
 
 /// `fe80::/10` and `ff00::/8`: each link has its own.
@@ -194,13 +205,14 @@ fn same_network(one: IpAddr, other: IpAddr, length: u8) -> bool {
     }
 }
 
-/// Takes off the port what is on the bridge by now, in the reverse order.
-fn clear(network: &Network, port: &str, routes: &[Route]) -> Vec<LinkOp> {
-    let delete_route = |route: &Route| LinkOp::DeleteRoute { route: route.clone() };
+/// Takes off the port what is on the bridge by now: addresses in the reverse order, secondaries before primaries.
+fn clear(network: &Network, port: &str, moved: &[Address]) -> Vec<LinkOp> {
+    let without_end = |route: Route| Route { expires: Countdown::default(), ..route };
+    let delete_route = |route: Route| LinkOp::DeleteRoute { route: without_end(route) };
     let delete =
         |address: &Address| LinkOp::DeleteAddress { link: port.to_owned(), address: address.clone() };
     let addresses: Vec<&Address> = network.addresses_on(port).collect();
-    let mut ops: Vec<LinkOp> = routes.iter().rev().map(delete_route).collect();
+    let mut ops: Vec<LinkOp> = left_routes(network, port, moved).into_iter().map(delete_route).collect();
     ops.extend(addresses.into_iter().rev().map(delete));
     ops
 }

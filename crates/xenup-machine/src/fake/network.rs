@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::network::{Address, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route};
+use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route};
 
 /// IFA_F_NOPREFIXROUTE.
 const NO_PREFIX_ROUTE: u32 = 0x200;
@@ -318,6 +318,7 @@ pub fn connected(link: &str, address: &Address) -> Route {
         kind: 1,
         onlink: false,
         mtu: None,
+        expires: Countdown(address.valid.filter(|_| !ipv4)),
         multipath: false,
     }
 }

@@ -372,6 +372,9 @@ fn route_message(route: &Route, index: Option<i32>, kind: u16, flags: u16) -> Wr
     if route.metric != 0 {
         message.put_u32(6, route.metric);
     }
+    if let Some(seconds) = route.expires.0.filter(|_| kind == NEW_ROUTE && route.ipv6) {
+        message.put_u32(23, seconds);
+    }
     if let Some(mtu) = route.mtu.filter(|_| kind == NEW_ROUTE) {
         message.nest(8, |metrics| {
             metrics.put_u32(2, mtu);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use xenup_machine::MachineError;
-use xenup_machine::network::{Address, Bridge, Link, LinkAddress, Mac, Network, Prefix, Route, Rule, Vlan};
+use xenup_machine::network::{
+    Address, Bridge, Countdown, Link, LinkAddress, Mac, Network, Prefix, Route, Rule, Vlan,
+};
 
 use super::socket::{Connection, Refusal};
 use super::wire::{Attributes, Message, i32_at, u8_at, u16_at, u32_at};
@@ -227,6 +229,7 @@ fn route(message: Message<'_>, names: &Names) -> Option<Route> {
         kind: u8_at(body, 7)?,
         onlink: flags & ONLINK != 0,
         mtu: attributes.within(8).u32(2),
+        expires: Countdown(expires(attributes)),
         // A route through a nexthop object belongs to that object: it cannot be rewritten alone either.
         multipath: hops.is_some() || attributes.u32(30).is_some(),
     })
@@ -236,6 +239,12 @@ fn route(message: Message<'_>, names: &Names) -> Option<Route> {
 struct Hop<'a> {
     index: i32,
     attributes: Attributes<'a>,
+}
+
+/// Returns `rta_expires` of `struct rta_cacheinfo` in seconds: the kernel gives hundredths, and 0 for ever.
+fn expires(attributes: Attributes<'_>) -> Option<u32> {
+    let ticks = attributes.find(12).and_then(|info| i32_at(info, 8))?;
+    u32::try_from(ticks).ok().filter(|&ticks| ticks > 0).map(|ticks| (ticks / 100).max(1))
 }
 
 /// Returns the first `struct rtnexthop` of a multipath route.
