@@ -196,8 +196,7 @@ fn a_reboot_while_pending_undoes_it_before_the_network_starts() {
     let wrong = "iface host0 inet static\n\taddress 10.213.0.77/24\n";
     plan(&container, &[run_step("address", &["sh", "-c", &format!("printf '{wrong}' >> {FILE}")])]);
     assert_eq!(apply(&container), 6);
-    container.output(&["systemctl", "reboot"]);
-    container.wait_until_ready();
+    container.reboot();
     assert_eq!(picture(&container), before, "{}", container.logs());
     let order = container.run(&[
         "sh",

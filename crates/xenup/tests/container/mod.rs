@@ -55,27 +55,23 @@ impl Container {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
         run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base()).arg(&dir));
         furnish(&dir);
-        let socket = dir.with_extension("notify");
-        let notify = UnixDatagram::bind(&socket).unwrap();
-        let console = std::fs::File::create(dir.with_extension("console")).unwrap();
-        let child = Command::new("unshare")
-            .args(["--net", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"])
-            .args(["--notify-ready=yes", "--network-veth", "--machine=guarded", "--link-journal=no", "-D"])
-            .arg(&dir)
-            .env("NOTIFY_SOCKET", &socket)
-            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-            .stdin(Stdio::null())
-            .stdout(console.try_clone().unwrap())
-            .stderr(console)
-            .spawn()
-            .unwrap();
+        let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();
+        let child = spawn(&dir);
         let mut container = Self { dir, child, leader: 0, notify };
         container.wait_until_ready();
         container
     }
 
-    /// Waits for the end of a boot, the first or a later one.
-    pub fn wait_until_ready(&mut self) {
+    /// Reboots. systemd-nspawn ends with the boot where it keeps its caller's unit, and is started on the same tree.
+    pub fn reboot(&mut self) {
+        self.output(&["systemctl", "reboot"]);
+        self.child.wait().unwrap();
+        self.child = spawn(&self.dir);
+        self.wait_until_ready();
+    }
+
+    /// Waits for the end of a boot.
+    fn wait_until_ready(&mut self) {
         let mut message = [0; 4096];
         loop {
             let length = self.notify.recv(&mut message).unwrap();
@@ -180,6 +176,21 @@ impl Drop for Container {
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+fn spawn(dir: &Path) -> Child {
+    let console = std::fs::File::create(dir.with_extension("console")).unwrap();
+    Command::new("unshare")
+        .args(["--net", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"])
+        .args(["--notify-ready=yes", "--network-veth", "--machine=guarded", "--link-journal=no", "-D"])
+        .arg(dir)
+        .env("NOTIFY_SOCKET", dir.with_extension("notify"))
+        .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+        .stdin(Stdio::null())
+        .stdout(console.try_clone().unwrap())
+        .stderr(console)
+        .spawn()
+        .unwrap()
 }
 
 /// A key for this test process alone.

@@ -1,0 +1,110 @@
+//! Each action's undo as commands that Debian has.
+
+use std::path::Path;
+
+use xenup_engine::action::{Action, FileState};
+use xenup_engine::plan::Step;
+use xenup_engine::snapshot::{FileSnapshot, Snapshot, Standing};
+use xenup_machine::file::Kind;
+use xenup_machine::network::{LinkOp, Network};
+
+/// Returns what a person types to undo a step; empty where nothing is to be done.
+pub(super) fn undo(step: &Step, before: &Snapshot, store: &Path) -> Vec<String> {
+    match (&step.action, before) {
+        (Action::File { state, .. }, Snapshot::File(before)) => file(before, state, store),
+        (Action::Packages { changes }, _) => {
+            let new: Vec<&str> = changes
+                .iter()
+                .filter(|change| change.from.is_none())
+                .map(|change| change.name.as_str())
+                .collect();
+            if new.is_empty() { Vec::new() } else { vec![format!("apt-get purge {}", new.join(" "))] }
+        }
+        (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => unit_back(unit, enabled, active),
+        (Action::Links { touches, .. }, Snapshot::Links { network }) => links(touches, network),
+        (Action::BootVariable { name, .. }, Snapshot::BootVariable { value, .. }) => vec![match value {
+            Some(value) => format!("grub-editenv - set {}", word(&format!("{name}={value}"))),
+            None => format!("grub-editenv - unset {name}"),
+        }],
+        (Action::Run { backward: Some(backward), .. }, _) => vec![backward.line()],
+        _ => Vec::new(),
+    }
+}
+
+fn file(before: &FileSnapshot, wanted: &FileState, store: &Path) -> Vec<String> {
+    let path = word(&before.path.display().to_string());
+    let mut lines = match &before.there {
+        None if matches!(wanted, FileState::Dir { .. }) => vec![format!("rmdir {path}")],
+        None => vec![format!("rm -f {path}")],
+        Some(there) => standing(there, &path, store),
+    };
+    lines.extend(
+        before.missing_parents.iter().rev().map(|dir| format!("rmdir {}", word(&dir.display().to_string()))),
+    );
+    lines
+}
+
+fn standing(there: &Standing, path: &str, store: &Path) -> Vec<String> {
+    let attributes = &there.entry.attributes;
+    let owner = format!("chown {}:{} {path}", attributes.uid, attributes.gid);
+    let mode = format!("chmod {:04o} {path}", attributes.mode);
+    match (&there.entry.kind, &there.digest) {
+        (Kind::File { .. }, Some(digest)) => {
+            let copy = store.join("objects").join(digest.as_str());
+            vec![format!("cp --remove-destination {} {path}", word(&copy.display().to_string())), owner, mode]
+        }
+        (Kind::Symlink { target }, _) => {
+            vec![format!("ln -sfn {} {path}", word(&target.display().to_string()))]
+        }
+        (Kind::Dir, _) => vec![format!("mkdir -p {path}"), owner, mode],
+        _ => Vec::new(),
+    }
+}
+
+fn unit_back(unit: &str, enabled: &str, active: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    match enabled {
+        "enabled" => lines.push(format!("systemctl enable {unit}")),
+        "disabled" => lines.push(format!("systemctl disable {unit}")),
+        _ => {}
+    }
+    let verb = if active == "active" { "start" } else { "stop" };
+    lines.push(format!("systemctl {verb} {unit}"));
+    lines
+}
+
+/// First what was made goes away, then what was there gets its place, its addresses and its routes back.
+fn links(touches: &[String], before: &Network) -> Vec<String> {
+    let (old, new): (Vec<&String>, Vec<&String>) =
+        touches.iter().partition(|name| before.link(name).is_some());
+    let mut ops = Vec::new();
+    for link in old.iter().filter_map(|name| before.link(name)) {
+        ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+    }
+    ops.extend(new.iter().map(|name| LinkOp::Delete { link: (*name).clone() }));
+    for link in old.iter().filter_map(|name| before.link(name)) {
+        ops.push(LinkOp::SetUp { link: link.name.clone(), up: link.up });
+        let addresses = before.addresses_on(&link.name).filter(|address| !address.is_link_local());
+        ops.extend(
+            addresses.map(|address| LinkOp::AddAddress { link: link.name.clone(), address: address.clone() }),
+        );
+    }
+    // The kernel makes its own routes (protocol 2) with the addresses; a gateway must be reachable before it is used.
+    let mut routes: Vec<_> = before
+        .routes
+        .iter()
+        .filter(|route| route.protocol != 2 && route.link.as_ref().is_some_and(|link| old.contains(&link)))
+        .collect();
+    routes.sort_by_key(|route| route.gateway.is_some());
+    ops.extend(routes.into_iter().map(|route| LinkOp::ReplaceRoute { route: route.clone() }));
+    ops.iter().map(ToString::to_string).collect()
+}
+
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
