@@ -119,7 +119,7 @@ fn finish(format: Format, raw: &Path, out: &Path) -> Result<(), ImageError> {
     let mut partial = out.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let done = convert(format, raw, &partial).and_then(|()| Ok(files::rename(&partial, out)?));
+    let done = convert(format, raw, &partial).and_then(|()| Ok(files::rename_unsynced(&partial, out)?));
     if done.is_err() {
         // The first error is the one to tell; what is left of the file would only fill the disk.
         let _ = files::remove_file(&partial);

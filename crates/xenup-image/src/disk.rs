@@ -130,8 +130,7 @@ pub fn write_boot(
     file.write_at(layout.bios.offset, &placed_core(&images.bios_core, core_sector)?)?;
     let mut first = [0; SECTOR as usize];
     file.read_at(0, &mut first)?;
-    file.write_at(0, &first_sector(&first, &images.bios_boot, core_sector)?)?;
-    Ok(file.sync()?)
+    Ok(file.write_at(0, &first_sector(&first, &images.bios_boot, core_sector)?)?)
 }
 
 fn make_efi(

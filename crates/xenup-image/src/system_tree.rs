@@ -16,11 +16,14 @@ use crate::mirror::{KEYRING, Mirror};
 use crate::spec::{ImageSpec, SpecError, Suite};
 
 /// Counts up with every change of how a tree is made, so that older kept trees are not taken.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 /// A kept tree older than this is made anew: it lacks the security updates of a week.
 const FRESH_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A bootstrap takes one to two minutes here; this is for slow disks and links.
 const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(3600);
+
+/// A tree takes about 1 GiB while it is made; half of what is available is used, and as much again is left.
+const MEMORY_NEEDED: u64 = 4 << 30;
 
 /// Answers for GRUB's package: it must neither look for a disk to write to nor ask.
 const GRUB_ANSWERS: &str = "grub-pc grub-pc/install_devices multiselect\\n\
@@ -52,11 +55,19 @@ pub fn make(
     let _alone = alone(&cache.join("lock"), line)?;
     forget_old(cache)?;
     if files::exists(&kept) {
-        unpack(&kept, tree)?;
-        return Ok(true);
+        match unpack(&kept, tree) {
+            Ok(()) => return Ok(true),
+            Err(error) => line(&format!("the kept system is damaged and made anew: {error}")),
+        }
+        files::remove_file(&kept)?;
+        files::remove_dir_all(tree)?;
     }
-    bootstrap(spec.suite, &packages, mirror, tree, line)?;
-    keep(tree, &kept)?;
+    let partial = kept.with_extension("partial");
+    let work = tree.with_extension("bootstrap");
+    files::create_dir_all(&work)?;
+    bootstrap(spec.suite, &packages, mirror, &work, &partial, line)?;
+    files::rename_unsynced(&partial, &kept)?;
+    unpack(&kept, tree)?;
     Ok(false)
 }
 
@@ -94,13 +105,15 @@ fn bootstrap(
     suite: Suite,
     packages: &[String],
     mirror: &Mirror,
-    tree: &Path,
+    work: &Path,
+    tar: &Path,
     line: &mut dyn FnMut(&str),
 ) -> Result<(), ImageError> {
+    let memory = memory_for_tree();
     // Its mounts (/proc, /sys, /dev in the tree) stay in a mount namespace of its own and end with it, however it ends.
-    let mut tool = Tool::new("unshare")
-        .args(["--mount", "mmdebstrap"])
-        .args(["--mode=root", "--variant=minbase", "--format=directory", "--verbose"])
+    Tool::new("unshare")
+        .args(["--mount", "sh", "-ec", IN_MEMORY, "mmdebstrap", memory.as_str()])
+        .args(["--mode=root", "--variant=minbase", "--format=tar", "--verbose"])
         .arg(format!("--keyring={KEYRING}"))
         .arg(format!("--include={}", packages.join(",")))
         .arg("--aptopt=Acquire::Languages \"none\"")
@@ -114,34 +127,36 @@ fn bootstrap(
         // The kernel's postinst would make an initramfs which the trigger at the end makes again: half of the time.
         .env("INITRD", "No")
         .timeout(BOOTSTRAP_LIMIT)
-        .die_with_parent();
-    if let Some(parent) = tree.parent() {
-        tool = tool.env("TMPDIR", parent);
-    }
-    // From standard input the lines become /etc/apt/sources.list itself.
-    tool = tool.arg(suite.name()).arg(tree).arg("-").stdin(mirror.sources_list(suite));
-    tool.run_lines(line).map_err(during("installing the packages (mmdebstrap)"))?;
+        .die_with_parent()
+        .env("TMPDIR", work)
+        .arg(suite.name())
+        .arg(tar)
+        // From standard input the lines become /etc/apt/sources.list itself.
+        .arg("-")
+        .stdin(mirror.sources_list(suite))
+        .run_lines(line)
+        .map_err(during("installing the packages (mmdebstrap)"))?;
     Ok(())
 }
+
+/// The bytes of memory that the tree may take while packages are installed; empty where it is to lie on disk.
+fn memory_for_tree() -> String {
+    match files::available_memory() {
+        enough if enough >= MEMORY_NEEDED => (enough / 2).to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Runs mmdebstrap with its work directory in memory where a size is given: dpkg syncs its database for every package,
+/// which costs more than all the rest on a busy disk.
+const IN_MEMORY: &str = r#"size=$1; shift
+[ -z "$size" ] || mount -t tmpfs -o "mode=0755,size=$size" tmpfs "$TMPDIR"
+exec mmdebstrap "$@""#;
 
 /// Makes the initramfs of every kernel, once; the state file is what `update-initramfs -u` looks for later.
 const INITRAMFS_HOOK: &str = r#"chroot "$1" sh -ec 'for modules in /lib/modules/*; do
   update-initramfs -c -k "${modules##*/}"
 done'"#;
-
-fn keep(tree: &Path, kept: &Path) -> Result<(), ImageError> {
-    let partial = kept.with_extension("partial");
-    Tool::new("tar")
-        .args(["--create", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "--file"])
-        .arg(&partial)
-        .arg("--directory")
-        .arg(tree)
-        .arg(".")
-        .die_with_parent()
-        .run()
-        .map_err(during("keeping the installed system (tar)"))?;
-    Ok(files::rename(&partial, kept)?)
-}
 
 fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
     files::create_dir_all(tree)?;

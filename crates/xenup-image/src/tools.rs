@@ -9,6 +9,7 @@ use crate::spec::Format;
 pub const REQUIRED: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("unshare", "util-linux"),
+    ("mount", "mount"),
     ("tar", "tar"),
     ("chroot", "coreutils"),
     ("sfdisk", "fdisk"),

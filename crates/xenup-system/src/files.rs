@@ -78,6 +78,21 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     if parent(from) == parent(to) { Ok(()) } else { sync_directory(parent(from)) }
 }
 
+/// Gives a file or directory another name on the same file system, replacing a file that was there. Not synced: for
+/// what can be made again.
+pub fn rename_unsynced(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(on("rename", from))
+}
+
+/// Memory that can be used without swapping (MemAvailable of /proc/meminfo), in bytes; 0 where it cannot be told.
+#[must_use]
+pub fn available_memory() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or_default().saturating_mul(1024)
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
