@@ -99,3 +99,22 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
     }
     assert!(planned >= 12, "{planned} cases can be planned");
 }
+
+/// Apt's own lines, all of them: one that was passed over would be a package nobody saw.
+#[test]
+fn no_line_of_a_simulation_is_passed_over() {
+    for folder in folders("plan") {
+        let Some(text) = optional_text(&folder, "apt.txt") else { continue };
+        let simulation = AptSimulation::parse(&text);
+        let count = |verb: &str| text.lines().filter(|line| line.starts_with(verb)).count();
+        assert_eq!(simulation.installs.len(), count("Inst "), "{}", folder.display());
+        assert_eq!(simulation.removes.len(), count("Remv ") + count("Purg "), "{}", folder.display());
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_of_simulations_fall(text in "(Inst|Remv|Purg|Conf)? ?[a-z0-9:.+-]{0,9} ?\\PC{0,60}") {
+        let _ = AptSimulation::parse(&text);
+    }
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use xenup_engine::action::{Action, Condition};
 use xenup_engine::plan::{Guard, Risk, Step, Watch};
-use xenup_machine::network::{Address, Network};
+use xenup_machine::network::{Address, Network, Route};
 
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
@@ -18,6 +18,10 @@ use super::{dhcp, ifupdown};
 
 /// Five minutes: a new login, a look around, `xenup confirm`.
 const CONFIRM_SECONDS: u64 = 300;
+
+/// RT_TABLE_MAIN and RTPROT_RA of linux/rtnetlink.h.
+const MAIN_TABLE: u32 = 254;
+const ADVERTISED: u8 = 9;
 
 /// The network's part of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -170,10 +174,14 @@ fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Ve
     checks
 }
 
-/// Returns the gateways of the main table's default routes by a link, each once.
+/// Returns the gateways of the main table's default routes by a link, each once. One that a router advertisement named
+/// is left out: it has a link-local address, and so has to have the bridge before it can ask for it.
 fn gateways(kernel: &Network, link: &str) -> Vec<IpAddr> {
+    let ours = |route: &&Route| {
+        route.destination.is_none() && route.table == MAIN_TABLE && route.protocol != ADVERTISED
+    };
     let mut gateways: Vec<IpAddr> = Vec::new();
-    for route in kernel.routes_by(link).filter(|route| route.destination.is_none() && route.table == 254) {
+    for route in kernel.routes_by(link).filter(ours) {
         gateways.extend(route.gateway.filter(|ip| !gateways.contains(ip)));
     }
     gateways
