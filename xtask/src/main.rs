@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod docs;
+mod faults;
 mod package;
 mod words;
 
@@ -31,6 +32,8 @@ enum Chore {
     Demo(demo::Demo),
     /// Write man pages, completions and schemas, or check that they are current
     Docs(docs::Docs),
+    /// Strike every plan with a fault at each of its writes, and roll back
+    Faults(faults::Faults),
     /// Build the Debian package
     Package(package::Package),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Chore::Check(check) => check::run(&check),
         Chore::Demo(demo) => demo::run(&demo),
         Chore::Docs(docs) => docs::run(&docs),
+        Chore::Faults(faults) => faults::run(&faults),
         Chore::Package(package) => package::run(&package).map(|_| true),
     };
     match result {

@@ -141,7 +141,7 @@ fn unfinished_undo(status: &Status, stage: &StageStatus) -> Option<Cause> {
 /// No such stage, no armed guard, or a store that cannot be locked or written.
 pub fn start_trial(session: &mut Session<'_>, run: &RunId, stage: &Slug) -> Result<u64, EngineError> {
     session.store.lock(session.machine, &format!("starting the trial of {run}"))?;
-    let loaded = session.store.load(session.machine, run)?;
+    let (loaded, mut journal) = session.store.open(session.machine, run)?;
     let no_such_stage = || EngineError::NoSuchStage { run: run.clone(), stage: stage.clone() };
     let status = loaded.status.stage(stage).ok_or_else(no_such_stage)?;
     let planned = loaded.plan.stages.iter().find(|planned| &planned.id == stage);
@@ -153,7 +153,6 @@ pub fn start_trial(session: &mut Session<'_>, run: &RunId, stage: &Slug) -> Resu
         return Ok(trial.boottime_ns);
     }
     let deadline_ns = clock.boottime_ns.saturating_add(guard.deadline_seconds.saturating_mul(1_000_000_000));
-    let mut journal = session.store.journal(session.machine, run)?;
     let begun = Record::TrialBegun { stage: stage.clone(), boot_id: clock.boot_id, deadline_ns };
     journal.append(session.machine, begun)?;
     Ok(deadline_ns)

@@ -55,13 +55,12 @@ pub enum ConfirmError {
 /// could not be disarmed is told as a warning: it reads the journal when it wakes, and finds nothing to do.
 pub fn confirm(session: &mut Session<'_>, run: &RunId, proof: Proof) -> Result<Slug, EngineError> {
     session.store.lock(session.machine, &format!("confirming run {run}"))?;
-    let loaded = session.store.load(session.machine, run)?;
+    let (loaded, mut journal) = session.store.open(session.machine, run)?;
     let waiting = loaded.status.awaiting();
     let waiting = waiting.ok_or_else(|| ConfirmError::NothingToConfirm { run: run.clone() })?;
     let clock = session.machine.clock();
     check(waiting, &proof, &clock)?;
     let stage = waiting.id.clone();
-    let mut journal = session.store.journal(session.machine, run)?;
     let confirmed = Record::Confirmed { stage: stage.clone(), by: proof, unix_seconds: clock.unix_seconds };
     journal.append(session.machine, confirmed)?;
     session.tell(Event::Confirmed { stage: stage.clone() });

@@ -107,13 +107,12 @@ pub fn apply(session: &mut Session<'_>, plan: &Plan, options: &Options<'_>) -> R
 /// As [`apply`].
 pub fn resume(session: &mut Session<'_>, run: &RunId, options: &Options<'_>) -> Result<Outcome, EngineError> {
     session.store.lock(session.machine, options.what)?;
-    let loaded = session.store.load(session.machine, run)?;
+    let (loaded, journal) = session.store.open(session.machine, run)?;
     validate(&loaded.plan)?;
     check_machine(session.machine, &loaded.plan)?;
     if loaded.status.end.is_some() {
         return Ok(Outcome::NothingToDo);
     }
-    let journal = session.store.journal(session.machine, run)?;
     session.tell(Event::Run { run: run.clone() });
     let status = loaded.status.clone();
     let mut work = Work { session, plan: &loaded.plan, run: run.clone(), journal, status, options };
@@ -149,11 +148,10 @@ pub(crate) fn disarm_guard(session: &mut Session<'_>, journal: &mut Journal, run
 /// The store cannot be locked or read.
 pub fn disarm(session: &mut Session<'_>, run: &RunId, stage: &Slug) -> Result<(), EngineError> {
     session.store.lock(session.machine, &format!("disarming the guard of run {run}"))?;
-    let loaded = session.store.load(session.machine, run)?;
+    let (loaded, mut journal) = session.store.open(session.machine, run)?;
     let over =
         |state: &StageState| matches!(state, StageState::Kept | StageState::Undone | StageState::Stuck);
     if loaded.status.stage(stage).is_some_and(|stage| over(&stage.state)) {
-        let mut journal = session.store.journal(session.machine, run)?;
         disarm_guard(session, &mut journal, run, stage);
     }
     Ok(())

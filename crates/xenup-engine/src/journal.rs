@@ -337,12 +337,15 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Returns the records of the journal at `path` without opening it for writing; a torn last one is dropped.
+    /// Returns whether the journal at `path` has more than a torn first record.
     ///
     /// # Errors
-    /// Absent or damaged journal.
-    pub fn read(probe: &dyn Probe, path: &Path) -> Result<Vec<Record>, JournalError> {
-        Self::load(probe, path).map(|journal| journal.records)
+    /// It cannot be read.
+    pub fn is_begun(probe: &dyn Probe, path: &Path) -> Result<bool, JournalError> {
+        let bytes = read(probe, path)?;
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let first = lines.next().is_some_and(|line| parse_line(line).is_ok());
+        Ok(first || lines.next().is_some())
     }
 
     /// Creates an empty journal; durable with its first record.
@@ -361,9 +364,15 @@ impl Journal {
     /// Opens a journal to go on with it. A torn last record is dropped when the next one is written.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Absent or damaged journal.
     pub fn open(probe: &dyn Probe, path: &Path) -> Result<Self, JournalError> {
-        Self::load(probe, path)
+        let bytes = read(probe, path)?;
+        let parsed = parse(&bytes).map_err(|(line, why)| JournalError::Damaged {
+            path: path.to_owned(),
+            line,
+            why,
+        })?;
+        Ok(Self { path: path.to_owned(), records: parsed.records, doubtful: parsed.torn })
     }
 
     /// Returns its records.
@@ -410,20 +419,14 @@ impl Journal {
         let temporary = self.path.with_extension("new");
         durable::put_file(machine, &self.path, &bytes, &Attributes::root(0o600), &temporary)
     }
+}
 
-    fn load(probe: &dyn Probe, path: &Path) -> Result<Self, JournalError> {
-        let bytes = probe.read(path, LARGEST).map_err(|source| JournalError::Machine {
-            path: path.to_owned(),
-            doing: "read",
-            source,
-        })?;
-        let parsed = parse(&bytes).map_err(|(line, why)| JournalError::Damaged {
-            path: path.to_owned(),
-            line,
-            why,
-        })?;
-        Ok(Self { path: path.to_owned(), records: parsed.records, doubtful: parsed.torn })
-    }
+fn read(probe: &dyn Probe, path: &Path) -> Result<Vec<u8>, JournalError> {
+    probe.read(path, LARGEST).map_err(|source| JournalError::Machine {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    })
 }
 
 fn not_json(path: &Path, error: &serde_json::Error) -> MachineError {

@@ -74,7 +74,7 @@ pub fn rollback(
         Grip::Lock => session.store.lock(session.machine, &what)?,
         Grip::Seize => session.store.seize(session.machine, &what)?,
     }
-    let loaded = session.store.load(session.machine, run)?;
+    let (loaded, mut journal) = session.store.open(session.machine, run)?;
     let first = match scope {
         Scope::Run => 0,
         Scope::Stage(id) => {
@@ -89,7 +89,6 @@ pub fn rollback(
     }
     let open: Vec<Slug> =
         stages.iter().filter(|stage| is_open(stage)).map(|stage| stage.id.clone()).collect();
-    let mut journal = session.store.journal(session.machine, run)?;
     make_room(session);
     let report = match (open.is_empty(), loaded.status.is_unfinished()) {
         (true, false) => return Ok(Report::default()),

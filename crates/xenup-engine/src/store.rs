@@ -225,7 +225,7 @@ impl Store {
         let mut begun = Vec::new();
         for id in ids {
             match probe.entry(&self.journal_path(&id)).map_err(self.error("read"))? {
-                Some(_) if !Journal::read(probe, &self.journal_path(&id))?.is_empty() => begun.push(id),
+                Some(_) if Journal::is_begun(probe, &self.journal_path(&id))? => begun.push(id),
                 _ => {}
             }
         }
@@ -237,11 +237,19 @@ impl Store {
     /// # Errors
     /// No such run, a damaged journal, or a plan that is not the one the journal names.
     pub fn load(&self, probe: &dyn Probe, run: &RunId) -> Result<Run, EngineError> {
-        let journal = self.journal_path(run);
-        let records = match Journal::read(probe, &journal) {
+        self.open(probe, run).map(|(run, _)| run)
+    }
+
+    /// Returns a run, and its journal open for going on with it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn open(&self, probe: &dyn Probe, run: &RunId) -> Result<(Run, Journal), EngineError> {
+        let journal = match Journal::open(probe, &self.journal_path(run)) {
             Err(error) if error.is_not_found() => return Err(EngineError::NoSuchRun { run: run.clone() }),
             other => other?,
         };
+        let records = journal.records().to_vec();
         let path = self.plan_path(run);
         let bytes = probe.read(&path, LARGEST_PLAN).map_err(self.error("read"))?;
         if let Some(Record::RunBegun { plan, .. }) = records.first()
@@ -251,7 +259,7 @@ impl Store {
         }
         let plan = parse_plan(&bytes).map_err(|source| EngineError::BadPlan { path, source })?;
         let status = Status::fold(&records, &plan);
-        Ok(Run { id: run.clone(), plan, records, status })
+        Ok((Run { id: run.clone(), plan, records, status }, journal))
     }
 
     /// Returns the newest run.
@@ -305,14 +313,6 @@ impl Store {
         durable::make_dirs(machine, &self.run_dir(run), 0o700)?;
         let path = self.plan_path(run);
         durable::put_file(machine, &path, plan, &Attributes::root(0o600), &path.with_extension("new"))
-    }
-
-    /// Opens the journal of a run to go on with it.
-    ///
-    /// # Errors
-    /// As [`Journal::open`].
-    pub fn journal(&self, probe: &dyn Probe, run: &RunId) -> Result<Journal, EngineError> {
-        Ok(Journal::open(probe, &self.journal_path(run))?)
     }
 
     /// Keeps bytes under their digest; durable when this returns.

@@ -241,7 +241,11 @@ fn finish_interrupted(
             run(session, step, &packages::forget_half_installed(verb, &torn))?;
         }
     }
-    run(session, step, &packages::finish_interrupted())
+    // A package whose script always fails cannot be finished, and is taken away all the same.
+    match run(session, step, &packages::finish_interrupted()) {
+        Ok(()) | Err(StepError::Command { .. }) => Ok(()),
+        other => other,
+    }
 }
 
 fn take_away(session: &mut Session<'_>, step: &Slug, verb: &str, names: &[&str]) -> Result<(), StepError> {

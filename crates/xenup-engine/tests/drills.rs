@@ -1,9 +1,17 @@
 //! Every plan of tests/cases/engine under fire, and the proof that the drills notice a broken engine.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads its cases")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test reads its cases, and fails where it cannot"
+)]
 
 use std::path::Path;
 
-use xenup_engine::drill::{Case, Count, Mutant, drill};
+use xenup_engine::drill::{Case, Mutant, drill_all};
+use xenup_machine::fake::Sync;
+
+/// Both cores of a small machine.
+const THREADS: usize = 2;
 
 fn cases() -> Vec<Case> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/engine");
@@ -17,35 +25,36 @@ fn cases() -> Vec<Case> {
     dirs.iter().map(|dir| read(dir)).collect()
 }
 
+fn chosen(names: &[&str]) -> Vec<Case> {
+    cases().into_iter().filter(|case| names.contains(&case.name.as_str())).collect()
+}
+
+// Every seventh write here, so that `cargo test` stays quick; `cargo xtask faults` leaves none out.
 #[test]
-fn every_plan_is_rolled_back_whole_after_a_fault_anywhere() {
-    let mut total = Count::default();
-    let stride = std::env::var("STRIDE").map_or(1, |s| s.parse().unwrap());
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for case in cases() {
-        if !case.name.contains(&only) {
-            continue;
-        }
-        let start = std::time::Instant::now();
-        let count = match drill(&case, stride, Mutant::None) {
-            Ok(c) => c,
-            Err(e) => {
-                println!("!!! {e}");
-                continue;
-            }
-        };
-        println!(
-            "{}: {} faults, {} restored, {:?}",
-            case.name,
-            count.faults,
-            count.restored,
-            start.elapsed()
-        );
-        for failure in count.failures.iter().take(4) {
-            println!("   {:.700}", failure);
-        }
-        total.add(count);
-    }
-    println!("{} plans, {} faults, {} restored", total.plans, total.faults, total.restored);
-    assert_eq!(total.restored, total.faults, "{:#?}", total.failures);
+fn every_plan_is_rolled_back_whole_after_a_fault() {
+    let count = drill_all(&cases(), 7, THREADS, Mutant::None).unwrap();
+    println!("{} plans, {} faults, {} restored", count.plans, count.faults, count.restored);
+    assert!(count.plans >= 12, "{} plans", count.plans);
+    assert_eq!(count.restored, count.faults, "{:#?}", count.failures);
+}
+
+fn is_noticed(case: &str, mutant: Mutant) {
+    let count = drill_all(&chosen(&[case]), 1, THREADS, mutant).unwrap();
+    assert!(
+        count.faults > 0 && count.restored < count.faults,
+        "{mutant:?}: {} faults, all restored",
+        count.faults
+    );
+}
+
+#[test]
+fn an_engine_that_leaves_a_sync_out_is_noticed() {
+    is_noticed("file-changed", Mutant::NoSync(Sync::Files));
+    is_noticed("file-changed", Mutant::NoSync(Sync::Names));
+    is_noticed("units", Mutant::NoSync(Sync::Everything));
+}
+
+#[test]
+fn an_engine_that_leaves_an_undo_out_is_noticed() {
+    is_noticed("file-changed", Mutant::NoUndo);
 }

@@ -13,7 +13,7 @@ mod case;
 mod picture;
 
 use serde::Serialize;
-use xenup_machine::fake::{FakeMachine, Fault, Injection, Moment};
+use xenup_machine::fake::{FakeMachine, Fault, Injection, Moment, Sync};
 use xenup_machine::file::Attributes;
 use xenup_machine::{Machine, MachineError};
 
@@ -44,8 +44,8 @@ pub enum Mutant {
     /// Nothing is.
     #[default]
     None,
-    /// Nothing is ever synced.
-    NoSync,
+    /// Every sync of one kind.
+    NoSync(Sync),
     /// The undo of the first step is left out.
     NoUndo,
 }
@@ -115,11 +115,47 @@ struct Drill<'a> {
     mutant: Mutant,
 }
 
-/// Carries out a case with every fault at every `stride`-th write. A stride of 1 leaves none out.
+/// Which writes of each plan are struck.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// The first.
+    pub first: usize,
+    /// How far it is to the next; 1 leaves none out.
+    pub stride: usize,
+}
+
+/// Carries out all cases with every fault at every `stride`-th write, spread over as many threads.
+///
+/// # Errors
+/// The first case that does not work without a fault, in words.
+pub fn drill_all(cases: &[Case], stride: usize, threads: usize, mutant: Mutant) -> Result<Count, String> {
+    let (stride, threads) = (stride.max(1), threads.max(1));
+    let work = |thread: usize| {
+        let sample = Sample { first: thread * stride, stride: stride * threads };
+        let mut total = Count::default();
+        for case in cases {
+            total.add(drill(case, sample, mutant)?);
+        }
+        Ok(total)
+    };
+    let counts: Vec<Result<Count, String>> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        let ended = running.into_iter().map(|one| one.join());
+        ended.map(|count| count.unwrap_or_else(|_| Err("a drill panicked".to_owned()))).collect()
+    });
+    let mut total = Count::default();
+    for count in counts {
+        total.add(count?);
+    }
+    total.plans = cases.len();
+    Ok(total)
+}
+
+/// Carries out a case with every fault at the sampled writes.
 ///
 /// # Errors
 /// The case does not work without a fault, in words.
-pub fn drill(case: &Case, stride: usize, mutant: Mutant) -> Result<Count, String> {
+pub fn drill(case: &Case, sample: Sample, mutant: Mutant) -> Result<Count, String> {
     let drill = Drill {
         case,
         store: Store::new("/var/lib/xenup").with_reserve(RESERVE),
@@ -128,17 +164,17 @@ pub fn drill(case: &Case, stride: usize, mutant: Mutant) -> Result<Count, String
     };
     let writes = drill.check_without_fault()?;
     let mut count = Count { plans: 1, ..Count::default() };
-    for at in (0..writes.len()).step_by(stride.max(1)) {
+    for (at, has_middle) in writes.into_iter().enumerate().skip(sample.first).step_by(sample.stride.max(1)) {
         for moment in [Moment::Before, Moment::Middle, Moment::After] {
-            if moment == Moment::Middle && !writes.get(at).copied().unwrap_or_default() {
+            if moment == Moment::Middle && !has_middle {
                 continue;
             }
             let seed = (at as u64) << 8 | moment as u64;
             for fault in [Fault::Fails, Fault::DiskFull, Fault::Kill, Fault::PowerCut { seed }] {
-                if fault == Fault::DiskFull && moment == Moment::After {
-                    continue;
+                // A disk that is full after a write is full before the next.
+                if fault != Fault::DiskFull || moment != Moment::After {
+                    drill.strike(Injection { at, moment, fault }, &mut count);
                 }
-                drill.strike(Injection { at, moment, fault }, &mut count);
             }
         }
     }
@@ -152,8 +188,8 @@ enum Aftermath {
     Rollback,
     /// The run is resumed to its end, then rolled back.
     Resume,
-    /// A rollback that is killed in the middle, and another.
-    Twice(Fault),
+    /// A rollback that is killed at one of its own writes, and another.
+    Twice(Injection),
 }
 
 impl Drill<'_> {
@@ -204,8 +240,8 @@ impl Drill<'_> {
 
     fn fresh(&self) -> FakeMachine {
         let mut machine = self.case.machine.clone();
-        if self.mutant == Mutant::NoSync {
-            machine.lose_syncs();
+        if let Mutant::NoSync(kind) = self.mutant {
+            machine.lose_syncs(kind);
         }
         machine
     }
@@ -240,14 +276,12 @@ impl Drill<'_> {
         let extent = if rebooted { Extent::OtherBoot } else { Extent::SameBoot };
         let mut aftermaths = vec![Aftermath::Rollback];
         if fatal {
-            let seed = injection.at as u64 ^ 0x5EED;
             aftermaths.push(Aftermath::Resume);
-            aftermaths.push(Aftermath::Twice(Fault::Kill));
-            aftermaths.push(Aftermath::Twice(Fault::PowerCut { seed }));
+            aftermaths.extend(self.second_kills(&struck, injection.at));
         }
         for aftermath in aftermaths {
             count.faults += 1;
-            match self.recover(struck.clone(), aftermath, extent, injection.at, count) {
+            match self.recover(struck.clone(), aftermath, extent, count) {
                 Ok(()) => count.restored += 1,
                 Err(why) if count.failures.len() < 20 => {
                     let name = &self.case.name;
@@ -256,6 +290,22 @@ impl Drill<'_> {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Returns a kill and a power cut at a write of the rollback: another one for each write of the plan, so that
+    /// over a plan all of them are met.
+    fn second_kills(&self, struck: &FakeMachine, at: usize) -> Vec<Aftermath> {
+        let mut rehearsal = struck.clone();
+        rehearsal.trace();
+        let _ = self.back(&mut rehearsal);
+        let writes = rehearsal.traced().len();
+        let moments = [Moment::Before, Moment::Middle, Moment::After];
+        let kill = |fault, at: usize| {
+            let moment = moments.get(at % 3).copied().unwrap_or(Moment::Before);
+            Aftermath::Twice(Injection { at: at % writes.max(1), moment, fault })
+        };
+        let seed = at as u64 ^ 0x5EED;
+        vec![kill(Fault::Kill, at.wrapping_mul(7)), kill(Fault::PowerCut { seed }, at.wrapping_mul(11) + 3)]
     }
 
     fn has_trial(&self) -> bool {
@@ -268,26 +318,17 @@ impl Drill<'_> {
         mut machine: FakeMachine,
         aftermath: Aftermath,
         mut extent: Extent,
-        at: usize,
         count: &mut Count,
     ) -> Result<(), String> {
         match aftermath {
             Aftermath::Rollback => {}
             Aftermath::Resume => self.resume(&mut machine)?,
-            Aftermath::Twice(fault) => {
-                let mut rehearsal = machine.clone();
-                rehearsal.trace();
-                let _ = self.back(&mut rehearsal);
-                let writes = rehearsal.traced();
-                // A different write of the rollback for each write of the plan, so that all of them are met.
-                let at = at.wrapping_mul(7) % writes.len().max(1);
-                let moments = [Moment::Before, Moment::Middle, Moment::After];
-                let moment = moments.get(at % 3).copied().unwrap_or(Moment::Before);
-                machine.inject(Some(Injection { at, moment, fault }));
+            Aftermath::Twice(injection) => {
+                machine.inject(Some(injection));
                 let _ = self.back(&mut machine);
                 machine.inject(None);
                 machine.revive();
-                if matches!(fault, Fault::PowerCut { .. }) {
+                if matches!(injection.fault, Fault::PowerCut { .. }) {
                     extent = Extent::OtherBoot;
                 }
             }
@@ -358,10 +399,9 @@ impl Drill<'_> {
 
     /// Makes the journal say that the first step is undone, which it is not.
     fn forget_first_step(&self, machine: &mut FakeMachine, run: &RunId) -> Result<(), EngineError> {
-        let loaded = self.store.load(machine, run)?;
+        let (loaded, mut journal) = self.store.open(machine, run)?;
         let mut steps = loaded.status.stages.iter().flat_map(|stage| &stage.steps);
         if let Some(step) = steps.next().filter(|step| step.state == StepState::Done) {
-            let mut journal = self.store.journal(machine, run)?;
             journal.append(machine, Record::StepUndone { step: step.id.clone(), notes: Vec::new() })?;
         }
         Ok(())

@@ -25,7 +25,7 @@ use fault::{Faults, dead, device_error};
 pub use network::{FakeNetwork, connected, nic};
 pub use packages::{Installed, Package};
 
-use crate::file::{Attributes, Entry, Kind, Space};
+use crate::file::{Attributes, Entry, Space};
 use crate::network::{Address, LinkOp, Network};
 use crate::process::{Command, Output, Query};
 use crate::{Clock, Lock, Machine, MachineError, Probe, Reason};
@@ -39,8 +39,19 @@ struct World {
     lock: Option<String>,
     boot: u32,
     boottime_ns: u64,
-    /// Syncs do nothing: what an engine would do that had forgotten them.
-    loses_syncs: bool,
+    /// Syncs that do nothing: what an engine would do that had forgotten them.
+    lost_syncs: Option<Sync>,
+}
+
+/// A kind of sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Of the bytes of a file.
+    Files,
+    /// Of the names in a directory.
+    Names,
+    /// Of everything, by sync(1), after a program that syncs nothing itself.
+    Everything,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +88,7 @@ impl FakeMachine {
             lock: None,
             boot: 1,
             boottime_ns: 60_000_000_000,
-            loses_syncs: false,
+            lost_syncs: None,
         };
         let mut machine = Self {
             world,
@@ -198,9 +209,9 @@ impl FakeMachine {
         self.faults.traced()
     }
 
-    /// Makes syncs do nothing: a mutant that the fault drills have to notice.
-    pub fn lose_syncs(&mut self) {
-        self.world.loses_syncs = true;
+    /// Makes syncs of one kind do nothing: a mutant that the fault drills have to notice.
+    pub fn lose_syncs(&mut self, kind: Sync) {
+        self.world.lost_syncs = Some(kind);
     }
 
     /// Gives a full disk its space back.
@@ -428,19 +439,14 @@ impl Machine for FakeMachine {
     }
 
     fn sync_file(&mut self, path: &Path) -> Result<(), MachineError> {
-        self.write(
-            "sync",
-            path,
-            false,
-            |world, _| {
-                if world.loses_syncs { Ok(()) } else { world.disk.sync_file(path) }
-            },
-        )
+        self.write("sync", path, false, |world, _| {
+            if world.lost_syncs == Some(Sync::Files) { Ok(()) } else { world.disk.sync_file(path) }
+        })
     }
 
     fn sync_dir(&mut self, dir: &Path) -> Result<(), MachineError> {
         self.write("sync", dir, false, |world, _| match world.disk.entry(dir)? {
-            Some(Entry { kind: Kind::Dir | Kind::Symlink { .. }, .. }) if world.loses_syncs => Ok(()),
+            Some(_) if world.lost_syncs == Some(Sync::Names) => Ok(()),
             _ => world.disk.sync_dir(dir),
         })
     }

@@ -215,17 +215,13 @@ impl FakeMachine {
         for path in package.files.keys() {
             self.program_removes(path)?;
         }
+        self.remove_empty(&package.dirs)?;
         self.set_status(name, "config-files")?;
         if purge {
             for path in package.conffiles.keys().chain(package.configures.keys()) {
                 self.program_removes(path)?;
             }
-        }
-        for dir in package.dirs.iter().rev() {
-            let empty = self.world.disk.list(dir).is_ok_and(|names| names.is_empty());
-            if empty {
-                self.write("remove", dir, false, |world, _| world.disk.remove_dir(dir))?;
-            }
+            self.remove_empty(&package.dirs)?;
         }
         if package.updates_grub {
             self.update_grub()?;
@@ -235,6 +231,15 @@ impl FakeMachine {
             self.save_marks(&marks)?;
         }
         if purge { self.set_status(name, "not-installed") } else { Ok(()) }
+    }
+
+    fn remove_empty(&mut self, dirs: &[PathBuf]) -> Result<(), MachineError> {
+        for dir in dirs.iter().rev() {
+            if self.world.disk.list(dir).is_ok_and(|names| names.is_empty()) {
+                self.write("remove", dir, false, |world, _| world.disk.remove_dir(dir))?;
+            }
+        }
+        Ok(())
     }
 
     /// Installed packages that need one of these and are not among them.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::process::{Command, Output, Query};
 use crate::{MachineError, Reason};
 
-use super::FakeMachine;
 use super::fault::Moment;
+use super::{FakeMachine, Sync};
 
 const GRUBENV: &str = "/boot/grub/grubenv";
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
@@ -74,7 +74,7 @@ impl FakeMachine {
 
     fn run_sync(&mut self) -> Result<Output, MachineError> {
         self.write("sync", Path::new("/"), false, |world, _| {
-            if !world.loses_syncs {
+            if world.lost_syncs != Some(Sync::Everything) {
                 world.disk.sync_all();
             }
             Ok(said(""))

@@ -1,0 +1,74 @@
+//! `cargo xtask faults`: every plan of tests/cases/engine on the fake machine, with a fault at each of its writes.
+//!
+//! Decides: where the cases lie and how the counts are printed. Never: which faults there are (the drill does).
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+use xenup_engine::drill::{Case, Count, Mutant, drill_all};
+use xenup_system::files;
+
+use crate::{Outcome, project};
+
+/// Strike every plan of tests/cases/engine at each of its writes, and roll back
+#[derive(Debug, Args)]
+pub struct Faults {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Take only the plans whose name contains this
+    #[arg(value_name = "PLAN")]
+    filter: Option<String>,
+    /// Strike every Nth write only
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    every: usize,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Counts<'a> {
+    #[serde(flatten)]
+    count: &'a Count,
+    /// Every how manieth write was struck; 1 leaves none out.
+    every: usize,
+}
+
+/// Drills the plans, and returns whether the machine before was there again after every fault.
+pub fn run(faults: &Faults) -> Outcome {
+    let wanted = faults.filter.as_deref().unwrap_or_default();
+    let mut cases = Vec::new();
+    for dir in files::list(&project().join("tests/cases/engine"))? {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.contains(wanted) {
+            cases.push(read(&name, &dir)?);
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = drill_all(&cases, faults.every, threads, Mutant::None)?;
+    print(faults, &count)?;
+    Ok(count.faults > 0 && count.restored == count.faults)
+}
+
+fn read(name: &str, dir: &Path) -> Result<Case, Box<dyn std::error::Error>> {
+    let before = files::read_text(&dir.join("before.json"))?;
+    let plan = files::read_text(&dir.join("plan.json"))?;
+    Ok(Case::read(name, &before, &plan)?)
+}
+
+fn print(faults: &Faults, count: &Count) -> Result<(), serde_json::Error> {
+    if faults.json {
+        println!("{}", serde_json::to_string(&Counts { count, every: faults.every })?);
+        return Ok(());
+    }
+    let Count { plans, faults: struck, restored, compared, left_out, failures } = count;
+    println!("{plans} plans, {struck} faults, {restored} restored");
+    println!("{compared} paths compared, {left_out} left out");
+    if faults.every > 1 {
+        println!("every {}th write was struck, the others were left out", faults.every);
+    }
+    for failure in failures {
+        println!("not restored: {failure}");
+    }
+    Ok(())
+}
