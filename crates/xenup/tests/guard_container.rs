@@ -193,11 +193,15 @@ fn a_reboot_while_pending_undoes_it_before_the_network_starts() {
     let mut container = Container::boot("reboot");
     let before = picture(&container);
     // Were it still there when ifupdown runs, the machine would come up with this address.
-    let wrong = "iface host0 inet static\n\taddress 10.213.0.77/24\n";
+    let wrong = "auto stray0\niface host0 inet static\n\taddress 10.213.0.77/24\n";
     plan(&container, &[run_step("address", &["sh", "-c", &format!("printf '{wrong}' >> {FILE}")])]);
     assert_eq!(apply(&container), 6);
     container.reboot();
-    assert_eq!(picture(&container), before, "{}", container.logs());
+    assert_eq!(without_kept(&container), before, "{}", container.logs());
+    assert!(
+        !container.run(&["ifquery", "--list", "--all"]).contains("stray0"),
+        "what gave way is still read"
+    );
     let order = container.run(&[
         "sh",
         "-c",
@@ -282,10 +286,33 @@ fn a_command_by_hand_is_undone_with_all_it_made() {
     assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(container.read("/etc/network/interfaces").contains("# mine"));
     container.wait_for_end(container.pid_of("xenup-guard-"));
-    let now: Vec<String> = picture(&container)
-        .lines()
-        .filter(|line| !line.contains(".xenup-kept-"))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(now.join("\n"), before, "{}", container.logs());
+    assert_eq!(without_kept(&container), before, "{}", container.logs());
+}
+
+#[test]
+fn a_trial_boot_that_nobody_confirms_goes_back_by_itself() {
+    if skipped() {
+        return;
+    }
+    let mut container = Container::boot("trial");
+    std::fs::write(container.path("/etc/trial"), "yes\n").unwrap();
+    let before = picture(&container);
+    plan(&container, &[]);
+    let mut trial: Value = serde_json::from_str(&container.read("/root/plan.json")).unwrap();
+    trial["stages"][0]["guard"] = json!({"watch": "trial-boot", "deadline_seconds": 20,
+        "trial": {"condition": "file-says", "path": "/etc/trial", "text": "yes"}});
+    std::fs::write(container.path("/root/plan.json"), trial.to_string()).unwrap();
+    assert_eq!(apply(&container), 6);
+    container.reboot();
+    assert_eq!(container.run(&["systemctl", "is-active", "xenup-trial.service"]).trim(), "active");
+    assert!(container.path(FILE).exists(), "the trial is what was applied");
+    container.boot_again();
+    assert_eq!(picture(&container), before, "{}", container.logs());
+    assert!(!container.path("/var/lib/xenup/guard").exists());
+}
+
+/// The picture without the copies that the engine keeps of what gave way.
+fn without_kept(container: &Container) -> String {
+    let lines = picture(container);
+    lines.lines().filter(|line| !line.contains(".xenup-kept-")).collect::<Vec<_>>().join("\n")
 }

@@ -65,6 +65,11 @@ impl Container {
     /// Reboots. systemd-nspawn ends with the boot where it keeps its caller's unit, and is started on the same tree.
     pub fn reboot(&mut self) {
         self.output(&["systemctl", "reboot"]);
+        self.boot_again();
+    }
+
+    /// Waits until the machine goes down by itself, and boots it again.
+    pub fn boot_again(&mut self) {
         self.child.wait().unwrap();
         self.child = spawn(&self.dir);
         self.wait_until_ready();
@@ -141,7 +146,7 @@ impl Container {
     pub fn ssh(&self, more: &[&str], words: &[&str]) -> Command {
         let mut command = self.from_outside("ssh");
         command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o"]);
-        command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key());
+        command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key(&self.dir));
         command.args(more).arg(format!("root@{INSIDE}")).args(words);
         command
     }
@@ -171,7 +176,7 @@ impl Drop for Container {
         // The leader's end takes the whole container with it; both ids are our own child's and its child's.
         let _ = Command::new("kill").args(["-KILL", &self.leader.to_string()]).status();
         let _ = self.child.wait();
-        for left in ["notify", "console"] {
+        for left in ["notify", "console", "key", "key.pub"] {
             let _ = std::fs::remove_file(self.dir.with_extension(left));
         }
         let _ = std::fs::remove_dir_all(&self.dir);
@@ -193,24 +198,21 @@ fn spawn(dir: &Path) -> Child {
         .unwrap()
 }
 
-/// A key for this test process alone.
-fn key() -> PathBuf {
-    static KEY: std::sync::Once = std::sync::Once::new();
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-key-{}", std::process::id()));
-    KEY.call_once(|| {
-        run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path));
-    });
-    path
+/// A key for one container alone.
+fn key(dir: &Path) -> PathBuf {
+    dir.with_extension("key")
 }
 
 fn furnish(dir: &Path) {
     std::fs::copy(env!("CARGO_BIN_EXE_xenup"), dir.join("usr/sbin/xenup")).unwrap();
     let interfaces = format!(
-        "auto lo\niface lo inet loopback\n\nauto host0\niface host0 inet static\n\taddress {INSIDE}/24\n"
+        "auto lo\niface lo inet loopback\n\nauto host0\niface host0 inet static\n\taddress {INSIDE}/24\n\
+         source /etc/network/interfaces.d/*\n"
     );
     std::fs::write(dir.join("etc/network/interfaces"), interfaces).unwrap();
     std::fs::create_dir_all(dir.join("root/.ssh")).unwrap();
-    std::fs::copy(key().with_extension("pub"), dir.join("root/.ssh/authorized_keys")).unwrap();
+    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(key(dir)));
+    std::fs::copy(dir.with_extension("key.pub"), dir.join("root/.ssh/authorized_keys")).unwrap();
 }
 
 fn run(command: &mut Command) {
