@@ -10,6 +10,8 @@ pub mod finding;
 pub mod findings;
 mod firmware;
 mod hardware;
+#[cfg(test)]
+mod hostile;
 pub mod kept;
 mod kernels;
 mod network;

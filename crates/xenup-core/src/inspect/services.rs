@@ -43,8 +43,8 @@ const LOCKS: [&str; 4] = [
     "/var/cache/apt/archives/lock",
 ];
 
-/// Programs that change packages, by the name the kernel keeps (15 bytes).
-const PACKAGE_PROGRAMS: [&str; 6] = ["apt", "apt-get", "aptitude", "dpkg", "unattended-upgr", "packagekitd"];
+/// Programs that change packages, by the name the kernel keeps.
+const PACKAGE_PROGRAMS: [&str; 4] = ["apt", "apt-get", "aptitude", "dpkg"];
 
 /// Gathers the services.
 pub(super) fn gather(reader: &Reader<'_>, processes: &[Process], cmdline: &str) -> Services {
@@ -66,35 +66,36 @@ fn active(reader: &Reader<'_>) -> Vec<String> {
     groups.into_iter().filter(|name| UNITS.contains(&name.as_str())).collect()
 }
 
-/// Names who holds a lock of apt or dpkg: by its open files, else (not root) by the names of the processes.
+/// Names who holds a lock of apt or dpkg by its open files. Only root may look at those; for others the names of the
+/// processes have to do.
 fn apt_busy(reader: &Reader<'_>, processes: &[Process]) -> Option<String> {
     let locks = reader.quiet("/proc/locks").unwrap_or_default();
-    for pid in lock_holders(&locks) {
-        let open = format!("/proc/{pid}/fd");
-        let names = reader.probe.list(Path::new(&open)).unwrap_or_default();
-        let held = names
-            .iter()
-            .filter_map(|name| reader.link(Path::new(&open).join(name)))
-            .find(|target| LOCKS.iter().any(|lock| target.as_path() == Path::new(lock)));
-        if let Some(lock) = held {
-            let name = processes.iter().find(|process| process.pid == pid).map(|process| &process.name[..]);
-            let name = name.unwrap_or("a process");
-            return Some(format!("{name} (process {pid}) holds {}", lock.display()));
-        }
+    let holder = lock_holders(&locks).into_iter().find_map(|pid| lock_of(reader, processes, pid));
+    if holder.is_some() {
+        return holder;
     }
-    let program = processes
-        .iter()
-        .find(|process| PACKAGE_PROGRAMS[..5].contains(&process.name.as_str()))
-        .map(|process| format!("{} runs (process {})", process.name, process.pid));
-    program.or_else(|| upgrade_script(processes))
+    let all_seen = reader.probe.list(Path::new("/proc/1/fd")).is_ok();
+    let runs = |process: &&Process| {
+        // It lets go of the locks between packages. Its helper unattended-upgrade-shutdown runs all the time.
+        let unattended = process.args.iter().take(2).any(|word| word.ends_with("/unattended-upgrade"));
+        unattended || (!all_seen && PACKAGE_PROGRAMS.contains(&process.name.as_str()))
+    };
+    let process = processes.iter().find(runs)?;
+    // The kernel keeps 15 bytes of a name.
+    let name = process.name.replace("unattended-upgr", "unattended-upgrade");
+    Some(format!("{name} runs (process {})", process.pid))
 }
 
-/// unattended-upgrade is a Python script: its kernel name is that of the script, its service helper's is too.
-fn upgrade_script(processes: &[Process]) -> Option<String> {
-    let script = processes
-        .iter()
-        .find(|process| process.args.iter().take(2).any(|word| word.ends_with("/unattended-upgrade")))?;
-    Some(format!("unattended-upgrade runs (process {})", script.pid))
+/// Names the lock of apt or dpkg that a process has open.
+fn lock_of(reader: &Reader<'_>, processes: &[Process], pid: u32) -> Option<String> {
+    let open = format!("/proc/{pid}/fd");
+    let names = reader.probe.list(Path::new(&open)).ok()?;
+    let targets = names.iter().filter_map(|name| reader.link(Path::new(&open).join(name)));
+    let lock =
+        targets.into_iter().find(|target| LOCKS.iter().any(|lock| target.as_path() == Path::new(lock)))?;
+    let process = processes.iter().find(|process| process.pid == pid);
+    let name = process.map_or("a process", |process| process.name.as_str());
+    Some(format!("{name} (process {pid}) holds {}", lock.display()))
 }
 
 /// Returns the processes that hold POSIX write locks (proc_locks(5)).
@@ -203,6 +204,14 @@ pub(super) fn kexec_reboots(reader: &Reader<'_>) -> Option<At> {
         shell::Value::Known(value) if value == "true" => variables.set_at("LOAD_KEXEC").cloned(),
         _ => None,
     }
+}
+
+/// Gives a text to every parser of this room.
+#[cfg(test)]
+pub(super) fn hostile(text: &str) {
+    let _ = lock_holders(text);
+    let _ = disables_network(text);
+    let _ = period(text);
 }
 
 #[cfg(test)]

@@ -212,3 +212,14 @@ fn room(reader: &Reader<'_>, boot: &mut Boot) {
     boot.boot_free = reader.kept(reader.probe.space(Path::new("/boot"))).map_or(0, |space| space.free);
     boot.var_free = reader.kept(reader.probe.space(Path::new("/var"))).map_or(0, |space| space.free);
 }
+
+/// Gives a text to every parser of this room.
+#[cfg(test)]
+pub(super) fn hostile(text: &str) {
+    let mut variables = Variables::default();
+    variables.read(Path::new("/x"), text);
+    let _ = variables.value("A");
+    let _ = menu::parse(text);
+    let _ = environment::parse(text.as_bytes());
+    let _ = mounts::under(&mounts::parse(text), Path::new("/boot/grub"));
+}

@@ -72,3 +72,13 @@ fn keep(reader: &Reader<'_>, files: &mut Vec<ConfigFile>, path: &Path, bytes: Ve
         }
     }
 }
+
+/// Gives a text to every parser of this room.
+#[cfg(test)]
+pub(super) fn hostile(text: &str) {
+    let _ = netplan::devices(text);
+    let _ = units::parse(text);
+    let _ = mentions::names(text, "eno1");
+    let rules = filter::Rules { nftables: text.to_owned(), legacy: text.to_owned() };
+    let _ = rules.forward_drop();
+}
