@@ -16,7 +16,7 @@ use crate::mirror::{KEYRING, Mirror};
 use crate::spec::{ImageSpec, SpecError, Suite};
 
 /// Counts up with every change of how a tree is made, so that older kept trees are not taken.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 /// A kept tree older than this is made anew: it lacks the security updates of a week.
 const FRESH_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A bootstrap takes one to two minutes here; this is for slow disks and links.
@@ -153,9 +153,11 @@ const IN_MEMORY: &str = r#"size=$1; shift
 [ -z "$size" ] || mount -t tmpfs -o "mode=0755,size=$size" tmpfs "$TMPDIR"
 exec mmdebstrap "$@""#;
 
-/// Makes the initramfs of every kernel, once; the state file is what `update-initramfs -u` looks for later.
-const INITRAMFS_HOOK: &str = r#"chroot "$1" sh -ec 'for modules in /lib/modules/*; do
-  update-initramfs -c -k "${modules##*/}"
+/// Makes the initramfs of every kernel, once, and then the link /initrd.img, which the kernel's postinst left out.
+const INITRAMFS_HOOK: &str = r#"chroot "$1" env -u INITRD sh -ec 'for modules in /lib/modules/*; do
+  version=${modules##*/}
+  update-initramfs -c -k "$version"
+  linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
 done'"#;
 
 fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
