@@ -130,12 +130,12 @@ impl Container {
     }
 
     fn outside(&self, args: &[&str]) -> Output {
-        let mut command = self.from_outside(args[0]);
+        let mut command = self.outer_command(args[0]);
         command.args(&args[1..]).output().unwrap()
     }
 
     /// A command in the network namespace around the container.
-    pub fn from_outside(&self, program: &str) -> Command {
+    pub fn outer_command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.child.id().to_string(), "--net", "--", program]);
         command.stdin(Stdio::null());
@@ -144,7 +144,7 @@ impl Container {
 
     /// ssh(1) to the machine, from outside; `more` are options.
     pub fn ssh(&self, more: &[&str], words: &[&str]) -> Command {
-        let mut command = self.from_outside("ssh");
+        let mut command = self.outer_command("ssh");
         command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o"]);
         command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key(&self.dir));
         command.args(more).arg(format!("root@{INSIDE}")).args(words);
