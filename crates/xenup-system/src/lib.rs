@@ -7,6 +7,7 @@ pub mod environment;
 pub mod files;
 pub mod guard;
 mod inotify_drain;
+pub mod lab;
 mod lock;
 mod netlink;
 pub mod notify;

@@ -1,0 +1,308 @@
+//! Kept stages: the machine's disk (and memory) after a costly beginning, so that a second run starts there.
+//!
+//! It decides by a digest of everything that went into a stage; what has another digest is another stage. Nothing in
+//! here is needed: a stage that is missing, torn or of another QEMU is made again.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use xenup_system::files::{self, FileLock};
+use xenup_system::process::Tool;
+
+use crate::error::{LabError, during};
+use crate::qemu::{Disk, Vm, VmSpec, version};
+
+/// The name of a stage's own snapshot inside its image.
+const SNAPSHOT: &str = "xenup-stage";
+const FORMAT: u32 = 1;
+
+/// A directory of kept stages.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    directory: PathBuf,
+}
+
+/// What a stage is made of: a name for people, and a digest.
+#[derive(Debug, Clone)]
+pub struct StageKey {
+    name: String,
+    digest: Sha256,
+}
+
+/// How much of a machine is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Its disk; the machine is off, and a run boots it.
+    Disk,
+    /// Its memory too; the machine runs, and a run goes on from there in a second or two.
+    Running,
+}
+
+/// A kept stage.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    disk: PathBuf,
+    variables: Option<PathBuf>,
+    /// The snapshot to go on from, where memory was kept.
+    pub(crate) snapshot: Option<String>,
+    /// Whether the shell was logged in on the console.
+    pub(crate) shell: bool,
+}
+
+/// What lies beside a stage's image.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    format: u32,
+    name: String,
+    /// The image below the overlay.
+    base: PathBuf,
+    base_size: u64,
+    disk_size: u64,
+    variables: bool,
+    snapshot: Option<String>,
+    shell: bool,
+}
+
+impl StageKey {
+    /// A key with this name (letters, digits and hyphens are kept of it) and this version of xenup in it.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let kept = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+        let key = Self { name: name.chars().filter(kept).collect(), digest: Sha256::new() };
+        key.with("xenup", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Adds something that went in.
+    #[must_use]
+    pub fn with(mut self, what: &str, value: &str) -> Self {
+        // Lengths first, so that no two different lists read the same.
+        for text in [what, value] {
+            self.digest.update((text.len() as u64).to_be_bytes());
+            self.digest.update(text);
+        }
+        self
+    }
+
+    /// Adds the content of a file that went in.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn with_file(self, what: &str, path: &Path) -> Result<Self, LabError> {
+        let content = Sha256::digest(files::read(path)?);
+        Ok(self.with(what, &hex(&content)))
+    }
+
+    /// The file name without its ending: what it is, on which hardware, by which QEMU.
+    fn file_name(&self, spec: &VmSpec) -> String {
+        let taps = ["machine".to_owned(), "gateway".to_owned()];
+        let hardware = spec.arguments("machine", &taps).join(" ");
+        let digest = self
+            .clone()
+            .with("hardware", &hardware)
+            .with("qemu", &version().unwrap_or_default())
+            .digest
+            .finalize();
+        format!("{}-{}", self.name, hex(digest.get(..12).unwrap_or_default()))
+    }
+}
+
+impl Stages {
+    /// The stages below this directory, which is made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn at(directory: &Path) -> Result<Self, LabError> {
+        files::create_dir_all(directory)?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The stage with this key for a machine of this hardware; `None` where none is kept or what is kept is torn.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn find(&self, key: &StageKey, spec: &VmSpec) -> Result<Option<Stage>, LabError> {
+        let name = key.file_name(spec);
+        let Ok(text) = files::read_text(&self.path(&name, "json")) else { return Ok(None) };
+        let Ok(note) = serde_json::from_str::<Note>(&text) else { return Ok(None) };
+        let disk = self.path(&name, "qcow2");
+        let same = |path: &Path, size| files::size(path).is_ok_and(|now| now == size);
+        if note.format != FORMAT || !same(&disk, note.disk_size) || !same(&note.base, note.base_size) {
+            return Ok(None);
+        }
+        let variables = note.variables.then(|| self.path(&name, "efi.qcow2"));
+        Ok(Some(Stage { disk, variables, snapshot: note.snapshot, shell: note.shell }))
+    }
+
+    /// Keeps the machine as it is now under this key. With [`Depth::Running`] it stands still meanwhile and goes on.
+    ///
+    /// # Errors
+    /// The machine is on (or off) and the depth needs the other; the copy fails or does not hold together.
+    pub fn keep(&self, key: &StageKey, vm: &mut Vm, depth: Depth) -> Result<Stage, LabError> {
+        if vm.is_running() != (depth == Depth::Running) {
+            return Err(LabError::Power { off: depth == Depth::Running });
+        }
+        let _one_writer = FileLock::wait(&self.directory.join(".lock"))?;
+        let name = key.file_name(vm.spec());
+        let shell = vm.console().has_shell();
+        if depth == Depth::Disk {
+            return self.copy(&name, vm, None, false);
+        }
+        vm.pause()?;
+        let kept = vm.save(SNAPSHOT).and_then(|()| {
+            // A second stop has QEMU write out what it still holds of the images.
+            vm.pause()?;
+            self.copy(&name, vm, Some(SNAPSHOT.to_owned()), shell)
+        });
+        vm.forget(SNAPSHOT)?;
+        vm.resume()?;
+        kept
+    }
+
+    fn copy(&self, name: &str, vm: &Vm, snapshot: Option<String>, shell: bool) -> Result<Stage, LabError> {
+        let base = backing(&vm.disk())?;
+        let disk = self.path(name, "qcow2");
+        let disk_size = self.put(&vm.disk(), &disk)?;
+        let variables = vm.variables().map(|_| self.path(name, "efi.qcow2"));
+        if let (Some(from), Some(to)) = (vm.variables(), &variables) {
+            self.put(&from, to)?;
+        }
+        let base_size = files::size(&base)?;
+        let note = Note {
+            format: FORMAT,
+            name: name.to_owned(),
+            base,
+            base_size,
+            disk_size,
+            variables: variables.is_some(),
+            snapshot: snapshot.clone(),
+            shell,
+        };
+        // The note comes last: without it the rest is nothing.
+        let text = serde_json::to_vec_pretty(&note)
+            .map_err(|e| LabError::Stage { path: disk.clone(), why: e.to_string() })?;
+        files::write_atomic(&self.path(name, "json"), &text, 0o644)?;
+        Ok(Stage { disk, variables, snapshot, shell })
+    }
+
+    /// Copies an image to its final name, checked before it gets it.
+    fn put(&self, from: &Path, to: &Path) -> Result<u64, LabError> {
+        let part = to.with_extension("part");
+        let size = files::copy_sparse(from, &part)?;
+        let check = Tool::new("qemu-img").args(["check", "-q", "-f", "qcow2"]).arg(&part).output();
+        let check = check.map_err(during("check the kept image"))?;
+        // 3 is leaked clusters: room lost, nothing wrong (qemu-img(1)).
+        if !matches!(check.status, xenup_system::process::Status::Code(0 | 3)) {
+            files::remove_file(&part)?;
+            return Err(LabError::Stage { path: to.to_owned(), why: check.stderr_text().trim().to_owned() });
+        }
+        files::rename(&part, to)?;
+        Ok(size)
+    }
+
+    fn path(&self, name: &str, ending: &str) -> PathBuf {
+        self.directory.join(format!("{name}.{ending}"))
+    }
+}
+
+impl Stage {
+    /// Puts a machine's own disks in place; the kept ones are not written to.
+    pub(crate) fn check_out(&self, disk: &Path, variables: &Path) -> Result<(), LabError> {
+        // A snapshot is only in the image itself and not seen through an overlay.
+        match self.snapshot {
+            Some(_) => {
+                files::copy_sparse(&self.disk, disk)?;
+            }
+            None => crate::qemu::overlay(&self.disk, disk)?,
+        }
+        if let Some(kept) = &self.variables {
+            files::copy_sparse(kept, variables)?;
+        }
+        Ok(())
+    }
+
+    /// A machine's disk that starts from here.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        Disk::Stage(self.clone())
+    }
+
+    /// Whether a machine goes on running from here, without a boot.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.snapshot.is_some()
+    }
+}
+
+/// The image below an overlay.
+fn backing(disk: &Path) -> Result<PathBuf, LabError> {
+    let output = Tool::new("qemu-img").args(["info", "-U", "--output=json"]).arg(disk).run();
+    let text = output.map_err(during("read what the disk is made of"))?.text();
+    let info: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let base = info["full-backing-filename"].as_str().map(PathBuf::from);
+    base.ok_or_else(|| LabError::Stage { path: disk.to_owned(), why: "it lies over no base image".into() })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{FORMAT, Note, StageKey, Stages};
+    use crate::qemu::{Firmware, VmSpec};
+    use xenup_system::files;
+
+    #[test]
+    fn every_part_counts_and_so_does_where_it_ends() {
+        let spec = VmSpec::over(Path::new("/base.qcow2"), Firmware::Bios);
+        let name = |key: StageKey| key.file_name(&spec);
+        let key = || StageKey::new("up to date");
+        assert_eq!(name(key().with("a", "b")), name(key().with("a", "b")));
+        assert!(name(key()).starts_with("uptodate-"));
+        let mut all = vec![
+            name(key()),
+            name(key().with("a", "b")),
+            name(key().with("ab", "")),
+            name(key().with("a", "bc")),
+            key().file_name(&VmSpec { memory_mib: 1024, ..spec.clone() }),
+            key().file_name(&VmSpec { firmware: Firmware::Uefi, ..spec.clone() }),
+        ];
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn a_torn_stage_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let stages = Stages::at(directory.path()).unwrap();
+        let base = directory.path().join("base.qcow2");
+        files::write(&base, b"base").unwrap();
+        let spec = VmSpec::over(&base, Firmware::Bios);
+        let key = StageKey::new("plain");
+        assert!(stages.find(&key, &spec).unwrap().is_none());
+        let name = key.file_name(&spec);
+        let note = Note {
+            format: FORMAT,
+            name: name.clone(),
+            base,
+            base_size: 4,
+            disk_size: 7,
+            variables: false,
+            snapshot: None,
+            shell: false,
+        };
+        let text = serde_json::to_vec(&note).unwrap();
+        files::write(&stages.path(&name, "json"), &text).unwrap();
+        files::write(&stages.path(&name, "qcow2"), b"too long").unwrap();
+        assert!(stages.find(&key, &spec).unwrap().is_none());
+        files::write(&stages.path(&name, "qcow2"), b"content").unwrap();
+        assert!(stages.find(&key, &spec).unwrap().is_some());
+        files::write(&stages.path(&name, "json"), text.get(..20).unwrap()).unwrap();
+        assert!(stages.find(&key, &spec).unwrap().is_none());
+    }
+}
