@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use xenup_machine::file::Kind;
-use xenup_machine::network::Network;
+use xenup_machine::network::{LinkOp, Network};
 use xenup_machine::process::Command;
 use xenup_machine::{Machine, MachineError, Probe};
 
@@ -109,10 +109,12 @@ fn same(one: Option<&Standing>, two: Option<&Standing>) -> bool {
     }
 }
 
+/// Hidden, in the same directory: a directory of fragments (`source interfaces.d/*`) must not go on reading it.
 fn kept_beside(path: &Path, run: &RunId) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
     name.push(format!(".xenup-kept-{run}"));
-    PathBuf::from(name)
+    durable::parent(path).join(name)
 }
 
 /// Copies what somebody else put at `path` to `kept`. Returns whether the way is clear; a directory is not moved.
@@ -300,13 +302,17 @@ fn undo_unit(
 
 fn undo_links(machine: &mut dyn Machine, before: &Network, touches: &[String]) -> Result<(), StepError> {
     let mut last = Ok(());
-    for _ in 0..LINK_ATTEMPTS {
+    for attempt in 0..LINK_ATTEMPTS {
         let now = machine.network()?;
         if links::differences(before, &now, touches).is_empty() {
             return Ok(());
         }
-        // An attempt that stops half-way has still come nearer; the next one starts from there.
-        last = machine.change_links(&links::restore_ops(before, &now, touches));
+        let ops = links::restore_ops(before, &now, touches);
+        // All at once is quickest. Where something is refused, the rest of the way back is gone all the same.
+        last = match attempt {
+            0 => machine.change_links(&ops),
+            _ => one_by_one(machine, &ops),
+        };
     }
     let differs = links::differences(before, &machine.network()?, touches);
     match (differs.first(), last) {
@@ -314,6 +320,11 @@ fn undo_links(machine: &mut dyn Machine, before: &Network, touches: &[String]) -
         (Some(_), Err(error)) => Err(error.into()),
         (Some(first), Ok(())) => Err(StepError::NotSo(first.clone())),
     }
+}
+
+/// Carries out each operation, whatever became of those before it. Returns the first error.
+fn one_by_one(machine: &mut dyn Machine, ops: &[LinkOp]) -> Result<(), MachineError> {
+    ops.iter().map(|op| machine.change_links(std::slice::from_ref(op))).fold(Ok(()), Result::and)
 }
 
 fn undo_boot_variable(

@@ -1,0 +1,258 @@
+//! What the engine does when something is in the way: others' changes, drift, a held lock, a poor proof, a boot.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test reads its cases, and fails where it cannot"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::{Strategy, any, prop};
+use xenup_engine::action::Action;
+use xenup_engine::boot::{Decision, decide};
+use xenup_engine::confirm::{ConfirmError, confirm};
+use xenup_engine::drill::{Case, Extent, Picture};
+use xenup_engine::error::EngineError;
+use xenup_engine::event::Event;
+use xenup_engine::executor::{Options, Outcome, apply, resume};
+use xenup_engine::guard::{GuardKeeper, Session};
+use xenup_engine::journal::{Cause, Proof, UndoNote};
+use xenup_engine::links;
+use xenup_engine::plan::{Plan, Slug};
+use xenup_engine::rollback::{Grip, Report, Scope, rollback};
+use xenup_engine::status::{ArmedGuard, StageState};
+use xenup_engine::store::{RunId, Store};
+use xenup_machine::fake::{FakeMachine, FakeNetwork};
+use xenup_machine::file::Attributes;
+use xenup_machine::network::LinkOp;
+use xenup_machine::{Machine, MachineError, Probe};
+
+struct Forgetful;
+
+impl GuardKeeper for Forgetful {
+    fn arm(&mut self, _: &mut dyn Machine, _: &RunId, _: &Slug, _: &ArmedGuard) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn disarm(&mut self, _: &mut dyn Machine, _: &RunId, _: &Slug) -> Result<(), MachineError> {
+        Ok(())
+    }
+}
+
+fn case(name: &str) -> Case {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/engine").join(name);
+    let text = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    Case::read(name, &text("before.json"), &text("plan.json")).unwrap()
+}
+
+fn store() -> Store {
+    Store::new("/var/lib/xenup").with_reserve(4096)
+}
+
+fn with<T>(machine: &mut FakeMachine, work: impl FnOnce(&mut Session<'_>) -> T) -> T {
+    let (store, mut events) = (store(), |_: Event| {});
+    work(&mut Session { machine, keeper: &mut Forgetful, store: &store, events: &mut events })
+}
+
+fn applied(machine: &mut FakeMachine, plan: &Plan) -> RunId {
+    match with(machine, |session| apply(session, plan, &Options::default())).unwrap() {
+        Outcome::Done { run } | Outcome::AwaitingConfirm { run, .. } => run,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn back(machine: &mut FakeMachine, run: &RunId, cause: Cause, grip: Grip) -> Report {
+    with(machine, |session| rollback(session, run, &Scope::Run, cause, grip)).unwrap()
+}
+
+fn decision(machine: &FakeMachine, run: &RunId, in_trial: bool) -> Decision {
+    let run = store().load(machine, run).unwrap();
+    decide(&run.status, &run.plan, &machine.clock(), Some(in_trial))
+}
+
+#[test]
+fn what_others_changed_is_left_and_named() {
+    let Case { mut machine, plan, .. } = case("file-changed");
+    let run = applied(&mut machine, &plan);
+    machine.put("/etc/network/interfaces", b"theirs\n", &Attributes::root(0o600));
+    let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
+    assert_eq!(machine.text(Path::new("/etc/network/interfaces")), "theirs\n");
+    assert!(matches!(&report.notes[..], [(_, UndoNote::LeftAsChanged { .. })]), "{report:?}");
+    assert!(report.is_clean());
+}
+
+#[test]
+fn under_a_guard_the_way_in_wins_and_theirs_lies_beside_unread() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let before = machine.text(Path::new("/etc/network/interfaces"));
+    let run = applied(&mut machine, &plan);
+    machine.put("/etc/network/interfaces", b"theirs\n", &Attributes::root(0o600));
+    let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Seize);
+    assert_eq!(machine.text(Path::new("/etc/network/interfaces")), before);
+    let kept = format!("/etc/network/.interfaces.xenup-kept-{run}");
+    assert_eq!(machine.text(Path::new(&kept)), "theirs\n", "{report:?}");
+}
+
+#[test]
+fn drift_is_refused_and_nothing_is_changed() {
+    let Case { mut machine, plan, .. } = case("file-changed");
+    machine.put("/etc/network/interfaces", b"newer\n", &Attributes::root(0o644));
+    let before = Picture::of(&machine, &plan);
+    let refused = with(&mut machine, |session| apply(session, &plan, &Options::default()));
+    assert!(matches!(refused, Err(EngineError::Drift { .. })), "{refused:?}");
+    assert_eq!(before.differences(&Picture::of(&machine, &plan), Extent::SameBoot), Vec::<String>::new());
+    assert!(store().runs(&machine).unwrap().is_empty());
+}
+
+#[test]
+fn the_second_of_two_runs_is_told_who_holds_the_lock_and_the_guard_takes_it() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = applied(&mut machine, &plan);
+    machine.hold_lock("17 4242 applying host.toml");
+    let again = with(&mut machine, |session| resume(session, &run, &Options::default()));
+    assert!(matches!(again, Err(EngineError::Locked { holder }) if holder.contains("17 4242")));
+    let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Seize);
+    assert!(report.is_clean() && !report.undone.is_empty(), "{report:?}");
+}
+
+#[test]
+fn an_open_run_is_in_the_way_of_another() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = applied(&mut machine, &plan);
+    let other = case("file-new").plan;
+    let refused = with(&mut machine, |session| apply(session, &other, &Options::default()));
+    assert!(matches!(refused, Err(EngineError::Unfinished { run: open }) if open == run));
+}
+
+#[test]
+fn a_failed_step_undoes_its_stage_and_keeps_those_before() {
+    let Case { mut machine, mut plan, .. } = case("file-new");
+    let mut later = plan.stages[0].clone();
+    later.id = "later".parse().unwrap();
+    for step in &mut later.steps {
+        step.id = format!("later-{}", step.id).parse().unwrap();
+        if let Action::File { path, .. } = &mut step.action {
+            *path = Path::new("/srv/later").join(path.file_name().unwrap());
+        }
+    }
+    later.steps[1].leaves = vec![xenup_engine::action::Condition::Exists { path: "/nowhere".into() }];
+    plan.stages.push(later);
+    let outcome = with(&mut machine, |session| apply(session, &plan, &Options::default())).unwrap();
+    let Outcome::Restored { run, stage, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(stage.as_str(), "later");
+    assert!(!machine.text(Path::new("/etc/xenup/secret")).is_empty());
+    assert!(!machine.tree().contains_key(Path::new("/srv/later")));
+    assert_eq!(store().load(&machine, &run).unwrap().status.stages[0].state, StageState::Kept);
+}
+
+#[test]
+fn only_a_connection_made_after_the_change_proves_anything() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let started = |machine: &FakeMachine| Proof::NewConnection {
+        started_boottime_ns: machine.clock().boottime_ns,
+        from: "192.0.2.7".to_owned(),
+    };
+    let old = started(&machine);
+    let run = applied(&mut machine, &plan);
+    machine.wait(Duration::from_secs(1));
+    let new = started(&machine);
+    let refused = with(&mut machine, |session| confirm(session, &run, old));
+    assert!(matches!(refused, Err(EngineError::Confirm(ConfirmError::OldConnection { .. }))));
+    assert_eq!(with(&mut machine, |session| confirm(session, &run, new)).unwrap().as_str(), "network");
+    let again = with(&mut machine, |session| confirm(session, &run, Proof::Console));
+    assert!(matches!(again, Err(EngineError::Confirm(ConfirmError::NothingToConfirm { .. }))));
+    // A guard that wakes after that finds nothing to undo, even if it is told to.
+    let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Seize);
+    assert!(report.undone.is_empty(), "{report:?}");
+    assert_eq!(decision(&machine, &run, false), Decision::Nothing);
+}
+
+#[test]
+fn a_confirm_that_comes_too_late_is_refused() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = applied(&mut machine, &plan);
+    machine.wait(Duration::from_secs(121));
+    let refused = with(&mut machine, |session| confirm(session, &run, Proof::Console));
+    assert!(matches!(refused, Err(EngineError::Confirm(ConfirmError::TooLate { .. }))));
+    machine.power_cycle(1);
+    let refused = with(&mut machine, |session| confirm(session, &run, Proof::Console));
+    assert!(matches!(refused, Err(EngineError::Confirm(ConfirmError::OtherBoot { .. }))));
+}
+
+#[test]
+fn a_network_guard_waits_then_undoes_and_undoes_after_a_reboot() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = applied(&mut machine, &plan);
+    assert!(matches!(decision(&machine, &run, false), Decision::WaitUntil { .. }));
+    let undoes = |decision, cause| match decision {
+        Decision::UndoStage { why, reboot_after, .. } => assert_eq!((why, reboot_after), (cause, false)),
+        other => panic!("{other:?}"),
+    };
+    let mut late = machine.clone();
+    late.wait(Duration::from_secs(121));
+    undoes(decision(&late, &run, false), Cause::NotConfirmed);
+    machine.power_cycle(1);
+    undoes(decision(&machine, &run, false), Cause::Rebooted);
+}
+
+#[test]
+fn a_trial_is_started_once_and_undone_where_it_was_not_reached_or_not_confirmed() {
+    let Case { mut machine, plan, .. } = case("trial");
+    let run = applied(&mut machine, &plan);
+    assert_eq!(decision(&machine, &run, false), Decision::Nothing);
+    machine.power_cycle(1);
+    let undone =
+        |reboot_after, why| Decision::UndoStage { stage: "boot-trial".parse().unwrap(), why, reboot_after };
+    assert_eq!(decision(&machine, &run, false), undone(false, Cause::TrialNotReached));
+    assert!(matches!(decision(&machine, &run, true), Decision::StartTrial { deadline_seconds: 300, .. }));
+    let stage = "boot-trial".parse().unwrap();
+    let deadline =
+        with(&mut machine, |session| xenup_engine::boot::start_trial(session, &run, &stage)).unwrap();
+    assert_eq!(decision(&machine, &run, true), Decision::WaitUntil { stage, boottime_ns: deadline });
+    machine.wait(Duration::from_secs(301));
+    assert_eq!(decision(&machine, &run, true), undone(true, Cause::NotConfirmed));
+    machine.power_cycle(2);
+    assert_eq!(decision(&machine, &run, false), undone(false, Cause::NotConfirmed));
+}
+
+fn switch() -> (FakeNetwork, Vec<LinkOp>, Vec<String>) {
+    let Case { machine, plan, .. } = case("links");
+    let Action::Links { ops, touches } = plan.stages[0].steps[0].action.clone() else { panic!("no links") };
+    (FakeNetwork::new(machine.links().clone()), ops, touches)
+}
+
+/// Applies operations that may fail, then goes back; panics where the state before is not there again.
+fn there_and_back(ops: &[LinkOp]) {
+    let (mut network, _, touches) = switch();
+    let before = network.state.clone();
+    for op in ops {
+        let _ = network.change(op);
+    }
+    for _ in 0..5 {
+        for op in links::restore_ops(&before, &network.state, &touches) {
+            if network.change(&op).is_err() {
+                break;
+            }
+        }
+    }
+    assert_eq!(links::differences(&before, &network.state, &touches), Vec::<String>::new());
+}
+
+#[test]
+fn links_come_back_from_every_point_of_the_switch() {
+    let (_, ops, _) = switch();
+    (0..=ops.len()).for_each(|done| there_and_back(&ops[..done]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn links_come_back_from_any_mixture_of_its_operations(
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..30).prop_map(|picks| {
+            let (_, ops, _) = switch();
+            picks.into_iter().map(|pick| pick.get(&ops).clone()).collect::<Vec<_>>()
+        })
+    ) {
+        there_and_back(&order);
+    }
+}
