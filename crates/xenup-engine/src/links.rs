@@ -117,9 +117,20 @@ fn restore_addresses(ops: &mut Vec<LinkOp>, link: &str, before: &Network, now: &
 fn restore_routes(ops: &mut Vec<LinkOp>, before: &Network, now: &Network) {
     let ours = |route: &&Route| !route.multipath && route.link.is_some();
     let known = |route: &Route| before.link(route.link.as_deref().unwrap_or_default()).is_some();
+    // The kernel makes an address's own route, and refuses to be told so while another link has one of its key.
+    let comes_back = |route: &Route| {
+        let made_by = |entry: &&LinkAddress| {
+            route.link.as_ref() == Some(&entry.link) && route.is_made_by(&entry.address)
+        };
+        let maker = before.addresses.iter().find(made_by);
+        let stays = |entry: &LinkAddress| {
+            now.addresses_on(&entry.link).any(|there| same_address(there, &entry.address))
+        };
+        maker.is_some_and(|entry| now.routes.contains(route) || !stays(entry))
+    };
     // A gateway has to be reachable before a route through it is taken.
-    let (direct, through): (Vec<&Route>, Vec<&Route>) =
-        before.routes.iter().filter(ours).filter(|route| known(route)).partition(|r| r.gateway.is_none());
+    let wanted = before.routes.iter().filter(ours).filter(|route| known(route) && !comes_back(route));
+    let (direct, through): (Vec<&Route>, Vec<&Route>) = wanted.partition(|route| route.gateway.is_none());
     ops.extend(direct.into_iter().chain(through).map(|route| LinkOp::ReplaceRoute { route: route.clone() }));
     let extra = now.routes.iter().filter(ours).filter(|route| !before.routes.contains(route));
     let extra = extra.filter(|route| known(route));

@@ -512,6 +512,31 @@ fn generation(mode: u8) -> &'static str {
     }
 }
 
+impl Route {
+    /// Returns whether it is the route that the kernel makes for an address by itself, and takes away with it.
+    #[must_use]
+    pub fn is_made_by(&self, address: &Address) -> bool {
+        const KERNEL: u8 = 2;
+        const NO_PREFIX_ROUTE: u32 = 0x200;
+        let usual = if self.ipv6 { matches!(self.metric, 0 | 256) } else { self.metric == 0 };
+        let Some(to) = self.destination else { return false };
+        let far = address.peer.unwrap_or(address.ip);
+        let connected = address.prefix == to.length && same_network(far, to.ip, to.length);
+        let made = self.protocol == KERNEL && self.gateway.is_none() && address.flags & NO_PREFIX_ROUTE == 0;
+        made && usual && connected
+    }
+}
+
+fn same_network(one: IpAddr, other: IpAddr, length: u8) -> bool {
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (u128::from(u32::from(ip)) << 96, true),
+        IpAddr::V6(ip) => (u128::from(ip), false),
+    };
+    let ((one, one_v4), (other, other_v4)) = (bits(one), bits(other));
+    let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
+    one_v4 == other_v4 && one & mask == other & mask
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.destination {

@@ -65,7 +65,7 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
         plan.guard =
             Some(Guard { watch: Watch::TrialBoot, deadline_seconds: TRIAL_SECONDS, trial: Some(trial) });
     }
-    plan.default = make_default(&entries, &trial_text, &wanted_text);
+    plan.default = make_default(&facts.boot, &entries, &trial_text, &wanted_text);
     Ok(plan)
 }
 
@@ -86,7 +86,7 @@ fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> Boot
     if first.is_none() && last.is_none() && !packages && has_xen {
         return plan;
     }
-    let (undo, make) = bracket(&update_grub(), vec![PathBuf::from(MENU)]);
+    let (undo, make) = bracket(&update_grub(&facts.boot), vec![PathBuf::from(MENU)]);
     plan.before.push(
         Draft::new(
             "menu-undo",
@@ -153,9 +153,9 @@ fn arm(entries: &Entries) -> Step {
     .step()
 }
 
-fn make_default(entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
+fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
     let Some(action) = write(Path::new(LAST), wanted, Some(trial)) else { return Vec::new() };
-    let (undo, make) = bracket(&update_grub(), vec![PathBuf::from(MENU)]);
+    let (undo, make) = bracket(&update_grub(boot), vec![PathBuf::from(MENU)]);
     let undo = Draft::new(
         "default-undo",
         "Make GRUB's menu anew if this is undone",
@@ -173,8 +173,17 @@ fn make_default(entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
     [undo, flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()).into()
 }
 
-fn update_grub() -> Command {
-    Command::new("update-grub", Vec::<String>::new())
+/// The menu is made in the language it was made in before: titles are translated, and theirs may be somebody's default.
+fn update_grub(boot: &Boot) -> Command {
+    let command = Command::new("update-grub", Vec::<String>::new());
+    let plain = |lang: &&String| lang.chars().all(|c| c.is_ascii_alphanumeric() || "_@".contains(c));
+    match boot.menu_lang.as_ref().filter(plain) {
+        Some(lang) => {
+            let locale = format!("{lang}.UTF-8");
+            command.with_env("LANG", &locale).with_env("LC_ALL", &locale)
+        }
+        None => command,
+    }
 }
 
 fn says(path: &str, text: &str) -> Condition {

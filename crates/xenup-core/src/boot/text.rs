@@ -2,7 +2,7 @@
 
 use xenup_engine::digest::Digest;
 
-use crate::host::{Console, Host};
+use crate::host::{Console, DefaultBoot, Host};
 use crate::inspect::facts::Boot;
 
 use super::Entries;
@@ -51,7 +51,10 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
     match pinned {
         Pinned::Theirs => {}
         Pinned::Linux => {
-            text.push_str("# Plain Linux, until a trial boot of Xen was confirmed.\n");
+            text.push_str(match host.boot.default {
+                DefaultBoot::Xen => "# Plain Linux, until a trial boot of Xen was confirmed.\n",
+                DefaultBoot::Linux => "# Plain Linux; Xen can be chosen from the menu.\n",
+            });
             text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.linux));
         }
         Pinned::Xen => {

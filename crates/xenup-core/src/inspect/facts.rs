@@ -258,6 +258,9 @@ pub struct Boot {
     /// What /boot/grub/grub.cfg sets as default: an id path, a title path, a number or `${saved_entry}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub menu_default: Option<String>,
+    /// The language it was made in (`set lang=`); `None` where it was made in none, as for a serial console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub menu_lang: Option<String>,
     /// Entries of /boot/grub/grub.cfg: submenus' entries follow their submenu.
     pub entries: Vec<GrubEntry>,
     /// Why grubenv cannot be written by GRUB at boot; empty where it can.

@@ -108,7 +108,13 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
         touches: touched(name, &bridge.port, bridge.address),
     };
     let has_carrier = kernel.link(&bridge.port).is_some_and(|link| link.carrier);
-    let carrier = Condition::LinkUp { link: bridge.port.clone() };
+    let carrier = has_carrier.then(|| Condition::LinkUp { link: bridge.port.clone() });
+    // An address that changed since would be put on the bridge as it was.
+    let moved = moved_addresses(kernel, &bridge.port, mac);
+    let still = moved.iter().filter(|address| bridge.address == AddressPolicy::Keep && is_ours(address));
+    let has =
+        |address: &Address| Condition::HasAddress { link: bridge.port.clone(), address: address.to_string() };
+    let needs: Vec<Condition> = carrier.into_iter().chain(still.map(has)).collect();
     let why = match bridge.address {
         AddressPolicy::Keep => {
             "guests and dom0 then share the cable; addresses and routes move in one sequence"
@@ -120,7 +126,7 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     let switch =
         Draft::new(&format!("switch {name}"), format!("Make {name} over {}", bridge.port), why, links)
             .risks(&[Risk::CutsNetwork])
-            .needs(if has_carrier { vec![carrier] } else { Vec::new() })
+            .needs(needs)
             .leaves(vec![Condition::PortOf { link: bridge.port.clone(), master: name.to_owned() }])
             .this_boot()
             .step();
@@ -151,6 +157,11 @@ fn is_lasting(address: &Address) -> bool {
     address.valid.is_none()
 }
 
+/// What a router advertised comes and goes without anybody's doing.
+fn is_ours(address: &Address) -> bool {
+    address.ip.is_ipv4() || is_lasting(address)
+}
+
 /// Returns what holds on a bridge that is as it should be, the addresses that `counts` lets through among it.
 fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Vec<Condition> {
     let name = || bridge.name.to_string();
@@ -165,11 +176,9 @@ fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Ve
     }
     let mac =
         kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(xenup_machine::network::Mac([0; 6]));
-    // What a router advertised comes and goes without anybody's doing.
-    let ours = |address: &&Address| address.ip.is_ipv4() || is_lasting(address);
     let addresses = moved_addresses(kernel, holder, mac);
     let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
-    checks.extend(addresses.iter().filter(ours).filter(|address| counts(address)).map(has));
+    checks.extend(addresses.iter().filter(|address| is_ours(address) && counts(address)).map(has));
     checks.extend(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }));
     checks
 }

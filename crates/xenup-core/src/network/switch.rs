@@ -26,8 +26,6 @@ const LONGEST_LABEL: usize = 15;
 /// What the kernel gives a bridge that is not told otherwise.
 const USUAL_MTU: u32 = 1500;
 
-const MAIN_METRIC_V6: u32 = 256;
-const PROTO_KERNEL: u8 = 2;
 const UNICAST: u8 = 1;
 const GENERATION_NONE: u8 = 1;
 const ORIGIN_LINK_LOCAL: u8 = 3;
@@ -182,27 +180,8 @@ fn is_link_scoped_v6(route: &Route) -> bool {
     }
 }
 
-/// A connected route that the kernel makes for one of the addresses.
 fn is_implied(route: &Route, moved: &[Address]) -> bool {
-    let usual = if route.ipv6 { matches!(route.metric, 0 | MAIN_METRIC_V6) } else { route.metric == 0 };
-    let Some(to) = route.destination else { return false };
-    let connected = |address: &Address| {
-        let far = address.peer.unwrap_or(address.ip);
-        address.prefix == to.length && same_network(far, to.ip, to.length) && address.flags & 0x200 == 0
-    };
-    route.protocol == PROTO_KERNEL && route.gateway.is_none() && usual && moved.iter().any(connected)
-}
-
-fn same_network(one: IpAddr, other: IpAddr, length: u8) -> bool {
-    let differ = |one: u128, other: u128, bits: u32| {
-        let shift = bits.saturating_sub(u32::from(length));
-        one.checked_shr(shift).unwrap_or(0) != other.checked_shr(shift).unwrap_or(0)
-    };
-    match (one, other) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => !differ(u32::from(one).into(), u32::from(other).into(), 32),
-        (IpAddr::V6(one), IpAddr::V6(other)) => !differ(one.into(), other.into(), 128),
-        _ => false,
-    }
+    moved.iter().any(|address| route.is_made_by(address))
 }
 
 /// Takes off the port what is on the bridge by now: addresses in the reverse order, secondaries before primaries.

@@ -237,8 +237,14 @@ impl FakeNetwork {
             (there.ipv6, there.destination, there.metric, there.table)
                 == (route.ipv6, route.destination, route.metric, route.table)
         };
-        // The kernel replaces the first of them; others of the same key, by other links, stay.
-        match self.state.routes.iter().position(same) {
+        // The kernel replaces the first of them; others of the same key, by other links, stay. Where one of those is
+        // what is asked for, it refuses (fib_table_insert).
+        let first = self.state.routes.iter().position(same);
+        let there = self.state.routes.iter().position(|there| there == route);
+        if !route.ipv6 && there.is_some() && there != first {
+            return Err("File exists");
+        }
+        match first {
             Some(at) => self.state.routes[at] = route.clone(),
             None => self.state.routes.push(route.clone()),
         }

@@ -15,6 +15,8 @@ pub(super) struct Menu {
     pub entries: Vec<GrubEntry>,
     /// The default, from the last `set default=` that is no `${next_entry}`.
     pub default: Option<String>,
+    /// The language it was made in, from `set lang=`.
+    pub lang: Option<String>,
     /// The line of the first `password`, `password_pbkdf2` or non-empty `set superusers=`.
     pub password: Option<u32>,
 }
@@ -68,6 +70,7 @@ impl Menu {
         let Some((name, value)) = words.get(1).and_then(|word| word.split_once('=')) else { return };
         match name {
             "default" if value != "${next_entry}" => self.default = Some(value.to_owned()),
+            "lang" => self.lang = Some(value.to_owned()),
             "superusers" if !value.is_empty() => self.password = self.password.or(Some(number)),
             _ => {}
         }

@@ -32,6 +32,7 @@ pub(super) fn gather(reader: &Reader<'_>, packages: &Packages, uefi: bool) -> Bo
         let menu = menu::parse(&text);
         boot.entries = menu.entries;
         boot.menu_default = menu.default;
+        boot.menu_lang = menu.lang;
         boot.grub_password = menu.password.map(|line| At { path: GRUB_CFG.into(), line });
     }
     if let Some(block) = reader.bytes("/boot/grub/grubenv") {
