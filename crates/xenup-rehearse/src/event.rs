@@ -153,8 +153,9 @@ impl StepScope<'_, '_> {
         self.details.push(text.into());
     }
 
-    /// Records a figure.
+    /// Records a figure, to three decimals.
     pub fn measure(&mut self, name: &str, value: f64, unit: &str) {
+        let value = (value * 1000.0).round() / 1000.0;
         let (step, name, unit) = (self.step.clone(), name.to_owned(), unit.to_owned());
         self.recorder.report.measurements.push(Measurement { step, name, value, unit });
     }

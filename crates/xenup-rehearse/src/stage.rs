@@ -4,6 +4,7 @@
 //! here is needed: a stage that is missing, torn or of another QEMU is made again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -124,8 +125,7 @@ impl Stages {
     /// The directory cannot be read.
     pub fn find(&self, key: &StageKey, spec: &VmSpec) -> Result<Option<Stage>, LabError> {
         let name = key.file_name(spec);
-        let Ok(text) = files::read_text(&self.path(&name, "json")) else { return Ok(None) };
-        let Ok(note) = serde_json::from_str::<Note>(&text) else { return Ok(None) };
+        let Some(note) = read_note(&self.path(&name, "json")) else { return Ok(None) };
         let disk = self.path(&name, "qcow2");
         let same = |path: &Path, size| files::size(path).is_ok_and(|now| now == size);
         if note.format != FORMAT || !same(&disk, note.disk_size) || !same(&note.base, note.base_size) {
@@ -183,7 +183,28 @@ impl Stages {
         let text = serde_json::to_vec_pretty(&note)
             .map_err(|e| LabError::Stage { path: disk.clone(), why: e.to_string() })?;
         files::write_atomic(&self.path(name, "json"), &text, 0o644)?;
+        self.prune(name)?;
         Ok(Stage { disk, variables, snapshot, shell })
+    }
+
+    /// Removes older stages of the same kind: a stage is about a gigabyte.
+    fn prune(&self, name: &str) -> Result<(), LabError> {
+        let mut kept = Vec::new();
+        for path in files::list(&self.directory)? {
+            let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")) else {
+                continue;
+            };
+            let base = read_note(&path).map(|note| note.base).unwrap_or_default();
+            let below = base.file_stem().filter(|_| base.parent() == Some(&self.directory));
+            let below = below.map(|stem| stem.to_string_lossy().into_owned());
+            kept.push(Kept { name: stem.to_owned(), below, age: files::age(&path)? });
+        }
+        for surplus in surplus(name, kept) {
+            for ending in ["json", "qcow2", "efi.qcow2"] {
+                files::remove_file(&self.path(&surplus, ending))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies an image to its final name, checked before it gets it.
@@ -235,6 +256,34 @@ impl Stage {
     }
 }
 
+/// A kept stage, as far as keeping it matters.
+#[derive(Debug, Clone)]
+struct Kept {
+    name: String,
+    /// The stage that its image lies over.
+    below: Option<String>,
+    age: Duration,
+}
+
+/// The stages of the kind of `newest` to remove: all but that one, the youngest other, and what another lies over.
+fn surplus(newest: &str, kept: Vec<Kept>) -> Vec<String> {
+    let kind = |name: &str| name.rsplit_once('-').map(|(kind, _)| kind.to_owned());
+    let below: Vec<String> = kept.iter().filter_map(|stage| stage.below.clone()).collect();
+    let mut others: Vec<Kept> = kept
+        .into_iter()
+        .filter(|stage| {
+            stage.name != newest && kind(&stage.name) == kind(newest) && !below.contains(&stage.name)
+        })
+        .collect();
+    others.sort_by_key(|stage| stage.age);
+    others.into_iter().skip(1).map(|stage| stage.name).collect()
+}
+
+/// A stage's note; `None` where it is missing, torn, or of another format.
+fn read_note(path: &Path) -> Option<Note> {
+    serde_json::from_str(&files::read_text(path).ok()?).ok()
+}
+
 /// The image below an overlay.
 fn backing(disk: &Path) -> Result<PathBuf, LabError> {
     let output = Tool::new("qemu-img").args(["info", "-U", "--output=json"]).arg(disk).run();
@@ -251,8 +300,9 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
-    use super::{FORMAT, Note, StageKey, Stages};
+    use super::{FORMAT, Kept, Note, StageKey, Stages, surplus};
     use crate::qemu::{Firmware, VmSpec};
     use xenup_system::files;
 
@@ -274,6 +324,25 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn of_one_kind_two_are_kept_and_what_they_lie_over() {
+        let kept = [
+            ("a-1", None, 50),
+            ("a-2", None, 40),
+            ("a-3", None, 20),
+            ("a-4", None, 30),
+            ("b-1", Some("a-1"), 10),
+            ("a-5", None, 0),
+        ];
+        let kept = kept.map(|(name, below, age)| Kept {
+            name: name.to_owned(),
+            below: below.map(str::to_owned),
+            age: Duration::from_secs(age),
+        });
+        assert_eq!(surplus("a-5", kept.to_vec()), ["a-4", "a-2"]);
+        assert!(surplus("b-1", kept.to_vec()).is_empty());
     }
 
     #[test]

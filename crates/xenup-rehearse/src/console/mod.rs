@@ -6,6 +6,7 @@
 mod base64;
 mod pattern;
 mod shell;
+mod view;
 mod wire;
 
 use std::io;
@@ -190,10 +191,11 @@ impl Console {
         pattern::readable(&taken)
     }
 
-    /// The last lines that have come, expected or not, without terminal control sequences.
+    /// The last lines that have come, expected or not, without terminal control sequences and without what the
+    /// harness wraps around its commands: a command is a line after "# ".
     pub fn tail(&mut self, lines: usize) -> String {
         while self.receive(Duration::ZERO) == Received::Some {}
-        last_lines(&pattern::readable(&self.recent), lines)
+        last_lines(&view::as_read(&pattern::readable(&self.recent)), lines)
     }
 
     /// Whether the machine's end is open.

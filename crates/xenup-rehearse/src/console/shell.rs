@@ -10,6 +10,7 @@ use xenup_system::stopwatch::Stopwatch;
 
 use super::base64;
 use super::pattern::Pattern;
+use super::view;
 use super::{Console, ConsoleError, LINES_IN_ERROR, last_lines};
 
 /// A boot under emulation on a busy builder: 25 to 60 s when alone, and up to four times that.
@@ -189,9 +190,7 @@ impl Console {
         self.commands += 1;
         let n = self.commands;
         // The echo shows the format, the answer shows what it makes: only the answer matches.
-        self.send_pieces(&format!(
-            "printf '[[xenup %d>>\\n' {n}; {line} </dev/null; printf '\\n<<xenup %d %d]]\\n' {n} $?\n"
-        ))?;
+        self.send_pieces(&format!("{}{n}; {line}{}{n} $?\n", view::BEFORE, view::BEHIND))?;
         let name = format!("the end of `{name}`");
         self.expect_as(&Pattern::text(&format!("[[xenup {n}>>\r\n")), limit, &name)?;
         let output = self.expect_as(&Pattern::text(&format!("\n<<xenup {n} ")), limit, &name)?.before;

@@ -56,10 +56,14 @@ impl Wire {
         Ok(Self { stream, incoming })
     }
 
-    /// What comes next, waiting at most `limit`.
+    /// What comes next, waiting at most `limit`, with all that has come behind it.
     pub fn receive(&self, limit: Duration) -> Arrival {
         match self.incoming.recv_timeout(limit) {
-            Ok(bytes) => Arrival::Bytes(bytes),
+            Ok(mut bytes) => {
+                // One look at many bytes is far cheaper than a look at each of a slow line's few.
+                self.incoming.try_iter().for_each(|more| bytes.extend(more));
+                Arrival::Bytes(bytes)
+            }
             Err(RecvTimeoutError::Timeout) => Arrival::Nothing,
             Err(RecvTimeoutError::Disconnected) => Arrival::Closed,
         }

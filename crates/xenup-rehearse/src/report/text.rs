@@ -32,5 +32,6 @@ pub(super) fn text(report: &Report) -> String {
             let _ = writeln!(out, "  | {line}");
         }
     }
-    out
+    // What a machine printed must not drive the reader's terminal.
+    out.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
 }
