@@ -249,6 +249,12 @@ impl Stage {
         Disk::Stage(self.clone())
     }
 
+    /// The kept image, an overlay: for reading alone.
+    #[must_use]
+    pub fn image(&self) -> &Path {
+        &self.disk
+    }
+
     /// Whether a machine goes on running from here, without a boot.
     #[must_use]
     pub fn is_running(&self) -> bool {

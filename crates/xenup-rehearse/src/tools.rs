@@ -28,6 +28,7 @@ const REQUIRED: &[(&str, &str)] = &[
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("setpriv", "util-linux"),
+    ("getfattr", "attr"),
 ];
 
 /// A program that is not there.
