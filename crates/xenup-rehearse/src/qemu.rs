@@ -4,6 +4,7 @@
 //! written: what the guest has flushed is in this machine's memory or on its disk and outlives QEMU, so that killing
 //! QEMU is a power cut to the guest. It never writes to a base image.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ use crate::stage::Stage;
 const COME_UP: Duration = Duration::from_secs(120);
 /// Writing or reading the machine's whole memory.
 const SNAPSHOT: Duration = Duration::from_secs(300);
+
+/// A QEMU that closed its monitor ends at once.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// One wait of many for the end of a machine that was left running.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
 
 const DISK: &str = "disk.qcow2";
 const FILES: &str = "files.img";
@@ -272,11 +278,25 @@ impl Vm {
         let Some(stream) = listener.accept(qemu.pidfd(), COME_UP)? else {
             return Err(self.qemu_error(&mut qemu));
         };
-        let monitor = Qmp::new(stream)?;
-        self.console.attach(xenup_system::lab::socket::connect(&path(CONSOLE))?)?;
+        match self.wire(stream) {
+            Ok(monitor) => {
+                self.power = Some(Power { qemu, monitor });
+                Ok(())
+            }
+            // A QEMU that dislikes its hardware says so only after it has called us.
+            Err(e) => match qemu.wait(LAST_WORDS) {
+                Ok(Some(_)) => Err(self.qemu_error(&mut qemu)),
+                _ => Err(e),
+            },
+        }
+    }
+
+    /// Takes up the monitor, the console and the network of a QEMU that has just come up.
+    fn wire(&mut self, monitor: UnixStream) -> Result<Qmp, LabError> {
+        let monitor = Qmp::new(monitor)?;
+        self.console.attach(xenup_system::lab::socket::connect(&self.lab.path().join(CONSOLE))?)?;
         self.lan.plug()?;
-        self.power = Some(Power { qemu, monitor });
-        Ok(())
+        Ok(monitor)
     }
 
     fn qemu_error(&self, qemu: &mut Running) -> LabError {
@@ -424,8 +444,9 @@ impl Vm {
         let power = self.power.take().ok_or(LabError::Power { off: true })?;
         let pid = power.qemu.id();
         let directory = self.lab.leave(pid)?;
-        // Dropping it would end QEMU.
-        std::mem::forget(power.qemu);
+        let mut qemu = power.qemu;
+        // Dropping it here would end QEMU; a thread that is gone with this process drops nothing.
+        std::thread::spawn(move || while matches!(qemu.wait(LONG_WAIT), Ok(None)) {});
         Ok((pid, directory))
     }
 
