@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use xenup_system::files;
+use xenup_system::{Environment, files};
 use xenup_system::process::Tool;
 
 /// `cargo xtask package`
@@ -23,6 +23,8 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let built = project.join("target/package");
     files::create_dir_all(&built)?;
     let target = project.join("target");
+    let home = Environment::read().home.unwrap_or_else(|| "/root".into());
+    let cargo_home = cargo_home(&home);
     // The build dependencies name Debian's toolchain; here the one on the PATH builds (-d).
     Tool::new("dpkg-buildpackage")
         .args(["-b", "-us", "-uc", "-d", "-nc", "--buildinfo-option=-Otarget/package/xenup.buildinfo"])
@@ -30,7 +32,8 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
         .arg("--buildinfo-file=target/package/xenup.buildinfo")
         .arg("--changes-file=target/package/xenup.changes")
         .env("CARGO_TARGET_DIR", &target)
-        .env("CARGO_HOME", cargo_home())
+        // debian/rules keeps crates in its own tree for a build daemon; here the registry that cargo has is used.
+        .env("CARGO_HOME", cargo_home)
         .current_dir(&project)
         .timeout(Duration::from_secs(3600))
         .run()?;
@@ -45,11 +48,9 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(package)
 }
 
-fn cargo_home() -> PathBuf {
-    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    home("CARGO_HOME")
-        .or_else(|| home("HOME").map(|home| home.join(".cargo")))
-        .unwrap_or_else(|| "/root/.cargo".into())
+/// Returns the folder that cargo itself takes: CARGO_HOME, else ~/.cargo.
+fn cargo_home(home: &std::path::Path) -> PathBuf {
+    option_env!("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from)
 }
 
 fn version(project: &std::path::Path) -> Result<String, Box<dyn std::error::Error>> {

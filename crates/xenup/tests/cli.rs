@@ -3,7 +3,7 @@
 //! A case has `args` (one argument a line) and `expected` (exit code, standard output, standard error); every other
 //! file is an input. The program runs in a copy of the folder, with an empty environment. `XENUP_UPDATE_CASES=1`
 //! rewrites `expected`: its difference is then read like any other change.
-#![allow(clippy::disallowed_methods, reason = "a test runs programs and reads files")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test runs programs and reads files")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

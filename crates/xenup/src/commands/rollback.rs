@@ -1,5 +1,6 @@
 //! `xenup rollback`: a run undone, newest step first.
 
+use xenup_engine::action::Action;
 use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
 use xenup_engine::journal::{Cause, End};
@@ -8,7 +9,7 @@ use xenup_engine::store::{Run, RunId, Store};
 use xenup_machine::Probe;
 use xenup_system::service;
 
-use crate::args::{Rollback, RollbackHere};
+use crate::args::{Rollback, RollbackHere, Source};
 use crate::commands::{apply_here, events, machine, work};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
@@ -23,6 +24,7 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
         ui.result("Nothing to undo: no run has changed this machine.");
         return Ok(Exit::Done);
     };
+    refuse_under_guests(&run)?;
     ui.status(format!("run {}: {}", run.id, run.plan.purpose));
     for line in &run.plan.not_restored {
         ui.status(format!("  not restored: {line}"));
@@ -37,6 +39,18 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
     }
     drop(machine);
     work::run(ui, "rollback", &["rollback-here".to_owned(), run.id.to_string()])
+}
+
+/// Refuses to take the toolstack away from guests that run.
+fn refuse_under_guests(run: &Run) -> Result<(), CommandError> {
+    let brought = run.plan.steps().any(|(_, step)| matches!(step.action, Action::Packages { .. }));
+    let guests = machine::facts(&Source::default())?.xen.guests;
+    if !brought || guests.is_empty() {
+        return Ok(());
+    }
+    let names = guests.join(", ");
+    Err(CommandError::refused(format!("guests are running, and this would take their toolstack away: {names}"))
+        .hinted("shut them down first: xl shutdown -a -w"))
 }
 
 /// Undoes a run in this process, which is a service of its own.
