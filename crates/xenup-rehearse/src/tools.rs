@@ -1,7 +1,7 @@
 //! Which programs of this machine a rehearsal runs, and how those that are missing are installed.
 //!
-//! It decides which Debian suite packages are taken from: this machine's own sources where they fit what is
-//! installed, else its release's backports from the same mirror, named by options alone. This machine's own apt sources
+//! It decides which Debian suite packages are taken from: this machine's own sources, and for QEMU its release's
+//! backports from the same mirror where the released one does not fit what is installed; they are named by options alone. This machine's own apt sources
 //! are not touched, nothing installed is removed, and without root nothing is installed at all.
 
 use std::path::Path;
@@ -91,19 +91,25 @@ fn install(packages: &[String], tell: &mut dyn FnMut(&str)) -> Result<(), LabErr
     if own.update(tell).is_ok() && own.fits(packages).is_ok() {
         return own.install(packages, tell);
     }
+    // The packages of one source refuse each other's other versions; the rest stays as released.
+    let (qemu, rest): (Vec<String>, Vec<String>) =
+        packages.iter().cloned().partition(|package| package.starts_with("qemu-") || package == "seabios");
+    if !rest.is_empty() {
+        own.install(&rest, tell)?;
+    }
     let work = WorkDir::new_in(&files::cache_dir(), "apt-")?;
     let backports = Apt::backports(&work)?;
-    tell("this machine's own suites have nothing that fits: its release's backports are asked");
+    tell("what is installed here comes from its release's backports, so QEMU must too");
     backports.update(tell)?;
-    backports.fits(packages).map_err(|source| LabError::NoSuite { packages: packages.to_vec(), source })?;
-    backports.install(packages, tell)
+    backports.fits(&qemu).map_err(|source| LabError::NoSuite { packages: qemu.clone(), source })?;
+    backports.install(&qemu, tell)
 }
 
 /// apt with the sources that it is to use.
 struct Apt {
     /// `-o` settings.
     options: Vec<String>,
-    /// The suite whose packages are preferred.
+    /// The suite whose packages are preferred; `None` for apt's own choice.
     suite: Option<String>,
 }
 
@@ -142,7 +148,6 @@ impl Apt {
         if let Some(suite) = &self.suite {
             tool = tool.args(["-t", suite]);
         }
-        // A package that the rest needs in the suite's version is named with it, so that both come from there.
         tool.args(packages)
     }
 

@@ -19,8 +19,8 @@ const BOOT: Duration = Duration::from_secs(400);
 const ANSWER: Duration = Duration::from_secs(120);
 /// After this silence a shell's prompt, over which the kernel may have written, is asked for again.
 const SILENCE: Duration = Duration::from_secs(20);
-/// What is sent before its echo is waited for: half of what Xen keeps.
-const PIECE: usize = 64;
+/// What is sent before its echo is waited for: well below what Xen keeps.
+const PIECE: usize = 48;
 /// An echo that does not come by then was written over; the command's own markers tell whether it arrived.
 const ECHO: Duration = Duration::from_secs(10);
 /// The longest command that is sent as it is; a longer one goes over in pieces of this size.
