@@ -90,10 +90,10 @@ impl CommandError {
 
     /// Writes it to standard error: `error:`, `caused by:` for each cause, `hint:`.
     pub fn print(&self, ui: &mut Ui) {
-        ui.error(&self.error.to_string());
+        ui.error(&self.error);
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            ui.caused_by(&error.to_string());
+            ui.caused_by(error);
             cause = error.source();
         }
         for hint in &self.hints {
