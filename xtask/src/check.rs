@@ -1,7 +1,9 @@
 //! Everything that must hold before a change lands, in the order of what it costs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use xenup_system::files;
 use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
 
@@ -18,16 +20,37 @@ pub struct Check {
 
 type Body = fn(&Check) -> crate::Outcome;
 
-/// The checks: name and body.
-const CHECKS: &[(&str, Body)] = &[
-    ("format", |_| tool("cargo", &["fmt", "--all", "--check"])),
-    ("words", |_| words()),
-    ("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    ("tests", |_| tool("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])),
-    ("docs-are-current", |_| crate::docs::run(&crate::docs::Docs { check: true })),
-    ("manual-pages", |_| manual_pages()),
-    ("spelling", |_| spelling()),
-    ("package", |_| crate::package::run(&crate::package::Package { check: true }).map(|_| true)),
+/// A check.
+struct Item {
+    name: &'static str,
+    /// Only with `--long`.
+    long: bool,
+    body: Body,
+}
+
+const fn item(name: &'static str, body: Body) -> Item {
+    Item { name, long: false, body }
+}
+
+const fn long(name: &'static str, body: Body) -> Item {
+    Item { name, long: true, body }
+}
+
+/// The checks, the cheap ones first.
+const CHECKS: &[Item] = &[
+    item("format", |_| tool("cargo", &["fmt", "--all", "--check"])),
+    item("words", |_| words()),
+    item("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    item("tests", |_| tests()),
+    item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true })),
+    item("manual", |_| manual_pages()),
+    item("spelling", |_| spelling()),
+    item("faults", |_| tool("cargo", &["xtask", "faults"])),
+    item("guard", |_| guard_in_containers()),
+    item("package", |_| crate::package::run(&crate::package::Package { check: true }).map(|_| true)),
+    item("rehearsal", |_| rehearsal(&["--scenario", "conversion"])),
+    long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
+    long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"])),
 ];
 
 /// Runs the checks, every one even after a failure, and prints the counts.
@@ -36,8 +59,11 @@ const CHECKS: &[(&str, Body)] = &[
 /// None of its own: a check that cannot run has failed.
 pub fn run(options: &Check) -> crate::Outcome {
     let (mut passed, mut failed) = (0, Vec::new());
-    let wanted = |name: &str| options.only.as_deref().is_none_or(|word| name.contains(word));
-    for (name, body) in CHECKS.iter().filter(|(name, _)| wanted(name)) {
+    let wanted = |check: &&Item| {
+        let named = options.only.as_deref().is_none_or(|word| check.name.contains(word));
+        named && (options.long || !check.long)
+    };
+    for Item { name, body, .. } in CHECKS.iter().filter(wanted) {
         let watch = Stopwatch::start();
         println!("== {name}");
         let good = body(options).unwrap_or_else(|error| {
@@ -64,15 +90,62 @@ pub fn run(options: &Check) -> crate::Outcome {
 
 /// Runs a program in the project's folder with its output shown as it comes.
 fn tool(program: &str, args: &[&str]) -> crate::Outcome {
-    let output = Tool::new(program)
-        .args(args)
-        .current_dir(crate::project())
-        .timeout(Duration::from_secs(3600))
-        .run_lines(&mut |line| println!("{line}"));
-    match output {
-        Ok(_) => Ok(true),
-        Err(error) => Err(error.into()),
+    shown(&Tool::new(program).args(args).current_dir(crate::project()).timeout(Duration::from_secs(3600)))
+}
+
+fn shown(tool: &Tool) -> crate::Outcome {
+    tool.run_lines(&mut |line| println!("{line}"))?;
+    Ok(true)
+}
+
+/// Runs every test; ifupdown's own reader is fetched first, as the oracle of ours, without being installed.
+fn tests() -> crate::Outcome {
+    let mut cargo = cargo_test(&["--workspace", "--quiet", "--no-fail-fast"]);
+    match ifquery() {
+        Ok(program) => cargo = cargo.env("XENUP_IFQUERY", program),
+        Err(error) => println!("without ifquery as the oracle: {error}"),
     }
+    shown(&cargo)
+}
+
+fn ifquery() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let folder = crate::project().join("target/ifupdown");
+    let program = folder.join("sbin/ifquery");
+    if files::exists(&program) {
+        return Ok(program);
+    }
+    files::create_dir_all(&folder)?;
+    Tool::new("apt-get").args(["-qq", "download", "ifupdown"]).current_dir(&folder).run()?;
+    for package in
+        files::list(&folder)?.iter().filter(|path| path.extension().is_some_and(|end| end == "deb"))
+    {
+        Tool::new("dpkg-deb").arg("-x").arg(package).arg(&folder).run()?;
+    }
+    if files::exists(&program) { Ok(program) } else { Err("the package has no sbin/ifquery".into()) }
+}
+
+/// Runs the guard's tests, each in a container that boots Debian with systemd, one after another.
+fn guard_in_containers() -> crate::Outcome {
+    let cargo = cargo_test(&["--package", "xenup", "--test", "guard_container", "--", "--test-threads=1"]);
+    shown(&cargo.env("XENUP_CONTAINERS", "1"))
+}
+
+/// Plays a scenario on real Xen, with the package that was just built.
+fn rehearsal(args: &[&str]) -> crate::Outcome {
+    let package = crate::package::built()?;
+    let report = crate::project().join("target/rehearsal");
+    let program = crate::project().join("target/release/xenup");
+    let tool = Tool::new(&program)
+        .args(["rehearse", "--package"])
+        .arg(&package)
+        .arg("--report")
+        .arg(&report)
+        .args(args);
+    shown(&tool.timeout(Duration::from_secs(7200)))
+}
+
+fn cargo_test(args: &[&str]) -> Tool {
+    Tool::new("cargo").arg("test").args(args).current_dir(crate::project()).timeout(Duration::from_secs(3600))
 }
 
 fn words() -> crate::Outcome {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use xenup_system::{Environment, files};
 use xenup_system::process::Tool;
+use xenup_system::{Environment, files};
 
 /// `cargo xtask package`
 #[derive(Debug, clap::Args)]
@@ -37,15 +37,26 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
         .current_dir(&project)
         .timeout(Duration::from_secs(3600))
         .run()?;
-    let version = version(&project)?;
-    let name = format!("xenup_{version}_amd64.deb");
-    let package = built.join(&name);
-    files::rename(&project.join("..").join(&name), &package)?;
+    let package = self::built()?;
+    let made = package.file_name().map(|name| project.join("..").join(name));
+    if let Some(made) = made {
+        files::rename(&made, &package)?;
+    }
     if options.check {
         Tool::new("lintian").args(["--fail-on", "error,warning"]).arg(&package).run()?;
     }
     println!("{}", package.display());
     Ok(package)
+}
+
+/// Returns where the package of this version lies once it is built.
+///
+/// # Errors
+/// debian/changelog cannot be read.
+pub fn built() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let project = crate::project();
+    let name = format!("xenup_{}_amd64.deb", version(&project)?);
+    Ok(project.join("target/package").join(name))
 }
 
 /// Returns the folder that cargo itself takes: CARGO_HOME, else ~/.cargo.

@@ -224,6 +224,12 @@ pub struct Rehearse {
     /// Boot the virtual machine by UEFI instead of BIOS
     #[arg(long)]
     pub uefi: bool,
+    /// Give the virtual machine its address by DHCP instead of a stanza
+    #[arg(long)]
+    pub dhcp: bool,
+    /// Make the disk anew instead of starting from what an earlier run kept
+    #[arg(long)]
+    pub anew: bool,
     /// The package to bring into the virtual machine
     #[arg(long, value_name = "DEB")]
     pub package: Option<PathBuf>,

@@ -68,8 +68,7 @@ pub fn go_on(ui: &mut Ui, run: &Run, wait: bool) -> Outcome {
 fn read_plan(path: &Path) -> Result<Plan, CommandError> {
     let bytes = files::read(path).map_err(CommandError::usage)?;
     parse_plan(&bytes).map_err(|error| {
-        CommandError::usage(format!("{}:{}:{}: {error}", path.display(), error.line(), error.column()))
-            .hinted("make it anew: xenup plan --out FILE")
+        CommandError::usage(machine::at_line(path, &error)).hinted("make it anew: xenup plan --out FILE")
     })
 }
 

@@ -50,8 +50,7 @@ struct Inspected {
 fn facts_file(path: &Path) -> Result<Facts, CommandError> {
     let bytes = files::read(path).map_err(CommandError::usage)?;
     let inspected: Inspected = serde_json::from_slice(&bytes).map_err(|error| {
-        CommandError::usage(format!("{}:{}:{}: {error}", path.display(), error.line(), error.column()))
-            .hinted("write it with: xenup inspect --json")
+        CommandError::usage(at_line(path, &error)).hinted("write it with: xenup inspect --json")
     })?;
     if inspected.facts.format == FORMAT {
         return Ok(inspected.facts);
@@ -122,4 +121,11 @@ fn hint_for(error: &MachineError) -> Option<String> {
 /// Returns an absolute path, taken from the working directory where it is relative.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Returns a fault in a JSON file as `path:line:column: what`.
+pub fn at_line(path: &Path, error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let what = words.split(" at line ").next().unwrap_or(&words);
+    format!("{}:{}:{}: {what}", path.display(), error.line(), error.column())
 }

@@ -11,6 +11,7 @@ mod init;
 mod inspect;
 mod machine;
 mod plan;
+mod rehearse;
 mod rollback;
 mod status;
 mod work;
@@ -18,7 +19,7 @@ mod work;
 use serde_json::Value;
 
 use crate::args::{Args, Verb};
-use crate::error::{CommandError, Exit, Outcome};
+use crate::error::{Exit, Outcome};
 use crate::guard as keeping;
 use crate::ui::Ui;
 
@@ -34,6 +35,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::History(args) => history::run(ui, &args),
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
+        Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),
         Verb::GuardBoot => keeping::run_boot(ui),
@@ -41,7 +43,6 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::RollbackHere(args) => rollback::run_here(ui, &args),
         Verb::ApplyHere(args) => apply_here::run(ui, &args),
         Verb::Docgen(args) => docgen::run(&args),
-        verb => Err(CommandError::usage(format!("{verb:?}"))),
     }
 }
 

@@ -49,8 +49,10 @@ fn refuse_under_guests(run: &Run) -> Result<(), CommandError> {
         return Ok(());
     }
     let names = guests.join(", ");
-    Err(CommandError::refused(format!("guests are running, and this would take their toolstack away: {names}"))
-        .hinted("shut them down first: xl shutdown -a -w"))
+    Err(CommandError::refused(format!(
+        "guests are running, and this would take their toolstack away: {names}"
+    ))
+    .hinted("shut them down first: xl shutdown -a -w"))
 }
 
 /// Undoes a run in this process, which is a service of its own.

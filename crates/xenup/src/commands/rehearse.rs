@@ -1,0 +1,79 @@
+//! `xenup rehearse`: the conversion on a throw-away machine, told as it goes, with a report at the end.
+//!
+//! Decides: where the report lies and how it reads here. Never: touches this machine's network, boot or packages,
+//! beyond the programs that the laboratory needs.
+
+use xenup_rehearse::qemu::Firmware;
+use xenup_rehearse::report::{Report, Verdict};
+use xenup_rehearse::scenario::{Addressing, Hypervisor, RehearseError, RehearseOptions, Scenario, rehearse};
+use xenup_system::files::{self, FileError};
+
+use crate::args::{self, Rehearse};
+use crate::commands::machine;
+use crate::error::{CommandError, Exit, Outcome};
+use crate::ui::Ui;
+
+/// Plays a scenario and writes the report.
+pub fn run(ui: &mut Ui, args: &Rehearse) -> Outcome {
+    machine::need_root("rehearse")?;
+    let options = options(args)?;
+    ui.status("Everything happens in a virtual machine; this machine gets QEMU and what builds the disk, if they are missing.");
+    let report = rehearse(&options, &mut |event| ui.status(event)).map_err(failed)?;
+    write(args, &report).map_err(CommandError::failed)?;
+    if args.json {
+        ui.result(report.json().trim_end());
+    } else {
+        ui.result(report.text().trim_end());
+    }
+    ui.status(format!("report: {}", args.report.join("report.html").display()));
+    if report.verdict == Verdict::Passed {
+        return Ok(Exit::Done);
+    }
+    Err(CommandError::failed("the rehearsal failed").hinted(format!(
+        "read the step that failed and the console below it: {}",
+        args.report.join("report.txt").display()
+    )))
+}
+
+fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
+    let Some(package) = &args.package else {
+        return Err(CommandError::usage("no package was named to bring into the virtual machine").hinted(
+            "apt-get download xenup, then: xenup rehearse --package xenup_*.deb; in a source tree: ./demo",
+        ));
+    };
+    if !files::exists(package) {
+        return Err(CommandError::usage(format!("there is no file {}", package.display())));
+    }
+    Ok(RehearseOptions {
+        scenario: match args.scenario {
+            args::Scenario::Plain => Scenario::Plain,
+            args::Scenario::Conversion => Scenario::Conversion,
+            args::Scenario::Sabotage => Scenario::Sabotage,
+        },
+        firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
+        addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
+        hypervisor: Hypervisor::WithShadowPaging,
+        anew: args.anew,
+        keep: args.keep,
+        ..RehearseOptions::conversion(machine::absolute(package), files::cache_dir())
+    })
+}
+
+fn failed(error: RehearseError) -> CommandError {
+    let hint = error.hint();
+    let failed = CommandError::failed(error);
+    match hint {
+        Some(hint) => failed.hinted(hint),
+        None => failed,
+    }
+}
+
+fn write(args: &Rehearse, report: &Report) -> Result<(), FileError> {
+    files::create_dir_all(&args.report)?;
+    for (name, text) in
+        [("report.txt", report.text()), ("report.json", report.json()), ("report.html", report.html())]
+    {
+        files::write(&args.report.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
