@@ -18,6 +18,7 @@ pub mod probe;
 pub mod qemu;
 pub mod qmp;
 pub mod report;
+pub mod scenario;
 pub mod ssh;
 pub mod stage;
 pub mod tools;

@@ -1,0 +1,337 @@
+//! The rehearsal's machine: a plain Debian, built, booted once so that it has settled, and kept for the next run.
+//!
+//! Decides what the plain machine has and what a kept one must agree with. Never looks at what xenup does in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenup_image::{ExtraFile, ImageSpec, Suite};
+use xenup_system::files;
+
+use super::failure::Failure;
+use super::{Hypervisor, RehearseOptions, guests};
+use crate::event::{Recorder, StepScope};
+use crate::lab::Lab;
+use crate::network::{self, Lan};
+use crate::qemu::{Accelerator, FileOnDisk, Source, Vm, VmSpec};
+use crate::ssh::Ssh;
+use crate::stage::{Depth, Stage, StageKey, Stages};
+use crate::tools;
+
+/// Root's password inside; the machine is reached from this machine's own namespace alone.
+const PASSWORD: &str = "rehearsal";
+/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
+const PASSWORD_HASH: &str =
+    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/";
+/// Where the second disk is mounted inside.
+pub const BROUGHT: &str = "/mnt";
+/// What the package is called on the second disk.
+pub const PACKAGE: &str = "xenup.deb";
+/// Short commands, under emulation on a busy machine.
+pub const SHORT: Duration = Duration::from_secs(180);
+/// A boot, or a shutdown with all its waits.
+pub const BOOT: Duration = Duration::from_secs(600);
+
+/// The laboratory with its machine.
+#[derive(Debug)]
+pub struct Bench {
+    /// The run directory.
+    pub lab: Lab,
+    /// The LAN and its outside.
+    pub lan: Lan,
+    /// The way in from outside.
+    pub ssh: Ssh,
+    /// The machine, logged in on the console.
+    pub vm: Vm,
+    /// The plain machine's disk, switched off, as it was before anything was brought in.
+    pub plain: Stage,
+}
+
+impl Bench {
+    /// Builds or takes from the cache the plain machine, and brings it to its prompt.
+    ///
+    /// # Errors
+    /// The harness cannot do it on this machine, or the plain Debian does not boot.
+    pub fn open(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<Self, Failure> {
+        if options.install_tools {
+            rec.step("programs", |s| tools::ensure_tools(&mut |line| s.note(line)))?;
+        }
+        let lab = Lab::open(&options.cache)?;
+        let lan = Lan::create(&lab)?;
+        let ssh = Ssh::create(&lab, &lan)?;
+        let (accelerator, why) = Accelerator::probe(&lab);
+        rec.fact("processor", &why);
+        let image = image_spec(options)?;
+        let stages = Stages::at(&options.cache.join("stages"))?;
+        let base = options.cache.join("rehearsal").join(format!("plain-{}.qcow2", short(&image.digest()?)));
+        let mut spec = VmSpec::over(&base, options.firmware);
+        spec.accelerator = accelerator;
+        spec.files = brought(&options.package);
+        spec.may_outlive = options.keep;
+        let keys = Keys::new(&image, &options.package)?;
+        let found = (stages.find(&keys.plain, &spec)?, stages.find(&keys.ready, &spec)?);
+        let (vm, plain) = match found {
+            (Some(plain), Some(ready)) if !options.anew => (
+                rec.step("plain Debian, from the last run", |_| resume(&lab, &lan, &mut spec, &ready))?,
+                plain,
+            ),
+            (Some(plain), _) if !options.anew => {
+                spec.disk = plain.disk();
+                let vm = rec.step("boot plain Debian", |_| {
+                    let mut vm = Vm::start(&lab, &lan, &spec)?;
+                    log_in(&mut vm)?;
+                    stages.keep(&keys.ready, &mut vm, Depth::Running)?;
+                    Ok::<_, Failure>(vm)
+                })?;
+                (vm, plain)
+            }
+            _ => {
+                rec.step("plain image", |s| build(&image, &base, s))?;
+                Self::settle(&lab, &lan, &spec, (&stages, &keys), rec)?
+            }
+        };
+        let mut bench = Self { lab, lan, ssh, vm, plain };
+        bench.ssh.authorize(bench.vm.console())?;
+        Ok(bench)
+    }
+
+    /// Boots a fresh image for the first time, switches it off in good order, keeps that, and boots it again.
+    fn settle(
+        lab: &Lab,
+        lan: &Lan,
+        spec: &VmSpec,
+        (stages, keys): (&Stages, &Keys),
+        rec: &mut Recorder<'_>,
+    ) -> Result<(Vm, Stage), Failure> {
+        let mut vm = rec.step("first boot of plain Debian", |s| {
+            let mut vm = Vm::start(lab, lan, spec)?;
+            log_in(&mut vm)?;
+            let boot = vm.console().check("systemd-analyze | head -1", SHORT)?;
+            s.detail(boot.trim());
+            Ok::<_, Failure>(vm)
+        })?;
+        let plain = rec.step("shut down, keep the plain disk", |_| {
+            switch_off(&mut vm)?;
+            Ok::<_, Failure>(stages.keep(&keys.plain, &mut vm, Depth::Disk)?)
+        })?;
+        rec.step("boot plain Debian", |_| {
+            vm.power_on()?;
+            log_in(&mut vm)?;
+            stages.keep(&keys.ready, &mut vm, Depth::Running)?;
+            Ok::<_, Failure>(())
+        })?;
+        Ok((vm, plain))
+    }
+
+    /// Runs a command on the console; its status must be `expected`. Returns what it printed, which is also recorded.
+    ///
+    /// # Errors
+    /// Another status, with the output; or the console failed.
+    pub fn run(
+        &mut self,
+        s: &mut StepScope<'_, '_>,
+        command: &str,
+        expected: i32,
+        limit: Duration,
+    ) -> Result<String, Failure> {
+        let result = self.vm.console().run(command, limit)?;
+        s.excerpt(&format!("# {command}"), &as_shown(&result.output));
+        if result.status == expected {
+            return Ok(result.output);
+        }
+        let what = format!("`{command}`");
+        Err(Failure::unexpected(
+            what,
+            format!("exit status {expected}"),
+            format!("{}\n(exit status {})", result.output.trim_end(), result.status),
+        ))
+    }
+
+    /// As [`Bench::run`] with status 0, and the output must contain `words`.
+    ///
+    /// # Errors
+    /// As [`Bench::run`]; the words are missing.
+    pub fn says(&mut self, s: &mut StepScope<'_, '_>, command: &str, words: &str) -> Result<(), Failure> {
+        let output = self.run(s, command, 0, SHORT)?;
+        if output.contains(words) {
+            return Ok(());
+        }
+        Err(Failure::unexpected(format!("`{command}`"), format!("`{words}` in its output"), output))
+    }
+
+    /// Runs a command over a new connection from outside; its status must be `expected`.
+    ///
+    /// # Errors
+    /// No connection, or another status, with the output.
+    pub fn outside(
+        &mut self,
+        s: &mut StepScope<'_, '_>,
+        command: &str,
+        expected: i32,
+    ) -> Result<String, Failure> {
+        let result = self.ssh.run(network::VM, command, SHORT)?;
+        s.excerpt(&format!("outside$ ssh root@{} {command}", network::VM), &result.output);
+        if result.status == expected {
+            return Ok(result.output);
+        }
+        Err(Failure::unexpected(
+            format!("`{command}` over a new connection"),
+            format!("exit status {expected}"),
+            format!("{}\n(exit status {})", result.output.trim_end(), result.status),
+        ))
+    }
+
+    /// Asks the machine to restart and waits for its shell.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn restart(&mut self, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
+        let watch = xenup_system::stopwatch::Stopwatch::start();
+        self.vm.console().send("systemctl reboot\n")?;
+        self.come_back()?;
+        s.measure("from `systemctl reboot` to a shell", tenths(watch.elapsed()), "s");
+        Ok(())
+    }
+
+    /// Waits for the login prompt of a machine that boots by itself, and logs in.
+    ///
+    /// # Errors
+    /// The prompt does not come.
+    pub fn come_back(&mut self) -> Result<(), Failure> {
+        log_in(&mut self.vm)
+    }
+
+    /// Shuts the machine down and waits until it is off.
+    ///
+    /// # Errors
+    /// It stays on.
+    pub fn switch_off(&mut self) -> Result<(), Failure> {
+        switch_off(&mut self.vm)
+    }
+
+    /// Mounts the second disk.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn mount_brought(&mut self) -> Result<(), Failure> {
+        let command = format!("mountpoint -q {BROUGHT} || mount -o ro LABEL=XENUPFILES {BROUGHT}");
+        self.vm.console().check(&command, SHORT)?;
+        Ok(())
+    }
+}
+
+/// What a terminal shows of lines that were written over, as dpkg's and apt's progress is.
+pub fn as_shown(text: &str) -> String {
+    let shown =
+        |line: &str| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().to_owned() + "\n";
+    text.lines().map(shown).collect()
+}
+
+fn log_in(vm: &mut Vm) -> Result<(), Failure> {
+    vm.console().login_within("root", PASSWORD, BOOT)?;
+    Ok(())
+}
+
+fn switch_off(vm: &mut Vm) -> Result<(), Failure> {
+    vm.console().send("systemctl poweroff\n")?;
+    vm.wait_off(BOOT)?;
+    Ok(())
+}
+
+/// Goes on from a kept running machine, whose clock then stands where it stood.
+fn resume(lab: &Lab, lan: &Lan, spec: &mut VmSpec, ready: &Stage) -> Result<Vm, Failure> {
+    spec.disk = ready.disk();
+    let mut vm = Vm::start(lab, lan, spec)?;
+    vm.console().set_clock()?;
+    Ok(vm)
+}
+
+/// Tenths of a second are finer than an emulated machine repeats.
+pub fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+struct Keys {
+    plain: StageKey,
+    ready: StageKey,
+}
+
+impl Keys {
+    fn new(image: &ImageSpec, package: &Path) -> Result<Self, Failure> {
+        let plain = StageKey::new("plain").with("image", &image.digest()?).with("archive", &archive_state()?);
+        // The second disk lies in the kept memory (its size, and blocks that were read), so it belongs to the key.
+        let mut ready =
+            StageKey::new("ready").with("image", &image.digest()?).with("archive", &archive_state()?);
+        ready = ready.with_file("package", package)?;
+        for file in guests::files() {
+            if let Source::Bytes(bytes) = &file.from {
+                ready = ready.with(&file.name, &String::from_utf8_lossy(bytes));
+            }
+        }
+        Ok(Self { plain, ready })
+    }
+}
+
+/// The dates of the archive's suites as this machine's apt last saw them: a kept machine whose packages the mirror
+/// has replaced since could not install anything.
+fn archive_state() -> Result<String, Failure> {
+    let lists = PathBuf::from("/var/lib/apt/lists");
+    let mut state = String::new();
+    if !files::exists(&lists) {
+        return Ok(state);
+    }
+    let releases = files::list(&lists)?;
+    for path in releases.iter().filter(|path| path.to_string_lossy().ends_with("InRelease")) {
+        let start = files::read_start(path, 4096)?;
+        let text = String::from_utf8_lossy(&start);
+        state.extend(text.lines().filter(|line| line.starts_with("Date: ")));
+    }
+    Ok(state)
+}
+
+fn brought(package: &Path) -> Vec<FileOnDisk> {
+    let package = FileOnDisk { name: PACKAGE.into(), from: Source::Path(package.to_owned()), mode: 0o644 };
+    std::iter::once(package).chain(guests::files()).collect()
+}
+
+/// A Debian as its installer leaves it, with the network that the harness gives it.
+fn image_spec(options: &RehearseOptions) -> Result<ImageSpec, Failure> {
+    let mut spec = ImageSpec::plain(Suite::Bookworm);
+    spec.hostname = "plain".into();
+    spec.interfaces = options.addressing.interfaces();
+    spec.nameservers = vec![network::DNS.to_string()];
+    spec.root_password_hash = Some(PASSWORD_HASH.into());
+    // Debian's installer leaves both on every machine; the guests are made of busybox, zstd makes the initramfs.
+    spec.packages.extend(["busybox".to_owned(), "zstd".to_owned()]);
+    if options.hypervisor == Hypervisor::WithShadowPaging {
+        spec.extra_files.push(ExtraFile {
+            path: "/etc/apt/preferences.d/xen".into(),
+            mode: 0o644,
+            bytes:
+                b"# PVH under emulation needs shadow paging, which the security update is built without.\n\
+                     Package: src:xen\nPin: release n=bookworm,l=Debian\nPin-Priority: 1001\n"
+                    .to_vec(),
+        });
+    }
+    Ok(spec)
+}
+
+fn build(spec: &ImageSpec, to: &Path, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
+    if let Some(directory) = to.parent() {
+        files::create_dir_all(directory)?;
+    }
+    let image = xenup_image::build(spec, to, &mut |progress| {
+        if let xenup_image::Progress::Started { step } = progress {
+            s.note(step);
+        }
+    })?;
+    for step in &image.steps {
+        let kept = if step.cached { ", from the cache" } else { "" };
+        s.detail(format!("{}: {:.1} s{kept}", step.step, step.elapsed.as_secs_f64()));
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! What is rehearsed: a plain Debian becomes a Xen host and a plain Debian again, by the same program as on a server;
+//! and the same with things broken on purpose.
+//!
+//! Decides what is done in which order, and what must hold after each step. Never drives the machine over the network
+//! that is being changed: every step goes over the serial console, the outside only watches and confirms.
+
+mod bench;
+mod conversion;
+mod disk;
+mod failure;
+mod guests;
+mod plain;
+mod sabotage;
+mod switch;
+pub mod tree;
+
+use std::path::PathBuf;
+
+use crate::event::{Event, Recorder};
+use crate::network;
+use crate::qemu::Firmware;
+use crate::report::Report;
+use bench::Bench;
+pub use failure::Failure;
+
+/// What a rehearsal plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// A plain Debian boots, the package is installed, `inspect` runs.
+    Plain,
+    /// The whole way to a Xen host with guests, and back.
+    Conversion,
+    /// Things break on purpose: a cut link, power cuts, hypervisors that die.
+    Sabotage,
+}
+
+/// Where the machine's address comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addressing {
+    /// interfaces(5) names it.
+    Static,
+    /// A DHCP server hands it out.
+    Dhcp,
+}
+
+impl Addressing {
+    /// The plain machine's /etc/network/interfaces.
+    fn interfaces(self) -> String {
+        let fixed = network::INTERFACES;
+        match self {
+            Self::Static => fixed.to_owned(),
+            Self::Dhcp => {
+                let lines = fixed.lines().filter(|line| !line.contains("10.99.0."));
+                let moved = lines.map(|line| match line {
+                    "iface enp0s2 inet static" => "iface enp0s2 inet dhcp",
+                    other => other,
+                });
+                moved.fold(String::new(), |text, line| text + line + "\n")
+            }
+        }
+    }
+}
+
+/// Which of Debian 12's hypervisors is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hypervisor {
+    /// The main archive's, with shadow paging: PV and PVH guests run under emulation.
+    WithShadowPaging,
+    /// The security archive's, without it: PV guests alone.
+    Security,
+}
+
+/// How to rehearse.
+#[derive(Debug, Clone)]
+pub struct RehearseOptions {
+    /// What is played.
+    pub scenario: Scenario,
+    /// The Debian package of xenup to bring into the machine.
+    pub package: PathBuf,
+    /// BIOS or UEFI.
+    pub firmware: Firmware,
+    /// Static address or DHCP.
+    pub addressing: Addressing,
+    /// The hypervisor.
+    pub hypervisor: Hypervisor,
+    /// Where images and kept machines lie; runs lie there too while they last.
+    pub cache: PathBuf,
+    /// Makes everything anew instead of starting from what an earlier run kept.
+    pub anew: bool,
+    /// Installs from Debian the programs that this machine lacks.
+    pub install_tools: bool,
+    /// Leaves the machine running at the end.
+    pub keep: bool,
+}
+
+impl RehearseOptions {
+    /// The conversion of a machine with a static address, booted by BIOS, with the hypervisor that runs all guests.
+    #[must_use]
+    pub fn conversion(package: PathBuf, cache: PathBuf) -> Self {
+        Self {
+            scenario: Scenario::Conversion,
+            package,
+            firmware: Firmware::Bios,
+            addressing: Addressing::Static,
+            hypervisor: Hypervisor::WithShadowPaging,
+            cache,
+            anew: false,
+            install_tools: true,
+            keep: false,
+        }
+    }
+
+    fn title(&self) -> String {
+        let what = match self.scenario {
+            Scenario::Plain => "a plain Debian and an installed package",
+            Scenario::Conversion => "a plain Debian becomes a Xen host, and a plain Debian again",
+            Scenario::Sabotage => "what goes wrong is undone",
+        };
+        let firmware = match self.firmware {
+            Firmware::Bios => "BIOS",
+            Firmware::Uefi => "UEFI",
+        };
+        let address = match self.addressing {
+            Addressing::Static => "static address",
+            Addressing::Dhcp => "DHCP",
+        };
+        format!("Rehearsal: {what} ({firmware}, ifupdown, {address})")
+    }
+}
+
+/// Why there is no report: nothing was rehearsed.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearseError {
+    /// The laboratory or its plain machine could not be set up.
+    #[error("the rehearsal's machine could not be set up")]
+    Setup(#[source] Failure),
+    /// The machine cannot be left running.
+    #[error("the machine cannot be left running")]
+    Leave(#[source] crate::error::LabError),
+}
+
+impl RehearseError {
+    /// One runnable command or one decision that helps, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Setup(failure) => failure.hint(),
+            Self::Leave(error) => error.hint(),
+        }
+    }
+}
+
+/// Plays a scenario and tells of it as it goes. A step that fails ends the scenario and makes the report's verdict
+/// [`crate::report::Verdict::Failed`]; it is no error of this function.
+///
+/// Needs root. QEMU ends with the calling thread, unless the machine is to be kept. The console's whole transcript
+/// is left beside nothing: the report has its excerpts.
+///
+/// # Errors
+/// The machine could not be set up at all, or not left running.
+pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Result<Report, RehearseError> {
+    let mut rec = Recorder::new(&options.title(), each);
+    let mut bench = Bench::open(options, &mut rec).map_err(RehearseError::Setup)?;
+    let played = match options.scenario {
+        Scenario::Plain => plain::play(&mut bench, &mut rec),
+        Scenario::Conversion => conversion::play(&mut bench, &mut rec, options),
+        Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
+    };
+    if played.is_err() {
+        rec.fact("the console's last lines", &bench.vm.console().tail(40));
+    }
+    if options.keep && bench.vm.is_running() {
+        let console = bench.vm.console_command();
+        let outside = bench.ssh.command_line(network::VM);
+        let (pid, directory) = bench.vm.leave().map_err(RehearseError::Leave)?;
+        rec.fact("left running", &format!("QEMU {pid} in {}", directory.display()));
+        rec.fact("its console", &console);
+        rec.fact("from outside", &outside);
+    }
+    Ok(rec.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Addressing;
+
+    #[test]
+    fn with_dhcp_the_first_nic_has_no_address_of_its_own() {
+        let text = Addressing::Dhcp.interfaces();
+        assert!(text.contains("iface enp0s2 inet dhcp\nallow-hotplug enp0s3\n"), "{text}");
+        assert!(Addressing::Static.interfaces().contains("\taddress 10.99.0.10/24\n"));
+    }
+}
