@@ -32,6 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut tell = |event: &Event| eprintln!("{event}");
     let mut recorder = Recorder::new("A machine is booted, driven, watched and cut off", &mut tell);
     let outcome = run(&mut recorder, Path::new(base), password, firmware);
+    if let Err(error) = &outcome {
+        recorder.fail(error);
+    }
     let report = recorder.finish();
     files::write(&PathBuf::from("boot-report.html"), report.html().as_bytes())?;
     files::write(&PathBuf::from("boot-report.json"), report.json().as_bytes())?;

@@ -44,8 +44,9 @@ impl Accelerator {
     /// QEMU's arguments for it.
     pub(crate) fn arguments(self) -> [&'static str; 4] {
         match self {
-            // rdtscp is left out because PVH guests of Xen fail with it under emulation.
-            Self::Emulate => ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp"],
+            // Under emulation PVH guests of Xen fail with rdtscp, and with smap QEMU 7.2 (Debian 12's) faults dom0's
+            // first instructions.
+            Self::Emulate => ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp,-smap"],
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
         }
     }

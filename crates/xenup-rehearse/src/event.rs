@@ -112,6 +112,15 @@ impl<'a> Recorder<'a> {
         self.end(name, now, Outcome::Skipped, vec![why.to_owned()]);
     }
 
+    /// Records the error that ended the run, unless a step has recorded its own.
+    pub fn fail(&mut self, error: &dyn Error) {
+        if self.report.verdict == Verdict::Failed {
+            return;
+        }
+        let now = self.now();
+        self.end("the run", now, Outcome::Failed, vec![with_causes(error)]);
+    }
+
     /// Records something about the run as a whole.
     pub fn fact(&mut self, name: &str, value: &str) {
         self.report.facts.push((name.to_owned(), value.to_owned()));
@@ -213,6 +222,7 @@ mod tests {
         });
         assert_eq!(good, Ok(5));
         assert!(recorder.step("bad", |_| Err::<(), _>(std::io::Error::other("broken"))).is_err());
+        recorder.fail(&std::io::Error::other("broken"));
         let report = recorder.finish();
         assert_eq!(report.verdict, Verdict::Failed);
         let outcomes: Vec<_> = report.steps.iter().map(|step| step.outcome).collect();

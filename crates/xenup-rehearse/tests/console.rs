@@ -1,6 +1,11 @@
 //! The console against a peer that plays a machine: each test is what the peer answers to what it is sent.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "a test may stop at any surprise")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at any surprise"
+)]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
