@@ -22,28 +22,31 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let project = crate::project();
     let built = project.join("target/package");
     files::create_dir_all(&built)?;
-    let target = project.join("target");
     let home = Environment::read().home.unwrap_or_else(|| "/root".into());
     let cargo_home = cargo_home(&home);
-    // The build dependencies name Debian's toolchain; here the one on the PATH builds (-d).
-    Tool::new("dpkg-buildpackage")
-        .args(["-b", "-us", "-uc", "-d", "-nc", "--buildinfo-option=-Otarget/package/xenup.buildinfo"])
-        .arg("--changes-option=-Otarget/package/xenup.changes")
-        .arg("--buildinfo-file=target/package/xenup.buildinfo")
-        .arg("--changes-file=target/package/xenup.changes")
-        .env("CARGO_TARGET_DIR", &target)
-        // debian/rules keeps crates in its own tree for a build daemon; here the registry that cargo has is used.
-        .env("CARGO_HOME", cargo_home)
-        .current_dir(&project)
-        .timeout(Duration::from_secs(3600))
-        .run()?;
-    let package = self::built()?;
-    let made = package.file_name().map(|name| project.join("..").join(name));
-    if let Some(made) = made {
-        files::rename(&made, &package)?;
+    for target in ["clean", "binary"] {
+        Tool::new("debian/rules")
+            .arg(target)
+            .env("CARGO_TARGET_DIR", project.join("target"))
+            // debian/rules keeps crates in its own tree for a build daemon; here the registry that cargo has is used.
+            .env("CARGO_HOME", &cargo_home)
+            .env("PACKAGE_DIR", &built)
+            // Set by `cargo run`; dpkg-shlibdeps would search there.
+            .env_remove("LD_LIBRARY_PATH")
+            .current_dir(&project)
+            .timeout(Duration::from_secs(3600))
+            .run()?;
     }
+    let package = self::built()?;
     if options.check {
-        Tool::new("lintian").args(["--fail-on", "error,warning"]).arg(&package).run()?;
+        let lintian = Tool::new("lintian")
+            .args(["--allow-root", "--fail-on", "error,warning"])
+            .arg(&package)
+            .output()?;
+        print!("{}", lintian.text());
+        if !lintian.status.success() {
+            return Err("lintian complains".into());
+        }
     }
     println!("{}", package.display());
     Ok(package)
