@@ -94,5 +94,5 @@ fn trial(lab: &Lab) -> Result<(), String> {
     let state = Qmp::new(stream).and_then(|mut qmp| qmp.execute("query-status", Value::Null));
     let running = state.is_ok_and(|state| state["running"] == Value::Bool(true));
     let spoke = files::read(&lab.path().join(says)).is_ok_and(|bytes| !bytes.is_empty());
-    if running && spoke { Ok(()) } else { Err("KVM is there but its machines do not run".into()) }
+    if running && spoke { Ok(()) } else { Err(format!("KVM is there but runs no machine: {}", said())) }
 }
