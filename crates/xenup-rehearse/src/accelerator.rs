@@ -82,13 +82,11 @@ fn trial(lab: &Lab) -> Result<(), String> {
         .spawn(Some(&log))
         .map_err(|e| words(&e))?;
     let stream = listener.accept(qemu.pidfd(), TRIAL).map_err(|e| words(&e))?;
-    let Some(stream) = stream else {
+    let said = || {
         let log = files::read_text(&log).unwrap_or_default();
-        return Err(format!(
-            "QEMU does not start on KVM: {}",
-            log.lines().next().unwrap_or("no word from it")
-        ));
+        log.lines().next().unwrap_or("no word from it").to_owned()
     };
+    let Some(stream) = stream else { return Err(format!("QEMU does not start on KVM: {}", said())) };
     // An internal error of KVM stops the machine or ends QEMU; a firmware that found no disk goes on.
     let _ = qemu.wait(Duration::from_secs(2));
     let state = Qmp::new(stream).and_then(|mut qmp| qmp.execute("query-status", Value::Null));
