@@ -3,10 +3,13 @@
 //! Links are named, never numbered: an index does not survive a reboot, and data outlives both.
 //! Field values follow rtnetlink(7), rt-link, rt-addr and rt-route. Never talks to a kernel.
 
+mod op;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+pub use op::LinkOp;
 use serde::{Deserialize, Serialize};
 
 /// An Ethernet address, written `52:54:00:aa:bb:cc`.
@@ -337,179 +340,6 @@ pub struct Rule {
     /// Only packets for this link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-}
-
-/// One operation on the kernel's network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LinkOp {
-    /// Creates a bridge, down, with this address and no delay.
-    CreateBridge {
-        /// Name.
-        link: String,
-        /// Address; kept when ports come and go.
-        mac: Mac,
-        /// Settings.
-        bridge: Bridge,
-    },
-    /// Creates a pair of virtual Ethernet links, down.
-    CreateVeth {
-        /// One end.
-        link: String,
-        /// The other end.
-        peer: String,
-    },
-    /// Deletes a virtual link.
-    Delete {
-        /// Name.
-        link: String,
-    },
-    /// Sets a link up or down.
-    SetUp {
-        /// Name.
-        link: String,
-        /// Up or down.
-        up: bool,
-    },
-    /// Makes a link a port of a bridge, or of none.
-    SetMaster {
-        /// Name.
-        link: String,
-        /// The bridge.
-        master: Option<String>,
-    },
-    /// Sets the MTU.
-    SetMtu {
-        /// Name.
-        link: String,
-        /// Bytes.
-        mtu: u32,
-    },
-    /// Sets how IPv6 link-local addresses are made (see [`Link::ipv6_generation`]).
-    SetIpv6Generation {
-        /// Name.
-        link: String,
-        /// Mode.
-        mode: u8,
-    },
-    /// Turns IPv6 on a link on or off (`net.ipv6.conf.LINK.disable_ipv6`): off takes its addresses away.
-    SetIpv6 {
-        /// Name.
-        link: String,
-        /// On or off.
-        enabled: bool,
-    },
-    /// Adds an address; one that is there already is replaced. IPv6 without duplicate address detection.
-    AddAddress {
-        /// Link.
-        link: String,
-        /// Address.
-        address: Address,
-    },
-    /// Deletes an address; one that is not there is no error.
-    DeleteAddress {
-        /// Link.
-        link: String,
-        /// Address.
-        address: Address,
-    },
-    /// Adds a route or replaces the one of the same destination, metric and table.
-    ReplaceRoute {
-        /// Route.
-        route: Route,
-    },
-    /// Deletes a route; one that is not there is no error.
-    DeleteRoute {
-        /// Route.
-        route: Route,
-    },
-    /// Waits until a link's operational state is `up`.
-    WaitUp {
-        /// Name.
-        link: String,
-        /// Milliseconds at most.
-        at_most_ms: u32,
-    },
-    /// Tells neighbours where an address now is (gratuitous ARP, unsolicited neighbour advertisement).
-    Announce {
-        /// Link.
-        link: String,
-        /// Address.
-        ip: IpAddr,
-    },
-}
-
-impl fmt::Display for LinkOp {
-    /// Writes the operation as the ip(8) command that would do the same.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CreateBridge { link, mac, bridge } => write!(
-                f,
-                "ip link add {link} address {mac} type bridge stp_state {} forward_delay {} vlan_filtering {}",
-                u8::from(bridge.stp),
-                bridge.forward_delay,
-                u8::from(bridge.vlan_filtering)
-            ),
-            Self::CreateVeth { link, peer } => write!(f, "ip link add {link} type veth peer name {peer}"),
-            Self::Delete { link } => write!(f, "ip link delete {link}"),
-            Self::SetUp { link, up } => write!(f, "ip link set {link} {}", if *up { "up" } else { "down" }),
-            Self::SetMaster { link, master: Some(master) } => write!(f, "ip link set {link} master {master}"),
-            Self::SetMaster { link, master: None } => write!(f, "ip link set {link} nomaster"),
-            Self::SetMtu { link, mtu } => write!(f, "ip link set {link} mtu {mtu}"),
-            Self::SetIpv6Generation { link, mode } => {
-                write!(f, "ip link set {link} addrgenmode {}", generation(*mode))
-            }
-            Self::SetIpv6 { link, enabled } => {
-                write!(f, "sysctl -w net.ipv6.conf.{link}.disable_ipv6={}", u8::from(!enabled))
-            }
-            Self::AddAddress { link, address } => write_address(f, "replace", link, address),
-            Self::DeleteAddress { link, address } => write!(f, "ip address delete {address} dev {link}"),
-            Self::ReplaceRoute { route } => write!(f, "ip {}route replace {route}", family(route.ipv6)),
-            Self::DeleteRoute { route } => write!(f, "ip {}route delete {route}", family(route.ipv6)),
-            Self::WaitUp { link, at_most_ms } => {
-                write!(f, "# wait until {link} is operational, {at_most_ms} ms at most")
-            }
-            Self::Announce { link, ip: IpAddr::V4(ip) } => write!(f, "arping -U -c 1 -I {link} {ip}"),
-            Self::Announce { link, ip } => {
-                write!(f, "# announce {ip} on {link} by a neighbour advertisement")
-            }
-        }
-    }
-}
-
-fn write_address(f: &mut fmt::Formatter<'_>, verb: &str, link: &str, address: &Address) -> fmt::Result {
-    match address.peer {
-        Some(peer) => {
-            write!(f, "ip address {verb} {} peer {peer}/{} dev {link}", address.ip, address.prefix)?
-        }
-        None => write!(f, "ip address {verb} {address} dev {link}")?,
-    }
-    if let Some(label) = &address.label {
-        write!(f, " label {label}")?;
-    }
-    if let Some(broadcast) = address.broadcast {
-        write!(f, " broadcast {broadcast}")?;
-    }
-    if let Some(valid) = address.valid {
-        write!(f, " valid_lft {valid}")?;
-    }
-    if let Some(preferred) = address.preferred {
-        write!(f, " preferred_lft {preferred}")?;
-    }
-    if address.ip.is_ipv6() { write!(f, " nodad") } else { Ok(()) }
-}
-
-fn family(ipv6: bool) -> &'static str {
-    if ipv6 { "-6 " } else { "" }
-}
-
-fn generation(mode: u8) -> &'static str {
-    match mode {
-        0 => "eui64",
-        1 => "none",
-        2 => "stable_secret",
-        _ => "random",
-    }
 }
 
 impl Route {
