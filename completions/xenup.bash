@@ -34,6 +34,9 @@ _xenup() {
             xenup,guard-boot)
                 cmd="xenup__subcmd__guard__subcmd__boot"
                 ;;
+            xenup,guard-sweep)
+                cmd="xenup__subcmd__guard__subcmd__sweep"
+                ;;
             xenup,guard-trial)
                 cmd="xenup__subcmd__guard__subcmd__trial"
                 ;;
@@ -58,6 +61,9 @@ _xenup() {
             xenup,rollback)
                 cmd="xenup__subcmd__rollback"
                 ;;
+            xenup,rollback-here)
+                cmd="xenup__subcmd__rollback__subcmd__here"
+                ;;
             xenup,status)
                 cmd="xenup__subcmd__status"
                 ;;
@@ -68,7 +74,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history rehearse guard guard-wait guard-boot guard-trial apply-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history rehearse guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,6 +211,24 @@ _xenup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        xenup__subcmd__guard__subcmd__sweep)
+            opts="-q -h --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         xenup__subcmd__guard__subcmd__trial)
             opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -268,12 +292,20 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__init)
-            opts="-q -h --print --force --to --color --quiet --help"
+            opts="-q -h --root --facts --print --force --to --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --to)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -290,13 +322,17 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__inspect)
-            opts="-q -h --root --json --color --quiet --help"
+            opts="-q -h --root --facts --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -312,7 +348,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__plan)
-            opts="-q -h --root --host --out --check --explain --json --color --quiet --help"
+            opts="-q -h --root --facts --host --out --check --explain --json --apt --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -322,11 +358,19 @@ _xenup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --apt)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -342,7 +386,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rehearse)
-            opts="-q -h --scenario --uefi --package --report --keep --json --color --quiet --help"
+            opts="-q -h --scenario --uefi --dhcp --anew --package --report --keep --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -373,6 +417,24 @@ _xenup() {
             ;;
         xenup__subcmd__rollback)
             opts="-y -q -h --yes --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__rollback__subcmd__here)
+            opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

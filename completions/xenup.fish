@@ -41,13 +41,18 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-trial" -d 'Check a trial boot and wait for its confirmation (run by the trial\'s unit)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-sweep" -d 'Move away what a guarded command made (run by the undo of `guard -- COMMAND`)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply-here" -d 'Carry out a plan in this process (run by apply\'s own service)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback-here" -d 'Undo a run in this process (run by rollback\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "docgen" -d 'Write man pages, completions and schemas'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l json -d 'Print JSON (schema: facts.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand init" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand init" -l to -d 'Write to FILE' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand init" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand init" -l print -d 'Print the file instead of writing it'
@@ -55,8 +60,10 @@ complete -c xenup -n "__fish_xenup_using_subcommand init" -l force -d 'Replace a
 complete -c xenup -n "__fish_xenup_using_subcommand init" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand init" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l host -d 'Read what is wanted from FILE' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l out -d 'Write the plan to FILE, for `xenup apply FILE`' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand plan" -l apt -d 'Take what apt would do from FILE, the output of `apt-get -s install`' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l check -d 'Print nothing; exit 5 when there is something to do'
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -l explain -d 'Say of each step why it is there and how it is undone'
@@ -93,6 +100,8 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l uefi -d 'Boot the virtual machine by UEFI instead of BIOS'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l dhcp -d 'Give the virtual machine its address by DHCP instead of a stanza'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l anew -d 'Make the disk anew instead of starting from what an earlier run kept'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave the virtual machine running and say how to log in'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'
@@ -112,9 +121,15 @@ complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s h -l help -d 
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand docgen" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s h -l help -d 'Print help'

@@ -166,6 +166,12 @@ fn manual_pages() -> crate::Outcome {
 fn spelling() -> crate::Outcome {
     tool(
         "codespell",
-        &["--skip", "target,vendor,.git,Cargo.lock,tests/cases", "--ignore-words", ".ci/words", "."],
+        &[
+            "--skip",
+            "./target,./vendor,./.git,./Cargo.lock,./tests/cases",
+            "--ignore-words",
+            ".ci/words",
+            ".",
+        ],
     )
 }
