@@ -48,7 +48,8 @@ const CHECKS: &[Item] = &[
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     item("guard", |_| guard_in_containers()),
     item("package", |_| crate::package::run(&crate::package::Package { check: true }).map(|_| true)),
-    item("rehearsal", |_| rehearsal(&["--scenario", "conversion"])),
+    item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
+    long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"])),
 ];
