@@ -227,5 +227,5 @@ fn same(what: &str, before: &str, after: &str) -> Result<(), Failure> {
     if before == after {
         return Ok(());
     }
-    Err(Failure::unexpected(what, before, after))
+    Err(Failure::differing(what, before, after))
 }

@@ -17,13 +17,22 @@ use crate::error::during;
 /// Reading and digesting a gigabyte, on a slow disk, three times over.
 const LISTING: Duration = Duration::from_secs(600);
 
-/// Mounts the first argument (offset: the second) and lists it into the directory that is the third.
+/// Mounts the first argument (offset: the second) and lists it into the directory that is the third. What is packed in
+/// an initramfs is listed too, by its content: its name, mode and link, no owner and no time.
 /// The journal is not replayed: the machine has been switched off in good order.
 const LIST: &str = r#"set -eu
 mount -t ext4 -o "loop,ro,noload,offset=$2" "$1" "$3/mounted"
+cd "$3/mounted/boot"
+for image in initrd.img-*[0-9a-z]; do
+    mkdir -p "$3/unpacked/$image"
+    zstd -dcq "$image" | (cd "$3/unpacked/$image" && cpio -id --quiet)
+done
+cd "$3/unpacked"
+find . -mindepth 1 -printf '%y %m 0:0 - boot/%P\0%l\0' > "$3/entries"
+find . -type f -print0 | xargs -0 sha256sum -z | sed -z 's|  \./|  boot/|' > "$3/digests"
 cd "$3/mounted"
-find . -mindepth 1 -printf "$4" > "$3/entries"
-find . -type f -print0 | xargs -0 sha256sum -z > "$3/digests"
+find . -mindepth 1 -printf "$4" >> "$3/entries"
+find . -type f -print0 | xargs -0 sha256sum -z >> "$3/digests"
 getfattr -R -P -h -d -m - . > "$3/xattrs" 2> /dev/null || echo '# getfattr is not installed' > "$3/unread"
 "#;
 

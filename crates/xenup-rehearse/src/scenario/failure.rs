@@ -41,6 +41,17 @@ impl Failure {
         Self::Unexpected { what: what.into(), expected: expected.into(), found: found.into() }
     }
 
+    /// Two looks at the machine that should agree do not: the lines that only one of them has.
+    pub fn differing(what: impl Into<String>, before: &str, after: &str) -> Self {
+        let only = |sign: char, these: &str, others: &str| -> String {
+            let others: Vec<&str> = others.lines().collect();
+            let lines = these.lines().filter(|line| !others.contains(line));
+            lines.map(|line| format!("{sign} {line}\n")).collect()
+        };
+        let found = only('-', before, after) + &only('+', after, before);
+        Self::unexpected(what, "what was there before", found)
+    }
+
     /// One runnable command or one decision that helps, where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -61,5 +72,18 @@ impl From<ConsoleError> for Failure {
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::Lab(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+
+    #[test]
+    fn only_the_lines_that_differ_are_shown() {
+        let error = Failure::differing("the links", "lo\neth0 UP\n", "lo\neth0 DOWN\nxenbr0\n");
+        let expected =
+            "the links: expected what was there before, found:\n- eth0 UP\n+ eth0 DOWN\n+ xenbr0\n";
+        assert_eq!(error.to_string(), expected);
     }
 }

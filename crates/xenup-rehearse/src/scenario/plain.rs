@@ -9,7 +9,7 @@ use crate::event::{Recorder, StepScope};
 /// What an installed package must leave as it was: links and addresses, boot entries and their default, units that
 /// are enabled or run.
 const STATE: &str = "ip -br link; ip -br addr; ip route; sha256sum /boot/grub/grub.cfg; \
-    systemctl list-unit-files --no-legend --no-pager; systemctl list-units --type=service --state=running \
+    systemctl list-unit-files --no-legend --no-pager --state=enabled; systemctl list-units --type=service --state=running \
     --no-legend --no-pager --plain | cut -d' ' -f1 | sort; ls /etc/network /etc/default/grub.d /etc/systemd/system";
 
 /// Plays it.
@@ -31,7 +31,7 @@ pub fn install(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failu
     bench.run(s, &format!("dpkg -i {BROUGHT}/{PACKAGE}"), 0, SHORT)?;
     let after = bench.vm.console().check(STATE, SHORT)?;
     if before != after {
-        return Err(Failure::unexpected("links, boot and services after dpkg -i", before, after));
+        return Err(Failure::differing("links, boot and services after dpkg -i", &before, &after));
     }
     s.detail("no link, boot entry or service has changed");
     Ok(())
