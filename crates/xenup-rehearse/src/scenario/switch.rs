@@ -19,6 +19,8 @@ const RATE: u32 = 200;
 const MORE_LOST: i64 = 3;
 /// The most by which its longest gap may exceed the control stretch's, in milliseconds.
 const LONGER_GAP_MS: f64 = 100.0;
+/// How long after the command's end its effects are looked for.
+const AFTERWARDS: Duration = Duration::from_secs(3);
 /// Update-initramfs and apt under emulation on a busy machine take minutes each.
 pub const APPLY: Duration = Duration::from_secs(2400);
 
@@ -41,7 +43,7 @@ pub struct Watched {
 /// # Errors
 /// The console or the probing failed.
 pub fn watch(bench: &mut Bench, command: &str, from: &str) -> Result<Watched, Failure> {
-    let probing = Probing::start(&bench.lan, network::VM, RATE)?;
+    let mut probing = Probing::start(&bench.lan, network::VM, RATE)?;
     let console = bench.vm.console();
     // The echo shows the format, the answer what it makes: only the answer matches.
     console.send(&format!("{command} </dev/null; printf '[[%s %d]]\\n' watched $?\n"))?;
@@ -57,9 +59,11 @@ pub fn watch(bench: &mut Bench, command: &str, from: &str) -> Result<Watched, Fa
         begun = probing.elapsed();
         take(console.expect(&end, APPLY)?, &mut output);
     }
-    let stretch = begun..probing.elapsed();
     let status = console.expect(&Pattern::text("]]"), Duration::from_secs(60))?.before;
     let output = as_shown(output.trim_end_matches("[[watched "));
+    // A switch that stalls does so afterwards: the first answer of a neighbour is lost, and a second goes by.
+    probing.wait(AFTERWARDS)?;
+    let stretch = begun..probing.elapsed();
     Ok(Watched { status: status.trim().parse().unwrap_or(-1), output, probing, stretch })
 }
 
