@@ -3,7 +3,7 @@
 //! Decides: which run goes on, what is asked first, how the end reads.
 //! Never: changes the machine in the process that the terminal can kill (see `apply_here`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use xenup_engine::plan::{Plan, Watch};
 use xenup_engine::status::{StageState, StageStatus};
@@ -41,7 +41,7 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     }
     set_deadline(&mut chosen, args.deadline);
     agree(ui, &chosen, args.yes)?;
-    let file = keep_plan(&chosen, machine.clock().boottime_ns)?;
+    let file = work::keep_plan(&chosen, machine.clock().boottime_ns)?;
     let exit = work::run(ui, "apply", &["apply-here".to_owned(), file.display().to_string()])?;
     after(ui, exit, args.wait)
 }
@@ -96,16 +96,6 @@ fn agree(ui: &mut Ui, plan: &Plan, yes: bool) -> Result<(), CommandError> {
     } else {
         Err(CommandError::refused("not carried out: nothing was changed"))
     }
-}
-
-/// Keeps the plan where the service finds it, whatever becomes of the caller's directory.
-fn keep_plan(plan: &Plan, unique: u64) -> Result<PathBuf, CommandError> {
-    let folder = Path::new(crate::guard::STORE);
-    files::create_dir_all(folder).map_err(CommandError::failed)?;
-    let path = folder.join(format!("asked-{unique}.json"));
-    let text = serde_json::to_vec_pretty(plan).map_err(CommandError::failed)?;
-    files::write_atomic(&path, &text, 0o600).map_err(CommandError::failed)?;
-    Ok(path)
 }
 
 /// Says what follows; with `--wait`, waits for the confirmation and goes on.

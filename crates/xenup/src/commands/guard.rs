@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::by_hand::{self, Request};
 use xenup_engine::durable;
-use xenup_engine::plan::Plan;
 use xenup_machine::process::Command;
 use xenup_machine::{Machine, MachineError, Probe};
-use xenup_system::files;
 
 use super::{machine, work};
 use crate::args::GuardCommand;
@@ -42,7 +40,7 @@ pub fn run(ui: &mut Ui, args: &GuardCommand) -> Outcome {
     for missing in &plan.not_restored {
         ui.warning(format!("not restored: {missing}"));
     }
-    let file = keep_plan(&plan, unique)?;
+    let file = work::keep_plan(&plan, unique)?;
     let exit = work::run(ui, "guard-command", &["apply-here".to_owned(), file.display().to_string()])?;
     Ok(exit)
 }
@@ -50,15 +48,6 @@ pub fn run(ui: &mut Ui, args: &GuardCommand) -> Outcome {
 fn machine_id(probe: &dyn Probe) -> Result<String, CommandError> {
     let bytes = probe.read(Path::new("/etc/machine-id"), 4096).map_err(machine::machine_error)?;
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
-}
-
-fn keep_plan(plan: &Plan, unique: u64) -> Result<PathBuf, CommandError> {
-    let folder = Path::new(STORE);
-    files::create_dir_all(folder).map_err(CommandError::failed)?;
-    let path = folder.join(format!("asked-{unique}.json"));
-    let text = serde_json::to_vec_pretty(plan).map_err(CommandError::failed)?;
-    files::write_atomic(&path, &text, 0o600).map_err(CommandError::failed)?;
-    Ok(path)
 }
 
 /// `guard-sweep`: within the undo of such a run, moves away what the command made and the plan does not know.

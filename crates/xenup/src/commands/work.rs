@@ -2,8 +2,9 @@
 //!
 //! Decides: the service's name and log. Never: does the work; a lost terminal does not disturb it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use xenup_engine::plan::Plan;
 use xenup_machine::Probe as _;
 use xenup_system::environment::this_program;
 use xenup_system::files;
@@ -11,6 +12,7 @@ use xenup_system::service::{self, Ended, Task, UnitKind};
 
 use crate::commands::machine;
 use crate::error::{CommandError, Exit};
+use crate::guard::STORE;
 use crate::ui::Ui;
 
 /// Where the services' words are kept; a terminal that was lost finds them there.
@@ -35,4 +37,16 @@ pub fn run(ui: &mut Ui, name: &str, args: &[String]) -> Result<Exit, CommandErro
         Ended::Killed => Err(CommandError::new(Exit::NotRestored, "the work was killed in the middle")
             .hinted("xenup status says what was done; xenup rollback undoes it")),
     }
+}
+
+/// Keeps the plan where the service finds it, whatever becomes of the caller's directory.
+pub fn keep_plan(plan: &Plan, unique: u64) -> Result<PathBuf, CommandError> {
+    let folder = Path::new(STORE);
+    files::create_dir_all(folder).map_err(CommandError::failed)?;
+    // As the engine makes it: journals and pre-images are root's alone.
+    files::set_mode(folder, 0o700).map_err(CommandError::failed)?;
+    let path = folder.join(format!("asked-{unique}.json"));
+    let text = serde_json::to_vec_pretty(plan).map_err(CommandError::failed)?;
+    files::write_atomic(&path, &text, 0o600).map_err(CommandError::failed)?;
+    Ok(path)
 }
