@@ -88,6 +88,15 @@ fn output_without_a_line_end_and_without_any_text() {
 }
 
 #[test]
+fn xen_doubles_the_carriage_returns() {
+    let (mut console, _directory, peer) =
+        shell(&[("2 $?\n", b"[[xenup 2>>\r\r\none\r\r\ntwo\r\r\n\r\r\n<<xenup 2 0]]\r\r\n")]);
+    assert_eq!(console.run("list", LONG).unwrap().output, "one\ntwo\n");
+    drop(console);
+    peer.join().unwrap();
+}
+
+#[test]
 fn xen_speaks_within_the_markers_and_bytes_are_not_text() {
     let (mut console, _directory, _peer) = shell(&[(
         "2 $?\n",

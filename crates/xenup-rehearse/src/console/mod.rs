@@ -99,6 +99,8 @@ pub struct Console {
     shell: bool,
     /// Commands run so far, which makes their markers unique.
     commands: u64,
+    /// The byte that came last.
+    last: u8,
 }
 
 impl Console {
@@ -114,6 +116,7 @@ impl Console {
             recent: Vec::new(),
             shell: false,
             commands: 0,
+            last: 0,
         })
     }
 
@@ -217,10 +220,23 @@ impl Console {
         self.shell
     }
 
+    /// Xen puts a carriage return of its own before the newline that dom0's terminal has put one before already.
+    fn one_return(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(bytes.len());
+        for &byte in bytes {
+            if byte != b'\r' || self.last != b'\r' {
+                kept.push(byte);
+            }
+            self.last = byte;
+        }
+        kept
+    }
+
     fn receive(&mut self, limit: Duration) -> Received {
         let Some(wire) = &self.wire else { return Received::Closed };
         match wire.receive(limit) {
             Arrival::Bytes(bytes) => {
+                let bytes = self.one_return(&bytes);
                 self.recent.extend_from_slice(&bytes);
                 let surplus = self.recent.len().saturating_sub(RECENT);
                 self.recent.drain(..surplus);
