@@ -82,8 +82,9 @@ impl Watched {
         s.detail(format!("with the switch: {}", words(&during)));
         s.detail(format!("without: {}", words(&control)));
         let comparison = Comparison { during, control };
-        let (lost, gap) = (comparison.extra_lost(), comparison.gap_longer_ms());
-        s.measure("probes sent in each stretch", length.as_secs_f64() * f64::from(RATE), "");
+        let lost = comparison.extra_lost();
+        let gap = (comparison.gap_longer_ms() * 10.0).round() / 10.0;
+        s.measure("probes sent in each stretch", comparison.during.sent as f64, "");
         s.measure("more lost with the switch", lost as f64, "probes");
         s.measure("longest gap, beyond that without", gap, "ms");
         if lost <= MORE_LOST && gap <= LONGER_GAP_MS {
