@@ -81,9 +81,13 @@ fn losing_the_looker_does_not_reach_the_work_and_a_second_one_sees_all_of_it() {
     let looker = start_detached(&task).unwrap();
     let pid = looker.pid();
     drop(looker);
-    let session = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = session.rsplit(')').next().unwrap().split_whitespace().collect();
-    assert_ne!(fields[3], rustix::process::getsid(None).unwrap().as_raw_nonzero().to_string(), "own session");
+    let stat = |process: &str| std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = |stat: &str| -> Vec<String> {
+        stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    // Read from /proc: getsid answers 0 where the session's leader lives outside this PID namespace.
+    let (fields, ours) = (fields(&stat(&pid.to_string())), fields(&stat("self")));
+    assert_ne!(fields[3], ours[3], "own session");
     assert_eq!(fields[4], "0", "no terminal");
     std::fs::write(dir.path().join("gate"), "go").unwrap();
     let mut lines = Vec::new();
