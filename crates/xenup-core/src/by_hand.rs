@@ -70,7 +70,12 @@ pub fn plan(probe: &dyn Probe, request: &Request<'_>) -> Result<Plan, MachineErr
     steps.push(step(
         "run-command",
         &format!("Run {}", forward.line()),
-        Action::Run { forward: Some(forward), backward: Some(request.sweep.clone()), generates: Vec::new() },
+        Action::Run {
+            forward: Some(forward),
+            backward: Some(request.sweep.clone()),
+            generates: Vec::new(),
+            once: true,
+        },
         Undo::Command,
         Lasts::OnDisk,
     ));
@@ -188,7 +193,7 @@ fn firewall(
     let state = FileState::Text { text: format!("flush ruleset\n{rules}"), mode: 0o600 };
     let file = Action::File { path: path.clone(), state, seen: None };
     let back = Command::new("nft", ["-f".to_owned(), path.display().to_string()]).within(60);
-    let load = Action::Run { forward: None, backward: Some(back), generates: Vec::new() };
+    let load = Action::Run { forward: None, backward: Some(back), generates: Vec::new(), once: false };
     Ok(vec![
         step("keep-ruleset", "Write the firewall's rules down", file, Undo::Restore, Lasts::OnDisk),
         step("keep-firewall", "Keep the firewall's rules", load, Undo::Command, Lasts::ThisBoot),

@@ -9,7 +9,7 @@ mod grub;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use xenup_engine::plan::{Plan, Slug, Stage, Watch};
+use xenup_engine::plan::{Plan, Slug, Stage, Step, Watch};
 use xenup_engine::snapshot::Snapshot;
 use xenup_engine::store::RunId;
 
@@ -41,6 +41,8 @@ pub struct Pending<'a> {
     pub stage: &'a Stage,
     /// What stood where each of its steps reaches, as the journal recorded it or as it is now.
     pub before: &'a BTreeMap<Slug, Snapshot>,
+    /// Where it is a rollback that waits: what stood there before it, for each step that it has undone or will.
+    pub kept: Option<&'a BTreeMap<Slug, Snapshot>>,
     /// The directory of the store.
     pub store: &'a Path,
     /// When it is undone.
@@ -75,6 +77,9 @@ pub fn card(pending: &Pending<'_>) -> Card {
 
 fn head(pending: &Pending<'_>) -> String {
     let Pending { run, stage, .. } = pending;
+    if pending.kept.is_some() {
+        return head_of_rollback(pending);
+    }
     let console = match watch(stage) {
         Watch::Network => "At this console, where the network is good:",
         Watch::TrialBoot => "At this console, after the trial boot:",
@@ -88,6 +93,24 @@ fn head(pending: &Pending<'_>) -> String {
          To keep it, log in over a new connection and type:\n    xenup confirm\n\
          {console}\n    xenup confirm --console\n\
          To undo it now:\n    xenup rollback {run}\n\n",
+        stage.title,
+        stage.id,
+        pending.plan.purpose,
+        when(pending.deadline),
+    )
+}
+
+fn head_of_rollback(pending: &Pending<'_>) -> String {
+    let Pending { run, stage, .. } = pending;
+    format!(
+        "A ROLLBACK ON THIS MACHINE WAITS FOR A CONFIRMATION\n\n\
+         Undone:    {} (run {run}, stage {})\n\
+         Plan:      {}\n\
+         Goes back: {}\n\n\
+         WITH XENUP\n\n\
+         To keep it undone, log in over a new connection and type:\n    xenup confirm\n\
+         At this console, where the network is good:\n    xenup confirm --console\n\
+         To have back at once what was there before the rollback:\n    systemctl reboot\n\n",
         stage.title,
         stage.id,
         pending.plan.purpose,
@@ -121,23 +144,41 @@ fn by_hand(pending: &Pending<'_>) -> String {
         "WITHOUT XENUP, AS ROOT, IN THIS ORDER\n\n\
          A kept copy that is not there belongs to a step that was not begun: go on with the next.\n",
     );
-    for step in pending.stage.steps.iter().rev() {
-        let Some(before) = pending.before.get(&step.id) else { continue };
-        let lines = commands::undo(step, before, pending.store);
-        if lines.is_empty() {
-            continue;
+    match pending.kept {
+        None => {
+            for step in pending.stage.steps.iter().rev() {
+                let lines =
+                    pending.before.get(&step.id).map(|before| commands::undo(step, before, pending.store));
+                push_step(&mut text, "Undo", step, lines.unwrap_or_default());
+            }
         }
-        text.push_str(&format!("\nUndo: {}\n", step.title));
-        for line in lines {
-            text.push_str(&format!("    {line}\n"));
+        Some(kept) => {
+            for step in &pending.stage.steps {
+                let (Some(kept), Some(undone)) = (kept.get(&step.id), pending.before.get(&step.id)) else {
+                    continue;
+                };
+                let lines = commands::bring_back(step, kept, undone, pending.store);
+                push_step(&mut text, "Bring back", step, lines);
+            }
         }
     }
     text.push_str("\nThen start the machine anew:\n    systemctl reboot\n\n");
     text
 }
 
+fn push_step(text: &mut String, verb: &str, step: &Step, lines: Vec<String>) {
+    if lines.is_empty() {
+        return;
+    }
+    text.push_str(&format!("\n{verb}: {}\n", step.title));
+    for line in lines {
+        text.push_str(&format!("    {line}\n"));
+    }
+}
+
+/// A rollback that waits has not touched what boots.
 fn boot(pending: &Pending<'_>) -> String {
-    let Some(entry) = pending.grub_entry else { return String::new() };
+    let Some(entry) = pending.grub_entry.filter(|_| pending.kept.is_none()) else { return String::new() };
     format!("AT THE BOOT MENU\n\nThe entry that boots this machine as it was before:\n{entry}\n\n")
 }
 
@@ -145,8 +186,9 @@ fn boot(pending: &Pending<'_>) -> String {
 fn keep(pending: &Pending<'_>) -> String {
     let Pending { run, stage, store, .. } = pending;
     let guard = store.join("guard");
+    let what = if pending.kept.is_some() { "ROLLBACK" } else { "CHANGE" };
     format!(
-        "TO KEEP THE CHANGE THOUGH XENUP IS GONE\n\n\
+        "TO KEEP THE {what} THOUGH XENUP IS GONE\n\n\
          \x20   rm -rf {guard}\n\
          \x20   rm -f /etc/systemd/system/xenup-*.service /etc/systemd/system/sysinit.target.wants/xenup-*.service\n\
          \x20   rm -f /etc/systemd/system/*.service.d/xenup-trial.conf\n\
@@ -159,8 +201,12 @@ fn keep(pending: &Pending<'_>) -> String {
 
 fn banner(pending: &Pending<'_>) -> String {
     // agetty(8) expands backslashes in issue files; slugs, ids and times have none.
+    let (what, goes) = match pending.kept {
+        None => ("", "is undone"),
+        Some(_) => ("the rollback of ", "goes back"),
+    };
     format!(
-        "xenup: stage {} of run {} waits for `xenup confirm`;\nit is undone {}.\nWhat to do without a network: {CARD}\n\n",
+        "xenup: {what}stage {} of run {} waits for `xenup confirm`;\nit {goes} {}.\nWhat to do without a network: {CARD}\n\n",
         pending.stage.id,
         pending.run,
         when(pending.deadline)

@@ -13,6 +13,8 @@ use xenup_engine::store::RunId;
 fn made(case: &Value) -> Card {
     let stage: Stage = serde_json::from_value(case["stage"].clone()).unwrap();
     let before: BTreeMap<Slug, Snapshot> = serde_json::from_value(case["before"].clone()).unwrap();
+    let kept: Option<BTreeMap<Slug, Snapshot>> =
+        case.get("kept").map(|kept| serde_json::from_value(kept.clone()).unwrap());
     let run: RunId = case["run"].as_str().unwrap().parse().unwrap();
     let plan = Plan {
         schema: SCHEMA,
@@ -30,6 +32,7 @@ fn made(case: &Value) -> Card {
         plan: &plan,
         stage: &stage,
         before: &before,
+        kept: kept.as_ref(),
         store: Path::new("/var/lib/xenup"),
         deadline,
         grub_entry: case["grub_entry"].as_str(),
@@ -51,5 +54,5 @@ fn the_cards_are_as_expected() {
         }
         seen += 1;
     }
-    assert!(seen >= 2, "{seen} cases found");
+    assert!(seen >= 3, "{seen} cases found");
 }

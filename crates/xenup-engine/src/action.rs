@@ -168,7 +168,16 @@ pub enum Action {
         /// Files the command writes: recorded before, compared after an undo, never written by us.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         generates: Vec<PathBuf>,
+        /// Whether `forward` must not be run a second time: then no undo of it can be taken back, and none is made
+        /// under a guard.
+        #[serde(default, skip_serializing_if = "is_false")]
+        once: bool,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// How a step is undone.

@@ -29,6 +29,13 @@ pub enum Decision {
         /// Whether the machine runs in the trial that is being undone.
         reboot_after: bool,
     },
+    /// Bring back a stage whose rollback nobody confirmed, whoever holds the lock ([`crate::takeback::bring_back`]).
+    BringBack {
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        why: Cause,
+    },
     /// Ask again at this moment.
     WaitUntil {
         /// The stage.
@@ -63,6 +70,9 @@ pub fn decide(status: &Status, plan: &Plan, now: &Clock, in_trial: Option<bool>)
     for stage in &status.stages {
         let decision = match (&stage.state, &stage.guard) {
             (StageState::Pending | StageState::Undone | StageState::Stuck | StageState::Kept, _) => continue,
+            (StageState::TakingBack | StageState::TakenBack | StageState::Returning, Some(guard)) => {
+                taken_back(status, stage, guard, now)
+            }
             (_, Some(guard)) if !guard.disarmed => match guard.watch {
                 Watch::Network => network(status, stage, guard, now),
                 Watch::TrialBoot => trial(status, plan, stage, guard, now, in_trial == Some(true)),
@@ -87,6 +97,20 @@ fn network(status: &Status, stage: &StageStatus, guard: &ArmedGuard, now: &Clock
             Decision::WaitUntil { stage: stage.id.clone(), boottime_ns: deadline }
         }
         _ => undo(unfinished_undo(status, stage).unwrap_or(Cause::NotConfirmed)),
+    }
+}
+
+fn taken_back(status: &Status, stage: &StageStatus, guard: &ArmedGuard, now: &Clock) -> Decision {
+    let begun = status.undone_because.clone().filter(|_| stage.state == StageState::Returning);
+    let bring_back = |why| Decision::BringBack { stage: stage.id.clone(), why: begun.unwrap_or(why) };
+    if guard.boot_id != now.boot_id {
+        return bring_back(Cause::Rebooted);
+    }
+    match guard.deadline_ns {
+        Some(deadline) if now.boottime_ns < deadline => {
+            Decision::WaitUntil { stage: stage.id.clone(), boottime_ns: deadline }
+        }
+        _ => bring_back(Cause::NotConfirmed),
     }
 }
 

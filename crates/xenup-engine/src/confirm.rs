@@ -27,13 +27,13 @@ pub enum ConfirmError {
         stage: Slug,
     },
     /// This is another boot than the one to be confirmed.
-    #[error("stage `{stage}` was to be confirmed in an earlier boot, and is being undone")]
+    #[error("stage `{stage}` was to be confirmed in an earlier boot, and goes back to what was before")]
     OtherBoot {
         /// The stage.
         stage: Slug,
     },
     /// The deadline has passed.
-    #[error("the time to confirm stage `{stage}` is over, and it is being undone")]
+    #[error("the time to confirm stage `{stage}` is over, and it goes back to what was before")]
     TooLate {
         /// The stage.
         stage: Slug,
@@ -48,7 +48,7 @@ pub enum ConfirmError {
     },
 }
 
-/// Confirms the stage of `run` that waits for it, and disarms its guard. Returns the stage.
+/// Confirms the stage of `run` that waits for it, or its undo, and disarms its guard. Returns the stage.
 ///
 /// # Errors
 /// [`ConfirmError`] where the proof does not count; a store that cannot be locked or written. A guard that

@@ -98,6 +98,34 @@ pub enum Event {
         /// The step.
         step: Slug,
     },
+    /// A confirmed stage is about to be undone under a guard of its own.
+    TakeBackStarted {
+        /// The stage.
+        stage: Slug,
+        /// How many steps there are to undo.
+        steps: usize,
+        /// Seconds until it comes back unless somebody confirms.
+        seconds: u64,
+    },
+    /// What was undone under that guard is about to come back.
+    ReturnStarted {
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        why: Cause,
+    },
+    /// What a step had done is there again, and was read again.
+    StepReturned {
+        /// The step.
+        step: Slug,
+    },
+    /// It could not be brought back; the others go on.
+    ReturnFailed {
+        /// The step.
+        step: Slug,
+        /// In words.
+        why: String,
+    },
     /// An undo failed; the others go on.
     UndoFailed {
         /// The step.

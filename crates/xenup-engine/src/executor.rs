@@ -20,6 +20,7 @@ use crate::rollback::{self, Report};
 use crate::snapshot::{self, Snapshot};
 use crate::status::{ArmedGuard, StageState, Status, StepState};
 use crate::store::RunId;
+use crate::takeback;
 use crate::undo::{self, Undoing};
 use crate::validate::validate;
 
@@ -67,6 +68,17 @@ pub enum Outcome {
         /// What was undone.
         report: Report,
     },
+    /// A rollback that was under way was not confirmed, or failed: the stage that it had undone is there again.
+    BroughtBack {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        cause: Cause,
+        /// What was brought back.
+        report: Report,
+    },
     /// A stage failed and could not be undone wholly.
     Stuck {
         /// The run.
@@ -101,7 +113,7 @@ pub fn apply(session: &mut Session<'_>, plan: &Plan, options: &Options<'_>) -> R
 }
 
 /// Goes on with a run: with the stage after one that was confirmed, with one that was interrupted, or with an
-/// undo that was. An interrupted stage under a guard is undone; another is completed.
+/// undo that was, or with a rollback of which a part was confirmed. An interrupted stage under a guard is undone; another is completed.
 ///
 /// # Errors
 /// As [`apply`].
@@ -114,6 +126,9 @@ pub fn resume(session: &mut Session<'_>, run: &RunId, options: &Options<'_>) -> 
         return Ok(Outcome::NothingToDo);
     }
     session.tell(Event::Run { run: run.clone() });
+    if loaded.status.rolling_back || loaded.status.being_taken_back().is_some() {
+        return takeback::go_on(session, &loaded, journal);
+    }
     let status = loaded.status.clone();
     let mut work = Work { session, plan: &loaded.plan, run: run.clone(), journal, status, options };
     let undoing = |state: &StageState| matches!(state, StageState::Undoing | StageState::Stuck);
@@ -455,7 +470,7 @@ impl Moment {
 }
 
 /// Returns an error and what caused it, on one line, for a record that cannot keep the chain.
-fn with_source(error: &EngineError) -> String {
+pub(crate) fn with_source(error: &EngineError) -> String {
     let mut words = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

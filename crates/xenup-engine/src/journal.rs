@@ -97,6 +97,13 @@ pub enum End {
     },
     /// Everything was undone.
     RolledBack,
+    /// A rollback was not confirmed, or failed, and the stage that it had undone is there again.
+    BroughtBack {
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        cause: Cause,
+    },
 }
 
 /// One record.
@@ -208,6 +215,75 @@ pub enum Record {
         step: Slug,
         /// In words.
         why: String,
+    },
+    /// A confirmed stage is about to be undone under a guard of its own; a later record for the same stage goes on
+    /// with it, and moves the deadline.
+    TakeBackBegun {
+        /// The stage.
+        stage: Slug,
+        /// In which boot.
+        boot_id: String,
+        /// CLOCK_BOOTTIME in nanoseconds.
+        deadline_ns: u64,
+        /// Wall clock, for people.
+        unix_seconds: i64,
+    },
+    /// A step is about to be undone under that guard.
+    StepTakingBack {
+        /// The step.
+        step: Slug,
+        /// In which boot.
+        boot_id: String,
+        /// What comes back unless somebody confirms; the bytes are in the store.
+        now: Snapshot,
+    },
+    /// A step was undone under that guard, and what it restored was read again.
+    StepTakenBack {
+        /// The step.
+        step: Slug,
+        /// What is noteworthy about it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<UndoNote>,
+    },
+    /// All steps of the stage are undone, and it comes back unless somebody confirms.
+    StageTakenBack {
+        /// The stage.
+        stage: Slug,
+        /// When: a connection that proves anything began later.
+        at: Moment,
+        /// CLOCK_BOOTTIME in nanoseconds.
+        deadline_ns: u64,
+    },
+    /// What was undone under that guard is about to come back.
+    ReturnBegun {
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        why: Cause,
+        /// Wall clock, for people.
+        unix_seconds: i64,
+    },
+    /// What a step had done until it was taken back is there again, and was read again.
+    StepReturned {
+        /// The step.
+        step: Slug,
+        /// What is noteworthy about it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<UndoNote>,
+    },
+    /// It could not be brought back.
+    ReturnFailed {
+        /// The step.
+        step: Slug,
+        /// In words.
+        why: String,
+    },
+    /// All steps of the stage were gone through.
+    StageReturned {
+        /// The stage.
+        stage: Slug,
+        /// Whether all of it is there again.
+        clean: bool,
     },
     /// All steps of a stage were gone through.
     StageUndone {

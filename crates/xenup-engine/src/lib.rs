@@ -5,7 +5,7 @@
 //! Never: knows why. Nothing here has heard of Xen.
 //!
 //! Reading order: [`action`], [`plan`], [`journal`], [`status`], [`executor`], [`perform`], [`undo`],
-//! [`rollback`], [`guard`], [`boot`]; then [`drill`], which holds all of it to its promises.
+//! [`rollback`], [`takeback`], [`guard`], [`boot`]; then [`drill`], which holds all of it to its promises.
 
 pub mod action;
 pub mod boot;
@@ -28,6 +28,7 @@ pub mod rollback;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod takeback;
 pub mod undo;
 pub mod units;
 pub mod validate;

@@ -7,6 +7,9 @@ use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Route}
 /// IFA_F_NOPREFIXROUTE: the one address flag that somebody chooses; the others the kernel sets by itself.
 const NO_PREFIX_ROUTE: u32 = 0x200;
 
+/// RTPROT_RA of linux/rtnetlink.h.
+const ADVERTISED: u8 = 9;
+
 /// Returns the part of a network that the touched links have.
 #[must_use]
 pub fn part(network: &Network, touches: &[String]) -> Network {
@@ -33,7 +36,10 @@ pub fn part(network: &Network, touches: &[String]) -> Network {
 pub fn restore_ops(before: &Network, now: &Network, touches: &[String]) -> Vec<LinkOp> {
     let (before, now) = (part(before, touches), part(now, touches));
     let mut ops = Vec::new();
-    for link in &before.links {
+    // A bridge that is gone comes first: a port asks for it by name.
+    let (gone, there): (Vec<&Link>, Vec<&Link>) =
+        before.links.iter().partition(|link| now.link(&link.name).is_none());
+    for link in gone.into_iter().chain(there) {
         restore_link(&mut ops, link, now.link(&link.name));
     }
     for link in &before.links {
@@ -46,6 +52,50 @@ pub fn restore_ops(before: &Network, now: &Network, touches: &[String]) -> Vec<L
     let doomed = single.into_iter().chain(pairs.into_iter().take(1));
     ops.extend(doomed.map(|link| LinkOp::Delete { link: link.name.clone() }));
     ops
+}
+
+/// Returns what an undo in a later boot leads to: the state before, with what was lent then (addresses with a
+/// lifetime, advertised routes) replaced by what is lent now to the bridge that took the link's place.
+#[must_use]
+pub fn in_this_boot(before: &Network, now: &Network) -> Network {
+    let mut wanted = before.clone();
+    for link in &before.links {
+        let master = now.link(&link.name).and_then(|there| there.master.as_deref());
+        let Some(master) = master.filter(|master| before.link(master).is_none()) else { continue };
+        let lent: Vec<Address> =
+            now.addresses_on(master).filter(|address| is_lent(address)).cloned().collect();
+        for ipv4 in [true, false] {
+            let same = |address: &Address| address.ip.is_ipv4() == ipv4 && is_lent(address);
+            let (then, today) = (before.addresses_on(&link.name).any(same), lent.iter().any(same));
+            if !then || !today {
+                continue;
+            }
+            wanted.addresses.retain(|entry| entry.link != link.name || !same(&entry.address));
+            let addresses = lent.iter().filter(|address| same(address)).map(|address| LinkAddress {
+                link: link.name.clone(),
+                // A label begins with the name of its link.
+                address: Address { label: None, ..address.clone() },
+            });
+            wanted.addresses.extend(addresses);
+            let moves =
+                |route: &Route| route.ipv6 != ipv4 && !route.multipath && (ipv4 || is_advertised(route));
+            let of = |route: &Route, name: &str| route.link.as_deref() == Some(name);
+            wanted.routes.retain(|route| !of(route, &link.name) || !moves(route));
+            let routes = now.routes.iter().filter(|route| of(route, master) && moves(route));
+            wanted
+                .routes
+                .extend(routes.map(|route| Route { link: Some(link.name.clone()), ..route.clone() }));
+        }
+    }
+    wanted
+}
+
+fn is_lent(address: &Address) -> bool {
+    address.valid.is_some() && !address.is_link_local()
+}
+
+fn is_advertised(route: &Route) -> bool {
+    route.protocol == ADVERTISED || route.expires.0.is_some()
 }
 
 fn restore_link(ops: &mut Vec<LinkOp>, before: &Link, now: Option<&Link>) {

@@ -316,7 +316,7 @@ pub fn check_after(
                 return Err(format!("{unit} is {enabled} and {active}"));
             }
         }
-        (Action::Links { ops, .. }, _, Snapshot::Links { network }) => {
+        (Action::Links { ops, .. }, _, Snapshot::Links { network, .. }) => {
             if let Some(first) = links::unmet(ops, network).first() {
                 return Err(first.clone());
             }

@@ -13,7 +13,7 @@ use crate::guard::Session;
 use crate::journal::{Cause, End, Journal, Record, UndoNote};
 use crate::plan::{Plan, Slug, Stage, Step};
 use crate::status::{StageState, StageStatus, Status, StepState};
-use crate::store::RunId;
+use crate::store::{Run, RunId};
 use crate::undo::{self, Undoing};
 
 /// What is to be undone.
@@ -56,7 +56,7 @@ impl Report {
     }
 }
 
-/// Undoes a run, or a stage of it and those after. Steps that are undone already are left alone, so a rollback
+/// Undoes a run, or a stage of it and those after, without a guard around it ([`crate::takeback`] has one). Steps that are undone already are left alone, so a rollback
 /// that was interrupted is continued by the next.
 ///
 /// # Errors
@@ -87,6 +87,22 @@ pub fn rollback(
     if grip == Grip::Seize && confirmed {
         return Ok(Report::default());
     }
+    undo_open(session, &loaded, &mut journal, first, cause)
+}
+
+/// Undoes what is open of a run from a stage on, and ends the run.
+///
+/// # Errors
+/// None of its own; what cannot be undone or recorded is in the report.
+pub(crate) fn undo_open(
+    session: &mut Session<'_>,
+    loaded: &Run,
+    journal: &mut Journal,
+    first: usize,
+    cause: Cause,
+) -> Result<Report, EngineError> {
+    let run = &loaded.id;
+    let stages = loaded.status.stages.get(first..).unwrap_or_default();
     let open: Vec<Slug> =
         stages.iter().filter(|stage| is_open(stage)).map(|stage| stage.id.clone()).collect();
     make_room(session);
@@ -94,9 +110,9 @@ pub fn rollback(
         (true, false) => return Ok(Report::default()),
         // All that is left of an interrupted rollback is to say that it is done.
         (true, true) => Report::default(),
-        (false, _) => undo_stages(session, &loaded.plan, run, &mut journal, &open, cause),
+        (false, _) => undo_stages(session, &loaded.plan, run, journal, &open, cause),
     };
-    finish(session, &loaded.plan, &mut journal, &open, report)
+    finish(session, &loaded.plan, journal, &open, report)
 }
 
 /// Returns whether a stage has something left to undo, be it the guard of one that is undone.
@@ -160,7 +176,7 @@ pub(crate) fn undo_stages(
     report
 }
 
-fn is_to_undo(state: &StepState) -> bool {
+pub(crate) fn is_to_undo(state: &StepState) -> bool {
     !matches!(state, StepState::Pending | StepState::Undone)
 }
 
@@ -223,7 +239,7 @@ fn undo_step(
     }
 }
 
-fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote) {
+pub(crate) fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote) {
     let step = step.clone();
     match note.clone() {
         UndoNote::LeftAsChanged { what } => session.tell(Event::LeftAsChanged { step, what }),
@@ -240,7 +256,7 @@ fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote) {
 }
 
 /// Records, or remembers why that failed: a restored machine is worth more than a complete journal.
-fn record(session: &mut Session<'_>, journal: &mut Journal, record: Record, report: &mut Report) {
+pub(crate) fn record(session: &mut Session<'_>, journal: &mut Journal, record: Record, report: &mut Report) {
     if let Err(error) = journal.append(session.machine, record) {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
         report.unrecorded = Some(format!("{error}{}", source.unwrap_or_default()));

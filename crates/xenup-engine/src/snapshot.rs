@@ -123,6 +123,9 @@ pub enum Snapshot {
     Links {
         /// Their links, addresses, routes and rules.
         network: Network,
+        /// Those of them on which IPv6 is switched off, which nothing in `network` tells.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ipv6_off: Vec<String>,
     },
     /// For [`Action::BootVariable`].
     BootVariable {
@@ -168,7 +171,9 @@ pub fn capture(probe: &dyn Probe, action: &Action) -> Result<Captured, MachineEr
             active: units::is_active(probe, unit)?,
         })),
         Action::Links { touches, .. } => {
-            Ok(bare(Snapshot::Links { network: links::part(&probe.network()?, touches) }))
+            let network = links::part(&probe.network()?, touches);
+            let ipv6_off = ipv6_off(probe, &network)?;
+            Ok(bare(Snapshot::Links { network, ipv6_off }))
         }
         Action::BootVariable { name, .. } => {
             let (block, contents) = capture_file(probe, Path::new(grubenv::PATH))?;
@@ -180,6 +185,25 @@ pub fn capture(probe: &dyn Probe, action: &Action) -> Result<Captured, MachineEr
             Ok(bare(Snapshot::Run { generates: generates? }))
         }
     }
+}
+
+/// Returns the links on which IPv6 is switched off (`disable_ipv6`, ip-sysctl of the kernel).
+///
+/// # Errors
+/// The setting is there and cannot be read.
+pub fn ipv6_off(probe: &dyn Probe, network: &Network) -> Result<Vec<String>, MachineError> {
+    let mut off = Vec::new();
+    for link in &network.links {
+        let path = Path::new("/proc/sys/net/ipv6/conf").join(&link.name).join("disable_ipv6");
+        match probe.read(&path, 64) {
+            Ok(bytes) if bytes.trim_ascii() == b"1" => off.push(link.name.clone()),
+            Ok(_) => {}
+            // A kernel without IPv6, or a link that has just gone.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(off)
 }
 
 /// Takes a picture of one path; its bytes come along where it is a regular file.

@@ -25,8 +25,14 @@ pub enum StageState {
     Undoing,
     /// Undone, every step of it.
     Undone,
-    /// Undone as far as possible; some steps were not.
+    /// Undone as far as possible, or brought back as far as possible; some steps were not.
     Stuck,
+    /// Being undone under a guard; whether anybody is at work on it is for the lock to say.
+    TakingBack,
+    /// Undone, and brought back by its guard unless somebody confirms.
+    TakenBack,
+    /// Being brought back; a return that was interrupted is taken up again.
+    Returning,
 }
 
 /// Where a step stands.
@@ -46,11 +52,24 @@ pub enum StepState {
     },
     /// Undone, and read again.
     Undone,
-    /// Its undo failed.
+    /// Its undo failed, or its return.
     UndoFailed {
         /// In words.
         why: String,
     },
+    /// Its undo under a guard was begun: it may be undone not at all, in part or whole.
+    TakingBack,
+    /// Undone under a guard, and read again.
+    TakenBack,
+}
+
+/// What comes back unless the undo of a step is confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The boot in which it was seen.
+    pub boot_id: String,
+    /// What was there.
+    pub now: Snapshot,
 }
 
 /// A step of a run.
@@ -67,6 +86,9 @@ pub struct StepStatus {
     pub before: Option<Snapshot>,
     /// What was there after it, once it was done.
     pub after: Option<Snapshot>,
+    /// What was there before it was undone under a guard, until that undo is confirmed or gone back on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// What its undo had to say.
     pub notes: Vec<UndoNote>,
 }
@@ -110,6 +132,18 @@ impl StageStatus {
             matches!(self.state, StageState::Running | StageState::AwaitingConfirm | StageState::Undoing);
         open && self.guard.as_ref().is_some_and(|guard| !guard.disarmed)
     }
+
+    /// Returns whether its undo is under a guard, and neither confirmed nor gone back on.
+    #[must_use]
+    pub fn is_being_taken_back(&self) -> bool {
+        matches!(self.state, StageState::TakingBack | StageState::TakenBack | StageState::Returning)
+    }
+
+    /// Returns whether it waits for a confirm, be it of what was done or of its undo.
+    #[must_use]
+    pub fn is_awaiting(&self) -> bool {
+        matches!(self.state, StageState::AwaitingConfirm | StageState::TakenBack)
+    }
 }
 
 /// Where a run stands.
@@ -125,6 +159,10 @@ pub struct Status {
     pub stages: Vec<StageStatus>,
     /// Why the last rollback was begun.
     pub undone_because: Option<Cause>,
+    /// Whether all of it is being undone, and a part of that was or is under a guard; no longer, once that part is
+    /// brought back.
+    #[serde(default)]
+    pub rolling_back: bool,
     /// How it ended; `None` while it has not.
     pub end: Option<End>,
 }
@@ -139,6 +177,7 @@ impl Status {
             boot_id: String::new(),
             stages: plan.stages.iter().map(pending).collect(),
             undone_because: None,
+            rolling_back: false,
             end: None,
         };
         for record in records {
@@ -156,7 +195,13 @@ impl Status {
     /// Returns the stage that awaits a confirm.
     #[must_use]
     pub fn awaiting(&self) -> Option<&StageStatus> {
-        self.stages.iter().find(|stage| stage.state == StageState::AwaitingConfirm)
+        self.stages.iter().find(|stage| stage.is_awaiting())
+    }
+
+    /// Returns the stage whose undo is under a guard, and neither confirmed nor gone back on.
+    #[must_use]
+    pub fn being_taken_back(&self) -> Option<&StageStatus> {
+        self.stages.iter().find(|stage| stage.is_being_taken_back())
     }
 
     /// Returns the stage of that name.
@@ -179,7 +224,22 @@ impl Status {
                 self.boot_id.clone_from(boot_id);
                 self.begun_unix_seconds = *unix_seconds;
             }
-            Record::RunFinished { end, .. } => self.end = Some(end.clone()),
+            Record::RunFinished { end, .. } => {
+                self.end = Some(end.clone());
+                self.rolling_back = false;
+            }
+            Record::TakeBackBegun { stage, .. } => {
+                self.end = None;
+                self.undone_because = Some(Cause::Asked);
+                self.rolling_back = true;
+                self.take_for_stage(stage, record);
+            }
+            Record::ReturnBegun { stage, why, .. } => {
+                self.end = None;
+                self.undone_because = Some(why.clone());
+                self.rolling_back = false;
+                self.take_for_stage(stage, record);
+            }
             Record::RollbackBegun { stages, why, .. } => {
                 self.end = None;
                 self.undone_because = Some(why.clone());
@@ -191,7 +251,11 @@ impl Status {
             | Record::StepDone { step, .. }
             | Record::StepFailed { step, .. }
             | Record::StepUndone { step, .. }
-            | Record::UndoFailed { step, .. } => {
+            | Record::UndoFailed { step, .. }
+            | Record::StepTakingBack { step, .. }
+            | Record::StepTakenBack { step, .. }
+            | Record::StepReturned { step, .. }
+            | Record::ReturnFailed { step, .. } => {
                 let mut steps = self.stages.iter_mut().flat_map(|stage| &mut stage.steps);
                 if let Some(found) = steps.find(|found| &found.id == step) {
                     found.take(record);
@@ -203,11 +267,15 @@ impl Status {
             | Record::TrialBegun { stage, .. }
             | Record::Confirmed { stage, .. }
             | Record::GuardDisarmed { stage }
-            | Record::StageUndone { stage, .. } => {
-                if let Some(found) = self.stages.iter_mut().find(|found| &found.id == stage) {
-                    found.take(record);
-                }
-            }
+            | Record::StageUndone { stage, .. }
+            | Record::StageTakenBack { stage, .. }
+            | Record::StageReturned { stage, .. } => self.take_for_stage(stage, record),
+        }
+    }
+
+    fn take_for_stage(&mut self, stage: &Slug, record: &Record) {
+        if let Some(found) = self.stages.iter_mut().find(|found| &found.id == stage) {
+            found.take(record);
         }
     }
 }
@@ -235,7 +303,36 @@ impl StageStatus {
                     guard.trial = Some(Moment { boot_id: boot_id.clone(), boottime_ns: *deadline_ns });
                 }
             }
+            Record::Confirmed { .. } if self.state == StageState::TakenBack => {
+                self.state = StageState::Undone;
+                self.steps.iter_mut().filter(|step| step.kept.is_some()).for_each(StepStatus::let_go);
+            }
             Record::Confirmed { .. } => self.state = StageState::Kept,
+            Record::TakeBackBegun { boot_id, deadline_ns, .. } => {
+                self.state = StageState::TakingBack;
+                self.guard = Some(ArmedGuard {
+                    watch: Watch::Network,
+                    boot_id: boot_id.clone(),
+                    deadline_ns: Some(*deadline_ns),
+                    trial: None,
+                    disarmed: false,
+                });
+                // A return may have been begun in between: what was undone is looked at again.
+                for step in self.steps.iter_mut().filter(|step| step.kept.is_some()) {
+                    step.state = StepState::TakingBack;
+                }
+            }
+            Record::StageTakenBack { at, deadline_ns, .. } => {
+                self.verified = Some(at.clone());
+                self.state = StageState::TakenBack;
+                if let Some(guard) = &mut self.guard {
+                    guard.deadline_ns = Some(*deadline_ns);
+                }
+            }
+            Record::ReturnBegun { .. } => self.state = StageState::Returning,
+            Record::StageReturned { clean, .. } => {
+                self.state = if *clean { StageState::Kept } else { StageState::Stuck };
+            }
             Record::GuardDisarmed { .. } => {
                 if let Some(guard) = &mut self.guard {
                     guard.disarmed = true;
@@ -265,12 +362,34 @@ impl StepStatus {
             }
             Record::StepFailed { why, .. } => self.state = StepState::Failed { why: why.clone() },
             Record::StepUndone { notes, .. } => {
-                self.state = StepState::Undone;
+                self.let_go();
                 self.notes.clone_from(notes);
             }
-            Record::UndoFailed { why, .. } => self.state = StepState::UndoFailed { why: why.clone() },
+            Record::UndoFailed { why, .. } | Record::ReturnFailed { why, .. } => {
+                self.state = StepState::UndoFailed { why: why.clone() };
+            }
+            Record::StepTakingBack { boot_id, now, .. } => {
+                self.state = StepState::TakingBack;
+                self.kept = Some(Kept { boot_id: boot_id.clone(), now: now.clone() });
+                self.notes.clear();
+            }
+            Record::StepTakenBack { notes, .. } => {
+                self.state = StepState::TakenBack;
+                self.notes.clone_from(notes);
+            }
+            Record::StepReturned { notes, .. } => {
+                self.state = StepState::Done;
+                self.kept = None;
+                self.notes.clone_from(notes);
+            }
             _ => {}
         }
+    }
+
+    /// Its undo was confirmed.
+    fn let_go(&mut self) {
+        self.state = StepState::Undone;
+        self.kept = None;
     }
 }
 
@@ -281,6 +400,7 @@ fn pending(stage: &Stage) -> StageStatus {
         boot_id: String::new(),
         before: None,
         after: None,
+        kept: None,
         notes: Vec::new(),
     });
     StageStatus {

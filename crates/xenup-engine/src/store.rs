@@ -342,6 +342,14 @@ impl Store {
         Err(MachineError::at("read", &path, Reason::Device, "its bytes are not those that were kept"))
     }
 
+    /// Keeps room for the next rollback, where it was given free and is there again.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn reserve_again(&self, machine: &mut dyn Machine) -> Result<(), MachineError> {
+        self.reserve_space(machine)
+    }
+
     fn reserve_space(&self, machine: &mut dyn Machine) -> Result<(), MachineError> {
         let path = self.reserve_path();
         if machine.entry(&path)?.is_some() || self.reserve == 0 {

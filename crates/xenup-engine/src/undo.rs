@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use xenup_machine::file::Kind;
+use xenup_machine::file::{Attributes, Kind};
 use xenup_machine::network::{LinkOp, Network};
 use xenup_machine::process::Command;
 use xenup_machine::{Machine, MachineError, Probe};
@@ -54,8 +54,8 @@ pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<Undo
         (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => {
             undo_unit(session, &step.id, unit, (enabled, active)).map(|()| Vec::new())
         }
-        (Action::Links { touches, .. }, Snapshot::Links { network }) => {
-            undo_links(session.machine, network, touches).map(|()| Vec::new())
+        (Action::Links { touches, .. }, Snapshot::Links { network, ipv6_off }) => {
+            undo_links(session.machine, network, ipv6_off, touches).map(|()| Vec::new())
         }
         (Action::BootVariable { name, value: set }, Snapshot::BootVariable { value, block }) => {
             undo_boot_variable(session, undoing, name, (value.as_deref(), set.as_deref()), block)
@@ -64,6 +64,38 @@ pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<Undo
             undo_run(session, &step.id, backward.as_ref(), generates)
         }
         _ => Err(StepError::NotSo("what the journal kept of it belongs to another action".to_owned())),
+    }
+}
+
+/// Brings back what was there before a step was undone under a guard (`undoing.before`), and checks it; `undone` is
+/// what that undo had restored. Returns what a person should know about it.
+///
+/// # Errors
+/// What could not be brought back.
+pub fn bring_back(
+    session: &mut Session<'_>,
+    undoing: &Undoing<'_>,
+    undone: &Snapshot,
+) -> Result<Vec<UndoNote>, StepError> {
+    match (&undoing.step.action, undoing.before, undone) {
+        (Action::Run { forward, .. }, _, _) => {
+            // What a command leaves is its own: it is run again, as it was when the step was done.
+            if let Some(command) = forward {
+                run(session, &undoing.step.id, command)?;
+                settle(session, &undoing.step.id)?;
+            }
+            Ok(Vec::new())
+        }
+        (Action::File { .. }, Snapshot::File(kept), Snapshot::File(undone)) => {
+            // The undo removed the directories that the step had made.
+            if kept.there.is_some() {
+                for parent in &undone.missing_parents {
+                    durable::make_dir(session.machine, parent, &Attributes::root(0o755))?;
+                }
+            }
+            undo(session, undoing)
+        }
+        _ => undo(session, undoing),
     }
 }
 
@@ -300,14 +332,23 @@ fn undo_unit(
     Err(StepError::NotSo(format!("{unit} is {} and {}, and was {enabled} and {active}", now.0, now.1)))
 }
 
-fn undo_links(machine: &mut dyn Machine, before: &Network, touches: &[String]) -> Result<(), StepError> {
+fn undo_links(
+    machine: &mut dyn Machine,
+    before: &Network,
+    ipv6_off: &[String],
+    touches: &[String],
+) -> Result<(), StepError> {
     let mut last = Ok(());
     for attempt in 0..LINK_ATTEMPTS {
         let now = machine.network()?;
-        if links::differences(before, &now, touches).is_empty() {
+        let switches = ipv6_switches(machine, before, &now, ipv6_off)?;
+        if links::differences(before, &now, touches).is_empty() && switches.is_empty() {
             return Ok(());
         }
-        let ops = links::restore_ops(before, &now, touches);
+        let mut ops = links::restore_ops(before, &now, touches);
+        // Before an address of IPv6 is put on a link, and before a link that is to have none comes up.
+        let made = ops.iter().take_while(|op| matches!(op, LinkOp::CreateBridge { .. })).count();
+        ops.splice(made..made, switches);
         // All at once is quickest. Where something is refused, the rest of the way back is gone all the same.
         last = match attempt {
             0 => machine.change_links(&ops),
@@ -320,6 +361,20 @@ fn undo_links(machine: &mut dyn Machine, before: &Network, touches: &[String]) -
         (Some(_), Err(error)) => Err(error.into()),
         (Some(first), Ok(())) => Err(StepError::NotSo(first.clone())),
     }
+}
+
+/// Returns the operations that switch IPv6 on or off where it was not so before.
+fn ipv6_switches(
+    probe: &dyn Probe,
+    before: &Network,
+    now: &Network,
+    ipv6_off: &[String],
+) -> Result<Vec<LinkOp>, MachineError> {
+    let off_now = snapshot::ipv6_off(probe, now)?;
+    let names = before.links.iter().map(|link| &link.name);
+    let wrong = names.filter(|name| ipv6_off.contains(name) != off_now.contains(name));
+    let switch = |name: &String| LinkOp::SetIpv6 { link: name.clone(), enabled: !ipv6_off.contains(name) };
+    Ok(wrong.map(switch).collect())
 }
 
 /// Carries out each operation, whatever became of those before it. Returns the first error.

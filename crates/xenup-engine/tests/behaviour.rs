@@ -17,15 +17,16 @@ use xenup_engine::error::EngineError;
 use xenup_engine::event::Event;
 use xenup_engine::executor::{Options, Outcome, apply, resume};
 use xenup_engine::guard::{GuardKeeper, Session};
-use xenup_engine::journal::{Cause, Proof, UndoNote};
+use xenup_engine::journal::{Cause, End, Proof, UndoNote};
 use xenup_engine::links;
 use xenup_engine::plan::{Plan, Slug};
 use xenup_engine::rollback::{Grip, Report, Scope, rollback};
 use xenup_engine::status::{ArmedGuard, StageState};
 use xenup_engine::store::{RunId, Store};
-use xenup_machine::fake::{FakeMachine, FakeNetwork};
+use xenup_engine::takeback;
+use xenup_machine::fake::{FakeMachine, FakeNetwork, nic};
 use xenup_machine::file::Attributes;
-use xenup_machine::network::LinkOp;
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Mac, Network};
 use xenup_machine::{Machine, MachineError, Probe};
 
 struct Forgetful;
@@ -214,6 +215,132 @@ fn a_trial_is_started_once_and_undone_where_it_was_not_reached_or_not_confirmed(
     assert_eq!(decision(&machine, &run, true), undone(true, Cause::NotConfirmed));
     machine.power_cycle(2);
     assert_eq!(decision(&machine, &run, false), undone(false, Cause::NotConfirmed));
+}
+
+fn confirmed(machine: &mut FakeMachine, plan: &Plan) -> RunId {
+    let run = applied(machine, plan);
+    with(machine, |session| confirm(session, &run, Proof::Console)).unwrap();
+    with(machine, |session| resume(session, &run, &Options::default())).unwrap();
+    run
+}
+
+fn roll_back(machine: &mut FakeMachine, run: &RunId) -> takeback::Outcome {
+    with(machine, |session| takeback::roll_back(session, run, 120)).unwrap()
+}
+
+#[test]
+fn a_confirmed_network_goes_back_under_a_guard_that_a_new_connection_ends() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let before = Picture::of(&machine, &plan);
+    let run = confirmed(&mut machine, &plan);
+    let connection = |machine: &FakeMachine| Proof::NewConnection {
+        started_boottime_ns: machine.clock().boottime_ns,
+        from: "192.0.2.7".to_owned(),
+    };
+    let old = connection(&machine);
+    let outcome = roll_back(&mut machine, &run);
+    assert!(matches!(outcome, takeback::Outcome::AwaitingConfirm { seconds: 120, .. }), "{outcome:?}");
+    assert!(matches!(decision(&machine, &run, false), Decision::WaitUntil { .. }));
+    let again = roll_back(&mut machine, &run);
+    assert!(matches!(again, takeback::Outcome::AwaitingConfirm { .. }), "{again:?}");
+    machine.wait(Duration::from_secs(1));
+    let new = connection(&machine);
+    let refused = with(&mut machine, |session| confirm(session, &run, old));
+    assert!(matches!(refused, Err(EngineError::Confirm(ConfirmError::OldConnection { .. }))));
+    with(&mut machine, |session| confirm(session, &run, new)).unwrap();
+    assert_eq!(decision(&machine, &run, false), Decision::Nothing);
+    let ended = roll_back(&mut machine, &run);
+    assert!(matches!(&ended, takeback::Outcome::RolledBack(report) if report.is_clean()), "{ended:?}");
+    assert_eq!(before.differences(&Picture::of(&machine, &plan), Extent::SameBoot), Vec::<String>::new());
+    assert_eq!(store().load(&machine, &run).unwrap().status.end, Some(End::RolledBack));
+}
+
+#[test]
+fn a_rollback_that_nobody_confirms_gives_way_and_keeps_what_others_wrote_meanwhile() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = confirmed(&mut machine, &plan);
+    let ours = machine.text(Path::new("/etc/network/interfaces"));
+    let network = machine.links().clone();
+    roll_back(&mut machine, &run);
+    assert_ne!(machine.text(Path::new("/etc/network/interfaces")), ours);
+    machine.put("/etc/network/interfaces", b"theirs\n", &Attributes::root(0o600));
+    machine.wait(Duration::from_secs(121));
+    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+    assert_eq!(why, Cause::NotConfirmed);
+    let late = with(&mut machine, |session| confirm(session, &run, Proof::Console));
+    assert!(matches!(late, Err(EngineError::Confirm(ConfirmError::TooLate { .. }))));
+    machine.hold_lock("17 4242 undoing");
+    let report = with(&mut machine, |session| {
+        takeback::bring_back(session, &run, &stage, why, Grip::Seize).unwrap()
+    });
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(machine.text(Path::new("/etc/network/interfaces")), ours);
+    let names: Vec<String> = network.links.iter().map(|link| link.name.clone()).collect();
+    assert_eq!(links::differences(&network, machine.links(), &names), Vec::<String>::new());
+    let kept = format!("/etc/network/.interfaces.xenup-kept-{run}");
+    assert_eq!(machine.text(Path::new(&kept)), "theirs\n", "{report:?}");
+    let status = store().load(&machine, &run).unwrap().status;
+    assert_eq!(status.stages[0].state, StageState::Kept);
+    assert!(matches!(status.end, Some(End::BroughtBack { .. })) && !status.rolling_back);
+}
+
+#[test]
+fn in_a_later_boot_the_addresses_move_back_too_and_lent_ones_are_those_of_today() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = confirmed(&mut machine, &plan);
+    let mut bridged = machine.links().clone();
+    let names: Vec<String> = bridged.links.iter().map(|link| link.name.clone()).collect();
+    machine.shut_down();
+    // What ifupdown makes of the files at the next boot.
+    bridged.links.retain(|link| !link.name.starts_with("xenup"));
+    machine.connect(bridged.clone());
+    assert!(matches!(roll_back(&mut machine, &run), takeback::Outcome::AwaitingConfirm { .. }));
+    let now = machine.links();
+    assert!(now.link("xenbr0").is_none() && now.addresses_on("eno1").count() >= 3, "{now:?}");
+    machine.wait(Duration::from_secs(121));
+    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+    with(&mut machine, |session| takeback::bring_back(session, &run, &stage, why, Grip::Seize)).unwrap();
+    assert_eq!(links::differences(&bridged, machine.links(), &names), Vec::<String>::new());
+
+    // A lease of another network than the one before the run.
+    let lent = |link: &str, ip: &str| LinkAddress {
+        link: link.to_owned(),
+        address: Address { valid: Some(600), ..Address::new(ip.parse().unwrap(), 24) },
+    };
+    let port = |master: Option<&str>| Link {
+        master: master.map(str::to_owned),
+        ..nic("eno1", Mac([2, 0, 0, 0, 0, 1]))
+    };
+    let before = Network {
+        links: vec![port(None)],
+        addresses: vec![lent("eno1", "192.0.2.7")],
+        ..Network::default()
+    };
+    let today = Network {
+        links: vec![port(Some("xenbr0")), nic("xenbr0", Mac([2, 0, 0, 0, 0, 1]))],
+        addresses: vec![lent("xenbr0", "198.51.100.9")],
+        ..Network::default()
+    };
+    let wanted = links::in_this_boot(&before, &today);
+    assert_eq!(wanted.addresses, [lent("eno1", "198.51.100.9")]);
+}
+
+#[test]
+fn what_cannot_come_back_or_stands_below_another_stage_has_no_guard() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = confirmed(&mut machine, &plan);
+    let loaded = store().load(&machine, &run).unwrap();
+    let guarded = takeback::Protection::Guarded { stage: "network".parse().unwrap() };
+    assert_eq!(takeback::protection(&loaded.plan, &loaded.status), guarded);
+    let mut harmless = loaded.plan.clone();
+    harmless.stages[0].steps.iter_mut().for_each(|step| step.risks.clear());
+    assert_eq!(takeback::protection(&harmless, &loaded.status), takeback::Protection::NotNeeded);
+    let mut once = loaded.plan.clone();
+    let forward = Some(xenup_machine::process::Command::new("true", [""; 0]));
+    once.stages[0].steps[0].action =
+        Action::Run { forward, backward: None, generates: Vec::new(), once: true };
+    let protection = takeback::protection(&once, &loaded.status);
+    assert!(matches!(protection, takeback::Protection::Impossible { .. }), "{protection:?}");
 }
 
 fn switch() -> (FakeNetwork, Vec<LinkOp>, Vec<String>) {

@@ -55,6 +55,17 @@ fn an_engine_that_leaves_a_sync_out_is_noticed() {
 }
 
 #[test]
+fn an_engine_that_leaves_a_sync_of_a_guarded_rollback_out_is_noticed() {
+    is_noticed("network-guarded", Mutant::NoSyncBack(Sync::Files));
+    is_noticed("network-guarded", Mutant::NoSyncBack(Sync::Names));
+}
+
+#[test]
+fn an_engine_that_leaves_a_return_out_is_noticed() {
+    is_noticed("network-guarded", Mutant::NoReturn);
+}
+
+#[test]
 fn an_engine_that_leaves_an_undo_out_is_noticed() {
     is_noticed("file-changed", Mutant::NoUndo);
 }

@@ -40,7 +40,7 @@ pub enum Verb {
     Plan(Plan),
     /// Carry the plan out
     Apply(Apply),
-    /// Keep what was applied; without this it is undone
+    /// Keep what was applied, or undone; without this it goes back
     Confirm(Confirm),
     /// Undo a run
     Rollback(Rollback),
@@ -189,6 +189,9 @@ pub struct Rollback {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Seconds to wait for the confirmation that the way in works without the bridge
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(20..=86_400))]
+    pub deadline: u64,
 }
 
 /// `rollback-here`
@@ -197,6 +200,9 @@ pub struct RollbackHere {
     /// The run
     #[arg(value_name = "ID")]
     pub run: String,
+    /// Seconds to wait for a confirmation
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub deadline: u64,
 }
 
 /// `status`

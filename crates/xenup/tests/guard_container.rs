@@ -311,6 +311,139 @@ fn a_trial_boot_that_nobody_confirms_goes_back_by_itself() {
     assert!(!container.path("/var/lib/xenup/guard").exists());
 }
 
+/// A plan of a stage without a guard, and one that makes the machine's only NIC the port of a bridge: applied and
+/// confirmed. `text` is what the file of the network says then.
+fn confirmed_bridge(container: &Container, text: &str) {
+    let mac = container.run(&["cat", "/sys/class/net/host0/address"]);
+    let address = json!({"ip": INSIDE, "prefix": 24, "flags": 128});
+    let plain = json!({"stp": false, "forward_delay": 0, "vlan_filtering": false});
+    let ops = json!([
+        {"op": "create-bridge", "link": "br0", "mac": mac.trim(), "bridge": plain},
+        {"op": "set-up", "link": "br0", "up": true},
+        {"op": "add-address", "link": "br0", "address": address},
+        {"op": "set-master", "link": "host0", "master": "br0"},
+        {"op": "delete-address", "link": "host0", "address": address}]);
+    let file = |id: &str, path: &str, text: &str| {
+        json!({"id": id, "title": id, "why": "a test", "undo": "restore", "lasts": "on-disk", "risks": ["cuts-network"],
+            "action": {"action": "file", "path": path, "state": {"want": "text", "text": text, "mode": 420}}})
+    };
+    let switch = json!({"id": "switch", "title": "Make the bridge", "why": "a test", "undo": "restore",
+        "lasts": "this-boot", "risks": ["cuts-network"],
+        "action": {"action": "links", "touches": ["host0", "br0"], "ops": ops}});
+    let guard = json!({"watch": "network", "deadline_seconds": 120});
+    let plan = json!({"schema": 1, "machine_id": container.read("/etc/machine-id").trim(), "purpose": "a test",
+        "stages": [
+            {"id": "prepare", "title": "Prepare", "steps": [file("prepare", "/etc/network/prepared", "yes\n")]},
+            {"id": "network", "title": "The bridge", "steps": [file("stanza", FILE, text), switch], "guard": guard},
+            {"id": "later", "title": "Later", "steps": [file("later", "/etc/network/later", "yes\n")]}]});
+    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
+    let args = ["xenup", "apply", "/root/plan.json", "--yes", "--deadline", "120"];
+    let applied = container.output(&args);
+    assert_eq!(applied.status.code(), Some(6), "{}", String::from_utf8_lossy(&applied.stderr));
+    over_ssh(container, &["xenup", "confirm"], 0);
+    assert!(container.path("/etc/network/later").exists());
+}
+
+/// Runs a command over a new connection; returns what it said.
+fn over_ssh(container: &Container, words: &[&str], code: i32) -> String {
+    let output = container.ssh(&[], words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// A rollback up to where it waits: the NIC has its address back, and nothing but the network is undone.
+fn rolled_back_so_far(container: &Container, deadline: &str) {
+    over_ssh(container, &["xenup", "rollback", "--yes", "--deadline", deadline], 6);
+    let links = container.run(&["ip", "-o", "-4", "address"]);
+    assert!(links.contains("host0") && !links.contains("br0"), "{links}");
+    assert!(!container.path(FILE).exists());
+    assert!(container.path("/etc/network/prepared").exists() && container.path("/etc/network/later").exists());
+}
+
+#[test]
+fn a_confirmed_network_is_rolled_back_under_a_guard_and_confirmed() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("back");
+    let before = picture(&container);
+    confirmed_bridge(&container, "# the bridge\n");
+    let master = container.path("/../").join(format!("mux-back-{}", std::process::id()));
+    let socket = format!("ControlPath={}", master.display());
+    let old = ["-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", &socket];
+    assert!(container.ssh(&old, &["true"]).status().unwrap().success());
+    rolled_back_so_far(&container, "120");
+    let guard = container.pid_of("xenup-guard-");
+    let status = over_ssh(&container, &["xenup", "status"], 6);
+    assert!(status.contains("stage network is undone, and comes back in"), "{status}");
+    assert!(container.read("/root/xenup-recovery.txt").starts_with("A ROLLBACK"));
+    assert!(container.read("/etc/issue.d/xenup.issue").contains("the rollback of stage network"));
+    let again = over_ssh(&container, &["xenup", "rollback", "--yes"], 6);
+    assert!(again.contains("waits for a confirm; nothing was done"), "{again}");
+    let refused = container.ssh(&old, &["xenup", "confirm"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4), "a connection older than the rollback proves nothing");
+    let said = over_ssh(&container, &["xenup", "confirm"], 0);
+    assert!(said.contains("Rolled back: the machine is as it was before the run"), "{said}");
+    container.wait_for_end(guard);
+    assert_eq!(picture(&container), before, "{}", container.logs());
+    assert!(!container.path("/var/lib/xenup/guard").exists(), "the guard's files are still there");
+    let _ = container.ssh(&old, &["-O", "exit"]).output();
+}
+
+#[test]
+fn a_rollback_that_nobody_confirms_brings_the_bridge_back() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("unconfirmed-back");
+    confirmed_bridge(&container, "# the bridge\n");
+    let applied = picture(&container);
+    rolled_back_so_far(&container, DEADLINE);
+    undone(&container, &applied);
+    let status = over_ssh(&container, &["xenup", "status"], 0);
+    assert!(status.contains("stage network came back, because nobody confirmed it in time"), "{status}");
+    // The card alone does it as well, with the binary gone.
+    rolled_back_so_far(&container, "3600");
+    let card = container.read("/root/xenup-recovery.txt");
+    let (by_hand, keep) = card.split_once("TO KEEP THE ROLLBACK").unwrap();
+    let typed = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
+    };
+    container.run(&["rm", "/usr/sbin/xenup"]);
+    for line in typed(keep).iter().chain(&typed(by_hand.split_once("WITHOUT XENUP").unwrap().1)) {
+        if line != "systemctl reboot" {
+            container.run(&["sh", "-c", line]);
+        }
+    }
+    container.run(&["rm", "-f", "/root/xenup-recovery.txt"]);
+    let timeless = |picture: &str| picture.lines().filter(|line| !line.contains(FILE)).collect::<Vec<_>>().join("\n");
+    assert_eq!(timeless(&picture(&container)), timeless(&applied));
+    assert_eq!(container.read(FILE), "# the bridge\n");
+}
+
+#[test]
+fn a_reboot_while_a_rollback_waits_brings_the_network_back_before_it_starts() {
+    if skipped() {
+        return;
+    }
+    let mut container = Container::boot("reboot-back");
+    // ifupdown gives the machine this address where the file is there when the network starts.
+    confirmed_bridge(&container, "iface host0 inet static\n\taddress 10.213.0.77/24\n");
+    let files = |container: &Container| -> Vec<String> {
+        picture(container).lines().filter(|line| line.contains("etc/")).map(str::to_owned).collect()
+    };
+    let applied = files(&container);
+    rolled_back_so_far(&container, "3600");
+    container.reboot();
+    assert_eq!(files(&container), applied, "{}", container.logs());
+    let addresses = container.run(&["ip", "-o", "-4", "address"]);
+    assert!(addresses.contains("10.213.0.77"), "the file came back after the network had started: {addresses}");
+    let status = over_ssh(&container, &["xenup", "status"], 0);
+    assert!(status.contains("stage network came back, because the machine was started anew"), "{status}");
+    assert!(!container.path("/var/lib/xenup/guard").exists());
+}
+
 /// The picture without the copies that the engine keeps of what gave way.
 fn without_kept(container: &Container) -> String {
     let lines = picture(container);

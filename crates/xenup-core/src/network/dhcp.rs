@@ -114,11 +114,13 @@ impl<'a> Client<'a> {
             forward: Some(Command::new("sed", copy).within(30)),
             backward: Some(Command::new("rm", ["-f", &lease_file]).within(30)),
             generates: vec![PathBuf::from(&lease_file)],
+            once: false,
         };
         let end = Action::Run {
             forward: Some(stop(self.pid_file)),
             backward: Some(Command::new("dhclient", self.args.iter().cloned()).within(LEASE_SECONDS)),
             generates: Vec::new(),
+            once: false,
         };
         [
             Draft::new(
@@ -146,6 +148,7 @@ impl<'a> Client<'a> {
             forward: Some(Command::new("dhclient", args).within(LEASE_SECONDS)),
             backward: Some(stop(&self.renamed(self.pid_file, bridge))),
             generates: Vec::new(),
+            once: false,
         };
         Draft::new(
             &self.id("start", bridge),

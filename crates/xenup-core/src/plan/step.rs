@@ -66,7 +66,8 @@ pub(crate) fn write(path: &Path, text: &str, now: Option<&str>) -> Option<Action
 /// A command that brings what it generates up to date, split in two: run when everything before it is done, and when
 /// everything after it is undone.
 pub(crate) fn bracket(command: &Command, generates: Vec<PathBuf>) -> (Action, Action) {
-    let first = Action::Run { forward: None, backward: Some(command.clone()), generates };
-    let last = Action::Run { forward: Some(command.clone()), backward: None, generates: Vec::new() };
+    let first = Action::Run { forward: None, backward: Some(command.clone()), generates, once: false };
+    let last =
+        Action::Run { forward: Some(command.clone()), backward: None, generates: Vec::new(), once: false };
     (first, last)
 }

@@ -7,6 +7,7 @@ use xenup_engine::plan::Step;
 use xenup_engine::snapshot::{FileSnapshot, Snapshot, Standing};
 use xenup_machine::file::Kind;
 use xenup_machine::network::{LinkOp, Network};
+use xenup_machine::process::Command;
 
 /// Returns what a person types to undo a step; empty where nothing is to be done.
 pub(super) fn undo(step: &Step, before: &Snapshot, store: &Path) -> Vec<String> {
@@ -21,7 +22,7 @@ pub(super) fn undo(step: &Step, before: &Snapshot, store: &Path) -> Vec<String> 
             if new.is_empty() { Vec::new() } else { vec![format!("apt-get purge {}", new.join(" "))] }
         }
         (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => unit_back(unit, enabled, active),
-        (Action::Links { touches, .. }, Snapshot::Links { network }) => links(touches, network),
+        (Action::Links { touches, .. }, Snapshot::Links { network, .. }) => links(touches, network),
         (Action::BootVariable { name, .. }, Snapshot::BootVariable { value, .. }) => vec![match value {
             Some(value) => format!("grub-editenv - set {}", word(&format!("{name}={value}"))),
             None => format!("grub-editenv - unset {name}"),
@@ -29,6 +30,54 @@ pub(super) fn undo(step: &Step, before: &Snapshot, store: &Path) -> Vec<String> 
         (Action::Run { backward: Some(backward), .. }, _) => vec![backward.line()],
         _ => Vec::new(),
     }
+}
+
+/// Returns what a person types to have back what a rollback has undone of a step; empty where nothing is to be done.
+/// `kept` is what was there before the rollback, `undone` what it restored.
+pub(super) fn bring_back(step: &Step, kept: &Snapshot, undone: &Snapshot, store: &Path) -> Vec<String> {
+    match (&step.action, kept, undone) {
+        (Action::File { .. }, Snapshot::File(kept), Snapshot::File(undone)) => {
+            let path = word(&kept.path.display().to_string());
+            let Some(there) = &kept.there else { return vec![format!("rm -f {path}")] };
+            let dirs = undone
+                .missing_parents
+                .last()
+                .map(|dir| format!("mkdir -p {}", word(&dir.display().to_string())));
+            dirs.into_iter().chain(standing(there, &path, store)).collect()
+        }
+        (Action::Links { .. }, Snapshot::Links { network, .. }, Snapshot::Links { network: undone, .. }) => {
+            links_again(network, undone)
+        }
+        (Action::Run { forward, .. }, _, _) => forward.iter().map(Command::line).collect(),
+        (Action::Packages { .. }, _, _) => Vec::new(),
+        _ => undo(step, kept, store),
+    }
+}
+
+/// Bridges are made first; then what the rollback had put on a link goes, and what the link had comes.
+fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
+    let mut ops = Vec::new();
+    for link in kept.links.iter().filter(|link| undone.link(&link.name).is_none()) {
+        if let (Some(bridge), Some(mac)) = (link.bridge, link.mac) {
+            ops.push(LinkOp::CreateBridge { link: link.name.clone(), mac, bridge });
+        }
+    }
+    for link in &kept.links {
+        ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+        ops.push(LinkOp::SetUp { link: link.name.clone(), up: link.up });
+        let extra = undone.addresses_on(&link.name).filter(|address| !address.is_link_local());
+        let extra =
+            extra.filter(|address| !kept.addresses_on(&link.name).any(|other| other.ip == address.ip));
+        ops.extend(
+            extra.map(|address| LinkOp::DeleteAddress { link: link.name.clone(), address: address.clone() }),
+        );
+        let own = kept.addresses_on(&link.name).filter(|address| !address.is_link_local());
+        ops.extend(
+            own.map(|address| LinkOp::AddAddress { link: link.name.clone(), address: address.clone() }),
+        );
+    }
+    ops.extend(own_routes(kept, |link| kept.link(link).is_some()));
+    ops.iter().map(ToString::to_string).collect()
 }
 
 fn file(before: &FileSnapshot, wanted: &FileState, store: &Path) -> Vec<String> {
@@ -89,15 +138,19 @@ fn links(touches: &[String], before: &Network) -> Vec<String> {
             addresses.map(|address| LinkOp::AddAddress { link: link.name.clone(), address: address.clone() }),
         );
     }
-    // The kernel makes its own routes (protocol 2) with the addresses; a gateway must be reachable before it is used.
-    let mut routes: Vec<_> = before
+    ops.extend(own_routes(before, |link| old.iter().any(|name| *name == link)));
+    ops.iter().map(ToString::to_string).collect()
+}
+
+/// The kernel makes its own routes (protocol 2) with the addresses; a gateway must be reachable before it is used.
+fn own_routes(network: &Network, ours: impl Fn(&str) -> bool) -> Vec<LinkOp> {
+    let mut routes: Vec<_> = network
         .routes
         .iter()
-        .filter(|route| route.protocol != 2 && route.link.as_ref().is_some_and(|link| old.contains(&link)))
+        .filter(|route| route.protocol != 2 && route.link.as_deref().is_some_and(&ours))
         .collect();
     routes.sort_by_key(|route| route.gateway.is_some());
-    ops.extend(routes.into_iter().map(|route| LinkOp::ReplaceRoute { route: route.clone() }));
-    ops.iter().map(ToString::to_string).collect()
+    routes.into_iter().map(|route| LinkOp::ReplaceRoute { route: route.clone() }).collect()
 }
 
 fn word(text: &str) -> String {

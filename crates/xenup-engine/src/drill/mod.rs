@@ -7,8 +7,9 @@
 //! process is killed, the power fails. Then a rollback, and the tree must be the tree before; and since a
 //! restored state that is not durable is none, the power is cut after it and the tree is compared again. After
 //! a kill or a power cut the run is also resumed first, and the rollback itself is killed at some write of its
-//! own and begun again.
+//! own and begun again. [`back`] does the same to the rollback of what was confirmed, which has a guard of its own.
 
+mod back;
 mod case;
 mod picture;
 
@@ -48,6 +49,10 @@ pub enum Mutant {
     NoSync(Sync),
     /// The undo of the first step is left out.
     NoUndo,
+    /// Every sync of one kind, in rollbacks under a guard alone.
+    NoSyncBack(Sync),
+    /// What comes back of the first step where such a rollback is not confirmed is left out.
+    NoReturn,
 }
 
 /// What a drill counted.
@@ -178,6 +183,7 @@ pub fn drill(case: &Case, sample: Sample, mutant: Mutant) -> Result<Count, Strin
             }
         }
     }
+    count.add(drill.way_back(sample)?);
     Ok(count)
 }
 
@@ -350,7 +356,12 @@ impl Drill<'_> {
                         return Ok(());
                     }
                 }
-                Ok(Outcome::Done { .. } | Outcome::Restored { .. } | Outcome::NothingToDo) => return Ok(()),
+                Ok(
+                    Outcome::Done { .. }
+                    | Outcome::Restored { .. }
+                    | Outcome::BroughtBack { .. }
+                    | Outcome::NothingToDo,
+                ) => return Ok(()),
                 // What a boot made anew is not what the plan was made from.
                 Err(EngineError::Drift { .. }) => return Ok(()),
                 Ok(Outcome::Stuck { report, .. }) => return Err(format!("resume is stuck: {report:?}")),
@@ -380,10 +391,20 @@ impl Drill<'_> {
     }
 
     fn compare(&self, machine: &FakeMachine, extent: Extent, count: &mut Count) -> Result<(), String> {
+        self.compare_with(&self.before, machine, extent, count)
+    }
+
+    fn compare_with(
+        &self,
+        picture: &Picture,
+        machine: &FakeMachine,
+        extent: Extent,
+        count: &mut Count,
+    ) -> Result<(), String> {
         let now = Picture::of(machine, &self.case.plan);
         count.compared += now.paths();
         count.left_out += now.left_out;
-        match self.before.differences(&now, extent).first() {
+        match picture.differences(&now, extent).first() {
             None => Ok(()),
             Some(first) => Err(first.clone()),
         }

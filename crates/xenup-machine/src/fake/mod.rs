@@ -240,6 +240,11 @@ impl FakeMachine {
         self.revive();
     }
 
+    /// Makes durable whatever is on the disk, as time does.
+    pub fn settle(&mut self) {
+        self.world.disk.sync_all();
+    }
+
     /// Shuts the machine down in good order, and starts it again.
     pub fn shut_down(&mut self) {
         self.world.disk.sync_all();

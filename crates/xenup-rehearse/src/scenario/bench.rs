@@ -176,7 +176,21 @@ impl Bench {
         command: &str,
         expected: i32,
     ) -> Result<String, Failure> {
-        let result = self.ssh.run(network::VM, command, SHORT)?;
+        self.outside_within(s, command, expected, SHORT)
+    }
+
+    /// The same, for a command that takes its time.
+    ///
+    /// # Errors
+    /// As [`Self::outside`].
+    pub fn outside_within(
+        &mut self,
+        s: &mut StepScope<'_, '_>,
+        command: &str,
+        expected: i32,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        let result = self.ssh.run(network::VM, command, time)?;
         s.excerpt(&format!("outside$ ssh root@{} {command}", network::VM), &result.output);
         if result.status == expected {
             return Ok(result.output);

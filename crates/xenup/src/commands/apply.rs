@@ -60,7 +60,8 @@ pub fn go_on(ui: &mut Ui, run: &Run, wait: bool) -> Outcome {
         ))
         .hinted("xenup rollback tries again; xenup status says what is left"));
     }
-    ui.status(format!("going on with run {}", run.id));
+    let what = if run.status.rolling_back { "the rollback of run" } else { "run" };
+    ui.status(format!("going on with {what} {}", run.id));
     let exit = work::run(ui, "apply", &["apply-here".to_owned()])?;
     after(ui, exit, wait)
 }

@@ -16,7 +16,7 @@ use xenup_system::service;
 
 use crate::args::ApplyHere;
 use crate::commands::status::because;
-use crate::commands::{events, machine};
+use crate::commands::{events, machine, rollback};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
 use crate::ui::Ui;
@@ -51,7 +51,9 @@ pub fn run(ui: &mut Ui, args: &ApplyHere) -> Outcome {
             },
         }
     };
-    Ok(conclude(ui, applied.map_err(machine::engine_error)?))
+    let applied = applied.map_err(machine::engine_error)?;
+    let newest = store.newest_unfinished(&machine).map_err(machine::engine_error)?;
+    Ok(conclude(ui, applied, newest.is_some_and(|run| run.status.rolling_back)))
 }
 
 /// Returns a flag that SIGINT, SIGTERM and SIGHUP set: the step under way is finished, then the stage is undone.
@@ -63,7 +65,7 @@ pub fn stop_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
-fn conclude(ui: &mut Ui, applied: Applied) -> Exit {
+fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
     match applied {
         Applied::Done { run } => {
             ui.status(format!("Done: run {run} is complete and verified."));
@@ -81,6 +83,10 @@ fn conclude(ui: &mut Ui, applied: Applied) -> Exit {
             ui.status("next: systemctl reboot");
             Exit::AwaitingConfirm
         }
+        Applied::AwaitingConfirm { stage, deadline_seconds, .. } if rolling_back => {
+            rollback::say_awaiting(ui, stage.as_str(), deadline_seconds);
+            Exit::AwaitingConfirm
+        }
         Applied::AwaitingConfirm { stage, deadline_seconds, .. } => {
             ui.status(format!("Stage {stage} is undone in {deadline_seconds} s unless you confirm it."));
             ui.status(
@@ -91,6 +97,11 @@ fn conclude(ui: &mut Ui, applied: Applied) -> Exit {
         Applied::Restored { stage, cause, report, .. } => {
             ui.status(format!("Stage {stage} was undone: {}.", because(&cause)));
             events::show_report(ui, &report);
+            Exit::FailedAndRestored
+        }
+        Applied::BroughtBack { stage, cause, report, .. } => {
+            rollback::say_brought_back(ui, stage.as_str(), &cause);
+            events::show_return(ui, &report);
             Exit::FailedAndRestored
         }
         Applied::Stuck { report, .. } => {

@@ -8,13 +8,14 @@ use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
 use xenup_engine::journal::Proof;
 use xenup_engine::plan::Watch;
+use xenup_engine::status::StageStatus;
 use xenup_engine::store::Run;
 use xenup_machine::Probe;
 use xenup_machine::network::Network;
 use xenup_system::Environment;
 use xenup_system::session::{Session as Login, Terminal, session};
 
-use super::{apply, events, machine};
+use super::{apply, events, machine, rollback};
 use crate::args::Confirm;
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::{Keeper, failing};
@@ -22,6 +23,9 @@ use crate::ui::Ui;
 
 /// How to come by a connection that counts.
 const ANEW: &str = "open a new connection (not a further window of this one) and run there: xenup confirm";
+
+/// Of a further guarded stage of a rollback, which no plan of ours has; `rollback --deadline` is for the first.
+const DEADLINE: u64 = 180;
 
 /// Runs the verb.
 pub fn run(ui: &mut Ui, args: &Confirm) -> Outcome {
@@ -43,11 +47,21 @@ pub fn run(ui: &mut Ui, args: &Confirm) -> Outcome {
     let mut work = Session { machine: &mut system, keeper: &mut keeper, store: &store, events: &mut show };
     let stage = confirm(&mut work, &run.id, proof).map_err(refused)?;
     drop(system);
-    ui.result(format!("stage {stage} of run {} is kept", run.id));
+    let undone = run.status.stage(&stage).is_some_and(StageStatus::is_being_taken_back);
+    let what = if undone { "stays undone" } else { "is kept" };
+    ui.result(format!("stage {stage} of run {} {what}", run.id));
     let machine = machine::running()?;
     let run = store.load(&machine, &run.id).map_err(machine::engine_error)?;
     // The plan that was agreed to has more stages; each that can cut the way in waits for its own confirm.
-    if run.status.is_unfinished() { apply::go_on(ui, &run, false) } else { Ok(Exit::Done) }
+    match (run.status.is_unfinished(), run.status.rolling_back) {
+        (false, _) => Ok(Exit::Done),
+        (true, false) => apply::go_on(ui, &run, false),
+        (true, true) => {
+            ui.status(format!("going on with the rollback of run {}", run.id));
+            rollback::refuse_under_guests(&run)?;
+            rollback::go_on(ui, &run.id, DEADLINE)
+        }
+    }
 }
 
 /// What this terminal proves.

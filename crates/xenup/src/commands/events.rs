@@ -19,7 +19,10 @@ pub fn show(ui: &mut Ui, event: &Event) {
         }
         Event::StepStarted { title, number, of, .. } => ui.status(format!("  {number}/{of} {title}")),
         Event::Line { text, .. } => ui.status(format!("      {text}")),
-        Event::StepDone { .. } | Event::StepUndone { .. } | Event::AwaitingConfirm { .. } => {}
+        Event::StepDone { .. }
+        | Event::StepUndone { .. }
+        | Event::StepReturned { .. }
+        | Event::AwaitingConfirm { .. } => {}
         Event::StepFailed { step, why } => ui.warning(format!("{step}: {why}")),
         Event::StageVerified { stage } => ui.status(format!("  {stage} verified")),
         Event::Confirmed { stage } => ui.status(format!("{stage} confirmed")),
@@ -27,6 +30,16 @@ pub fn show(ui: &mut Ui, event: &Event) {
             let names: Vec<&str> = stages.iter().map(xenup_engine::plan::Slug::as_str).collect();
             ui.status(format!("undoing {steps} steps of {}: {}", names.join(", "), because(why)));
         }
+        Event::TakeBackStarted { stage, steps, seconds } => {
+            ui.status(format!("undoing {steps} steps of {stage} first, under a guard"));
+            ui.status(format!(
+                "  guarded: comes back by itself after {seconds} s without a confirm, a crash and a reboot included"
+            ));
+        }
+        Event::ReturnStarted { stage, why } => {
+            ui.status(format!("bringing {stage} back: {}", because(why)));
+        }
+        Event::ReturnFailed { step, why } => ui.warning(format!("{step} could not be brought back: {why}")),
         Event::UndoFailed { step, why } => ui.warning(format!("{step} could not be undone: {why}")),
         Event::LeftAsChanged { what, .. } => ui.warning(format!("left as somebody changed it: {what}")),
         Event::KeptBeside { path, kept, .. } => {
@@ -43,11 +56,21 @@ pub fn show(ui: &mut Ui, event: &Event) {
 /// Says what an undo left, kept beside or could not do.
 pub fn show_report(ui: &mut Ui, report: &Report) {
     ui.status(format!("{} steps undone and read again", report.undone.len()));
+    show_rest(ui, report, "undone");
+}
+
+/// Says the same of a return.
+pub fn show_return(ui: &mut Ui, report: &Report) {
+    ui.status(format!("{} steps brought back and read again", report.undone.len()));
+    show_rest(ui, report, "brought back");
+}
+
+fn show_rest(ui: &mut Ui, report: &Report, what: &str) {
     for (step, note) in &report.notes {
         ui.status(format!("  {step}: {}", note_words(note)));
     }
     for (step, why) in &report.failed {
-        ui.warning(format!("{step} could not be undone: {why}"));
+        ui.warning(format!("{step} could not be {what}: {why}"));
     }
     if let Some(why) = &report.unrecorded {
         ui.warning(format!("the journal could not be written: {why}"));

@@ -43,6 +43,7 @@ fn ended(status: &Status) -> String {
         None => "not finished".to_owned(),
         Some(End::Done) => "done".to_owned(),
         Some(End::RolledBack) => "rolled back".to_owned(),
+        Some(End::BroughtBack { stage, cause }) => format!("{stage} came back: {}", because(cause)),
         Some(End::Restored { stage, cause }) => format!("{stage} undone: {}", because(cause)),
     }
 }

@@ -1,15 +1,20 @@
-//! `xenup rollback`: a run undone, newest step first.
+//! `xenup rollback`: a run undone, newest step first, but for a confirmed network: that is undone before all else, and
+//! waits for a confirm like any other change of the way in.
+//!
+//! Decides: what is said and asked first, how the end reads. Never: which stage needs a guard (the engine does).
 
 use xenup_engine::action::Action;
 use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
-use xenup_engine::journal::{Cause, End};
-use xenup_engine::rollback::{self, Grip, Scope};
+use xenup_engine::journal::End;
+use xenup_engine::status::{ArmedGuard, StageStatus};
 use xenup_engine::store::{Run, RunId, Store};
-use xenup_machine::Probe;
+use xenup_engine::takeback::{self, Outcome as Back, Protection};
+use xenup_machine::{Clock, Probe};
 use xenup_system::service;
 
 use crate::args::{Rollback, RollbackHere, Source};
+use crate::commands::status::because;
 use crate::commands::{apply_here, events, machine, work};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
@@ -24,11 +29,17 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
         ui.result("Nothing to undo: no run has changed this machine.");
         return Ok(Exit::Done);
     };
+    if run.status.awaiting().is_some_and(|stage| waits(stage, &machine.clock())) {
+        ui.warning(format!("the rollback of run {} waits for a confirm; nothing was done", run.id));
+        ui.hint("xenup status");
+        return Ok(Exit::AwaitingConfirm);
+    }
     refuse_under_guests(&run)?;
     ui.status(format!("run {}: {}", run.id, run.plan.purpose));
     for line in &run.plan.not_restored {
         ui.status(format!("  not restored: {line}"));
     }
+    say_protection(ui, &run, args.deadline);
     if !args.yes {
         if !ui.can_prompt() {
             return Err(CommandError::usage("nobody is there to be asked").hinted("xenup rollback --yes"));
@@ -38,11 +49,46 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
         }
     }
     drop(machine);
-    work::run(ui, "rollback", &["rollback-here".to_owned(), run.id.to_string()])
+    go_on(ui, &run.id, args.deadline)
 }
 
-/// Refuses to take the toolstack away from guests that run.
-fn refuse_under_guests(run: &Run) -> Result<(), CommandError> {
+/// Returns whether a rollback waits for a confirm that would still count; a guard that is gone is made good for below.
+fn waits(stage: &StageStatus, now: &Clock) -> bool {
+    let in_time = |guard: &ArmedGuard| {
+        guard.boot_id == now.boot_id && guard.deadline_ns.is_some_and(|deadline| now.boottime_ns < deadline)
+    };
+    stage.is_being_taken_back() && stage.guard.as_ref().is_some_and(in_time)
+}
+
+/// Undoes a run, or goes on with that, in a service of its own.
+pub fn go_on(ui: &mut Ui, run: &RunId, deadline: u64) -> Outcome {
+    let args = ["rollback-here", run.as_str(), "--deadline", &deadline.to_string()].map(str::to_owned);
+    work::run(ui, "rollback", &args)
+}
+
+/// Says how the way in is kept, before anybody is asked.
+fn say_protection(ui: &mut Ui, run: &Run, deadline: u64) {
+    match takeback::protection(&run.plan, &run.status) {
+        Protection::Guarded { stage } => {
+            ui.status(format!(
+                "  stage {stage} goes first, under a guard: its addresses move back, and then you have"
+            ));
+            ui.status(format!(
+                "  {deadline} s to run `xenup confirm` over a NEW connection, or stage {stage} comes back; the rest waits for that"
+            ));
+        }
+        Protection::NotNeeded => {
+            ui.status("  no guard is needed: nothing of it that was confirmed can cut the way in");
+        }
+        Protection::Impossible { stage, why } => {
+            ui.warning(format!("stage {stage} can cut the way in, and is undone WITHOUT a guard: {why}"));
+            ui.hint("have the machine's console at hand, or leave the run as it is");
+        }
+    }
+}
+
+/// Refuses to take the toolstack away from guests that run, those that were started while a rollback waited included.
+pub fn refuse_under_guests(run: &Run) -> Result<(), CommandError> {
     let brought = run.plan.steps().any(|(_, step)| matches!(step.action, Action::Packages { .. }));
     let guests = machine::facts(&Source::default())?.xen.guests;
     if !brought || guests.is_empty() {
@@ -65,20 +111,57 @@ pub fn run_here(ui: &mut Ui, args: &RollbackHere) -> Outcome {
     let mut machine = machine::running()?;
     let store = machine::store();
     let mut keeper = Keeper::new(&store);
-    let report = {
+    let outcome = {
         let mut tell = |event: Event| events::show(ui, &event);
         let mut session =
             Session { machine: &mut machine, keeper: &mut keeper, store: &store, events: &mut tell };
-        rollback::rollback(&mut session, &run, &Scope::Run, Cause::Asked, Grip::Lock)
-            .map_err(machine::engine_error)?
+        takeback::roll_back(&mut session, &run, args.deadline).map_err(machine::engine_error)?
     };
-    events::show_report(ui, &report);
-    if report.is_clean() {
-        ui.status("Rolled back: the machine is as it was before the run.");
-        return Ok(Exit::Done);
+    conclude(ui, &outcome)
+}
+
+fn conclude(ui: &mut Ui, outcome: &Back) -> Outcome {
+    let hint = "xenup status names what is left; xenup rollback tries again";
+    match outcome {
+        Back::RolledBack(report) => {
+            events::show_report(ui, report);
+            if report.is_clean() {
+                ui.status("Rolled back: the machine is as it was before the run.");
+                return Ok(Exit::Done);
+            }
+            Err(CommandError::new(Exit::NotRestored, "not everything could be undone").hinted(hint))
+        }
+        Back::AwaitingConfirm { stage, seconds, report } => {
+            if !report.undone.is_empty() {
+                events::show_report(ui, report);
+            }
+            say_awaiting(ui, stage.as_str(), *seconds);
+            Ok(Exit::AwaitingConfirm)
+        }
+        Back::BroughtBack { stage, cause, report } => {
+            say_brought_back(ui, stage.as_str(), cause);
+            events::show_return(ui, report);
+            if report.is_clean() {
+                return Ok(Exit::FailedAndRestored);
+            }
+            Err(CommandError::new(Exit::NotRestored, "not everything could be brought back").hinted(hint))
+        }
     }
-    Err(CommandError::new(Exit::NotRestored, "not everything could be undone")
-        .hinted("xenup status names what is left; xenup rollback tries again"))
+}
+
+/// Says that an undone stage waits, and for what.
+pub fn say_awaiting(ui: &mut Ui, stage: &str, seconds: u64) {
+    ui.status(format!("Stage {stage} is undone, and comes back in {seconds} s unless you confirm that."));
+    ui.status("The rest of the run is untouched so far; the confirm goes on with it.");
+    ui.status("next: from a NEW connection: xenup confirm   (at the console: xenup confirm --console)");
+}
+
+/// Says that a rollback went back.
+pub fn say_brought_back(ui: &mut Ui, stage: &str, cause: &xenup_engine::journal::Cause) {
+    ui.status(format!(
+        "Not rolled back: stage {stage} is as it was before the rollback, because {}.",
+        because(cause)
+    ));
 }
 
 /// Returns the run to undo: the one named, else the newest that is not undone.

@@ -82,12 +82,18 @@ fn state(stage: &StageStatus) -> &'static str {
         StageState::Undoing => "being undone",
         StageState::Undone => "undone",
         StageState::Stuck => "NOT ALL UNDONE",
+        StageState::TakingBack => "being undone",
+        StageState::TakenBack => "undone, if confirmed",
+        StageState::Returning => "coming back",
     }
 }
 
 fn troubles(stage: &StageStatus) -> impl Iterator<Item = String> + '_ {
     stage.steps.iter().filter_map(|step| match &step.state {
         StepState::Failed { why } => Some(format!("    {} failed: {why}", step.id)),
+        StepState::UndoFailed { why } if step.kept.is_some() => {
+            Some(format!("    {} could not be brought back: {why}", step.id))
+        }
         StepState::UndoFailed { why } => Some(format!("    {} could not be undone: {why}", step.id)),
         _ => None,
     })
@@ -103,6 +109,9 @@ fn advise(status: &Status, now: &Clock) -> Advice {
     }
     if let Some(stage) = status.awaiting() {
         return awaiting(stage, now);
+    }
+    if let Some(advice) = taking_back(status) {
+        return advice;
     }
     if let Some(stage) =
         status.stages.iter().find(|s| matches!(s.state, StageState::Running | StageState::Undoing))
@@ -134,11 +143,41 @@ fn advise(status: &Status, now: &Clock) -> Advice {
             safe: format!("what stage {stage} changed is as it was before; the stages before it are kept"),
             next: "xenup apply   (tries again; xenup rollback undoes the whole run)".to_owned(),
         },
+        Some(End::BroughtBack { stage, cause }) => Advice {
+            headline: format!("Not rolled back: stage {stage} came back, because {}.", because(cause)),
+            safe: format!("stage {stage} is as it was before the rollback; what is undone is named above"),
+            next: "nothing; xenup rollback tries again".to_owned(),
+        },
         Some(End::RolledBack) => Advice {
             headline: "Rolled back: the machine is as it was before the run.".to_owned(),
             safe: "nothing of the run is left".to_owned(),
             next: "nothing".to_owned(),
         },
+    }
+}
+
+/// A rollback under a guard that is at work, was interrupted, or was confirmed and is not at its end.
+fn taking_back(status: &Status) -> Option<Advice> {
+    let advice = |headline: String, safe: &str, next: &str| {
+        Some(Advice { headline, safe: safe.to_owned(), next: next.to_owned() })
+    };
+    match status.being_taken_back() {
+        Some(stage) if stage.state == StageState::Returning => advice(
+            format!("The rollback of stage {} goes back, or that was interrupted.", stage.id),
+            "what was there before the rollback is kept, and comes back",
+            "wait; xenup rollback finishes it at once",
+        ),
+        Some(stage) => advice(
+            format!("Stage {} is being undone under a guard, or that was interrupted.", stage.id),
+            "what was there before the rollback comes back at the deadline, and at a reboot",
+            "xenup rollback   (goes on; without it the stage comes back)",
+        ),
+        None if status.rolling_back => advice(
+            "A rollback was confirmed, and the rest of it is at work or was interrupted.".to_owned(),
+            "every step is in the journal with what was there before it",
+            "xenup rollback   (goes on)",
+        ),
+        None => None,
     }
 }
 
@@ -150,6 +189,12 @@ fn awaiting(stage: &StageStatus, now: &Clock) -> Advice {
     let confirm =
         "xenup confirm   (over a NEW connection; at the console: xenup confirm --console)".to_owned();
     match (trial, booted) {
+        (false, _) if stage.state == StageState::TakenBack => Advice {
+            headline: format!("WAITS FOR CONFIRM: stage {} is undone, and comes back{deadline}.", stage.id),
+            safe: "without a confirm it is as before the rollback, after a reboot too; the rest is untouched"
+                .to_owned(),
+            next: confirm,
+        },
         (false, _) => Advice {
             headline: format!("WAITS FOR CONFIRM: stage {} is undone{deadline}.", stage.id),
             safe: "without a confirm everything of this stage goes back, after a reboot too".to_owned(),
@@ -193,7 +238,7 @@ pub fn because(cause: &Cause) -> String {
         Cause::NotConfirmed => "nobody confirmed it in time".to_owned(),
         Cause::Rebooted => "the machine was started anew before it was confirmed".to_owned(),
         Cause::TrialNotReached => "the trial did not come up, and Linux was booted".to_owned(),
-        Cause::Interrupted => "the process that applied it ended in the middle".to_owned(),
+        Cause::Interrupted => "the process that worked on it ended in the middle".to_owned(),
     }
 }
 
@@ -302,6 +347,47 @@ mod tests {
         let [headline, _, next] = reads(records, "b");
         assert_eq!(headline, "STUCK: stage network could not be undone completely.");
         assert!(next.starts_with("xenup rollback"));
+    }
+
+    #[test]
+    fn a_rollback_that_waits_says_what_comes_back_and_how_it_ended() {
+        let at = |boottime_ns| Moment { boot_id: "b".to_owned(), boottime_ns };
+        let mut records = vec![begun()];
+        records.extend(guarded("network", Watch::Network, Some(1)));
+        records.push(Record::Confirmed { stage: stage("network"), by: Proof::Console, unix_seconds: 0 });
+        records.push(Record::RunFinished { end: End::Done, unix_seconds: 0 });
+        records.push(Record::TakeBackBegun {
+            stage: stage("network"),
+            boot_id: "b".to_owned(),
+            deadline_ns: 90_000_000_000,
+            unix_seconds: 0,
+        });
+        let [headline, _, next] = reads(records.clone(), "b");
+        assert_eq!(headline, "Stage network is being undone under a guard, or that was interrupted.");
+        assert_eq!(next, "xenup rollback   (goes on; without it the stage comes back)");
+        let deadline_ns = 95_000_000_000;
+        records.push(Record::StageTakenBack { stage: stage("network"), at: at(1), deadline_ns });
+        let [headline, safe, next] = reads(records.clone(), "b");
+        assert_eq!(headline, "WAITS FOR CONFIRM: stage network is undone, and comes back in 1 min 5 s.");
+        assert_eq!(
+            safe,
+            "without a confirm it is as before the rollback, after a reboot too; the rest is untouched"
+        );
+        assert_eq!(next, "xenup confirm   (over a NEW connection; at the console: xenup confirm --console)");
+        let mut confirmed = records.clone();
+        confirmed.push(Record::Confirmed { stage: stage("network"), by: Proof::Console, unix_seconds: 0 });
+        let [headline, _, next] = reads(confirmed, "b");
+        assert_eq!(headline, "A rollback was confirmed, and the rest of it is at work or was interrupted.");
+        assert_eq!(next, "xenup rollback   (goes on)");
+        let (stage, why) = (stage("network"), Cause::NotConfirmed);
+        records.push(Record::ReturnBegun { stage: stage.clone(), why: why.clone(), unix_seconds: 0 });
+        records.push(Record::StageReturned { stage: stage.clone(), clean: true });
+        records.push(Record::RunFinished { end: End::BroughtBack { stage, cause: why }, unix_seconds: 0 });
+        let [headline, ..] = reads(records, "b");
+        assert_eq!(
+            headline,
+            "Not rolled back: stage network came back, because nobody confirmed it in time."
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use xenup_core::recovery::{BANNER, CARD, Deadline, Pending, card, linux_entry};
 use xenup_engine::plan::{Slug, Stage};
 use xenup_engine::snapshot::{Snapshot, capture};
-use xenup_engine::status::ArmedGuard;
+use xenup_engine::status::{ArmedGuard, StageStatus};
 use xenup_engine::store::{Run, Store};
 use xenup_machine::{Clock, Machine, MachineError, Probe, Reason};
 use xenup_system::guard::GuardFile;
@@ -30,6 +30,8 @@ pub(super) fn files(
         MachineError::new("write", CARD, Reason::Other, format!("run {} has no stage {stage}", run.id))
     })?;
     let before = before(machine, run, planned)?;
+    let rollback = run.status.stage(stage).is_some_and(StageStatus::is_being_taken_back);
+    let kept = rollback.then(|| kept(machine, run, planned)).transpose()?;
     let menu = machine.read(Path::new("/boot/grub/grub.cfg"), LONGEST_MENU).unwrap_or_default();
     let entry = linux_entry(&String::from_utf8_lossy(&menu));
     let pending = Pending {
@@ -37,6 +39,7 @@ pub(super) fn files(
         plan: &run.plan,
         stage: planned,
         before: &before,
+        kept: kept.as_ref(),
         store: store.root(),
         deadline: deadline(guard, planned, &machine.clock()),
         grub_entry: entry.as_deref(),
@@ -61,6 +64,20 @@ fn before(machine: &dyn Machine, run: &Run, stage: &Stage) -> Result<BTreeMap<Sl
         let recorded = run.status.step(&step.id).and_then(|status| status.before.clone());
         let snapshot = match recorded {
             Some(snapshot) => snapshot,
+            None => capture(probe(machine), &step.action)?.snapshot,
+        };
+        all.insert(step.id.clone(), snapshot);
+    }
+    Ok(all)
+}
+
+/// What was there before a rollback; of steps that it has not come to, what stands there now.
+fn kept(machine: &dyn Machine, run: &Run, stage: &Stage) -> Result<BTreeMap<Slug, Snapshot>, MachineError> {
+    let mut all = BTreeMap::new();
+    for step in &stage.steps {
+        let Some(found) = run.status.step(&step.id).filter(|found| found.before.is_some()) else { continue };
+        let snapshot = match &found.kept {
+            Some(kept) => kept.now.clone(),
             None => capture(probe(machine), &step.action)?.snapshot,
         };
         all.insert(step.id.clone(), snapshot);

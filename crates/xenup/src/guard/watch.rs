@@ -10,6 +10,7 @@ use xenup_engine::journal::Cause;
 use xenup_engine::plan::Slug;
 use xenup_engine::rollback::{Grip, Scope, rollback};
 use xenup_engine::store::{Run, RunId, Store};
+use xenup_engine::takeback;
 use xenup_machine::Probe;
 use xenup_system::System;
 use xenup_system::guard::{Sleeper, announce, reboot};
@@ -46,6 +47,10 @@ pub fn run_wait(ui: &mut Ui, args: &RunStage) -> Outcome {
                 drop(machine);
                 return undo(ui, &store, &run, stage, why, reboot_after);
             }
+            Decision::BringBack { stage, why } => {
+                drop(machine);
+                return bring_back(ui, &store, &run, &stage, why);
+            }
             // Confirmed, undone by somebody else, or another boot's: whoever did that clears up.
             _ => return Ok(Exit::Done),
         }
@@ -66,6 +71,10 @@ pub fn run_boot(ui: &mut Ui) -> Outcome {
         Decision::UndoStage { stage, why, reboot_after } => {
             drop(machine);
             undo(ui, &store, &run, stage, why, reboot_after)
+        }
+        Decision::BringBack { stage, why } => {
+            drop(machine);
+            bring_back(ui, &store, &run, &stage, why)
         }
         Decision::Disarm { stage } => {
             drop(machine);
@@ -128,6 +137,30 @@ pub(super) fn undo(
     outcome
 }
 
+/// Brings back a stage whose rollback nobody confirmed, whoever holds the lock, and says so at the console.
+fn bring_back(ui: &mut Ui, store: &Store, run: &Run, stage: &Slug, why: Cause) -> Outcome {
+    announce(&format!("the rollback of stage {stage} of run {} goes back", run.id));
+    let back =
+        with_session(ui, store, |session| takeback::bring_back(session, &run.id, stage, why, Grip::Seize));
+    match back {
+        Ok(report) if report.is_clean() => {
+            announce(&format!("stage {stage} of run {} is there again", run.id));
+            Ok(Exit::Done)
+        }
+        Ok(_) => {
+            announce(&format!(
+                "stage {stage} of run {} is there again only in part; see: xenup status",
+                run.id
+            ));
+            Ok(Exit::NotRestored)
+        }
+        Err(error) => {
+            announce(&format!("stage {stage} of run {} could not be brought back", run.id));
+            Err(error)
+        }
+    }
+}
+
 /// Runs one verb of the engine with a machine that lives no longer than it, because the lock lives as long.
 pub(super) fn with_session<T>(
     ui: &mut Ui,
@@ -145,7 +178,10 @@ pub(super) fn with_session<T>(
 fn tell(ui: &mut Ui, event: &Event) {
     match event {
         Event::StepUndone { step } => ui.status(format!("undone: {step}")),
-        Event::UndoFailed { step, why } => ui.warning(format!("{step}: {why}")),
+        Event::StepReturned { step } => ui.status(format!("brought back: {step}")),
+        Event::UndoFailed { step, why } | Event::ReturnFailed { step, why } => {
+            ui.warning(format!("{step}: {why}"));
+        }
         Event::KeptBeside { step, path, kept } => ui.warning(format!(
             "{step}: {} was changed meanwhile; that is kept as {}",
             path.display(),
