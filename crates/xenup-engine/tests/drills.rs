@@ -38,8 +38,8 @@ fn every_plan_is_rolled_back_whole_after_a_fault() {
     assert_eq!(count.restored, count.faults, "{:#?}", count.failures);
 }
 
-fn is_noticed(case: &str, mutant: Mutant) {
-    let count = drill_all(&chosen(&[case]), 1, THREADS, mutant).unwrap();
+fn is_noticed(case: &str, stride: usize, mutant: Mutant) {
+    let count = drill_all(&chosen(&[case]), stride, THREADS, mutant).unwrap();
     assert!(
         count.faults > 0 && count.restored < count.faults,
         "{mutant:?}: {} faults, all restored",
@@ -49,23 +49,23 @@ fn is_noticed(case: &str, mutant: Mutant) {
 
 #[test]
 fn an_engine_that_leaves_a_sync_out_is_noticed() {
-    is_noticed("file-changed", Mutant::NoSync(Sync::Files));
-    is_noticed("file-changed", Mutant::NoSync(Sync::Names));
-    is_noticed("units", Mutant::NoSync(Sync::Everything));
+    is_noticed("file-changed", 1, Mutant::NoSync(Sync::Files));
+    is_noticed("file-changed", 1, Mutant::NoSync(Sync::Names));
+    is_noticed("units", 1, Mutant::NoSync(Sync::Everything));
 }
 
 #[test]
 fn an_engine_that_leaves_a_sync_of_a_guarded_rollback_out_is_noticed() {
-    is_noticed("network-guarded", Mutant::NoSyncBack(Sync::Files));
-    is_noticed("network-guarded", Mutant::NoSyncBack(Sync::Names));
+    is_noticed("network-guarded", 3, Mutant::NoSyncBack(Sync::Files));
+    is_noticed("network-guarded", 3, Mutant::NoSyncBack(Sync::Names));
 }
 
 #[test]
 fn an_engine_that_leaves_a_return_out_is_noticed() {
-    is_noticed("network-guarded", Mutant::NoReturn);
+    is_noticed("network-guarded", 3, Mutant::NoReturn);
 }
 
 #[test]
 fn an_engine_that_leaves_an_undo_out_is_noticed() {
-    is_noticed("file-changed", Mutant::NoUndo);
+    is_noticed("file-changed", 1, Mutant::NoUndo);
 }

@@ -43,6 +43,10 @@ pub enum Verb {
     /// Keep what was applied, or undone; without this it goes back
     Confirm(Confirm),
     /// Undo a run
+    ///
+    /// A network that was confirmed goes back first and under a guard: the verb ends with exit code 6, and
+    /// `xenup confirm` over a new connection goes on with the rest. Without it the network of before comes
+    /// back at the deadline and before the next boot's network.
     Rollback(Rollback),
     /// Say what happened, what is pending, and what to type
     Status(Status),
