@@ -7,6 +7,7 @@ pub mod boot;
 pub mod by_hand;
 pub mod host;
 pub mod inspect;
+pub mod kernel;
 pub mod network;
 pub mod packages;
 pub mod plan;
