@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anstream::ColorChoice;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use xenup_core::kernel::Release;
 use xenup_engine::plan::Slug;
 
 use crate::error::Exit;
@@ -54,6 +55,8 @@ pub enum Verb {
     History(History),
     /// Try the whole conversion on a throw-away virtual machine
     Rehearse(Rehearse),
+    /// Say what kernels can be under Xen
+    Kernel(KernelCommand),
     /// Put the same deadline and undo around any change of the network made by hand
     Guard(GuardCommand),
     /// Wait for a deadline and undo a stage (run by the guard's own service)
@@ -250,6 +253,38 @@ pub struct Rehearse {
     #[arg(long)]
     pub keep: bool,
     /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kernel`
+#[derive(Debug, ClapArgs)]
+pub struct KernelCommand {
+    /// The verb
+    #[command(subcommand)]
+    pub verb: KernelVerb,
+}
+
+/// The verbs below `kernel`.
+#[derive(Debug, Subcommand)]
+pub enum KernelVerb {
+    /// Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it
+    Check(KernelCheck),
+}
+
+/// `kernel check`
+#[derive(Debug, ClapArgs)]
+pub struct KernelCheck {
+    /// A kernel (vmlinuz, bzImage, vmlinux), or a folder of them
+    #[arg(value_name = "FILE|DIR")]
+    pub path: PathBuf,
+    /// Judge by this release of Xen instead of the one installed beside the kernel (else 4.20, Debian 13's)
+    #[arg(long, value_name = "VERSION")]
+    pub xen: Option<Release>,
+    /// Take the kernel's configuration from FILE instead of config-VERSION beside it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON (schema: kernel.schema.json)
     #[arg(long)]
     pub json: bool,
 }

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod error;
 mod guard;
+mod kernel_file;
 mod ui;
 
 use std::process::ExitCode;

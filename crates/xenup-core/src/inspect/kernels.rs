@@ -5,16 +5,13 @@
 
 use super::facts::Kernel;
 use super::reader::Reader;
-use super::xen::{is_garbage, is_set};
+use crate::kernel::{beside, config};
 
 /// Gathers the kernels; the running one is listed only where its image is there.
 pub(super) fn gather(reader: &Reader<'_>) -> Vec<Kernel> {
     let running = reader.word("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let images = reader.list("/boot").into_iter().filter(|name| !is_garbage(name));
-    let versions = images.filter_map(|name| {
-        let image = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-"));
-        image.map(str::to_owned)
-    });
+    let images = reader.list("/boot").into_iter();
+    let versions = images.filter_map(|name| beside::version(&name).map(str::to_owned));
     versions
         .map(|version| Kernel { dom0: can_be_dom0(reader, &version), running: version == running, version })
         .collect()
@@ -22,6 +19,6 @@ pub(super) fn gather(reader: &Reader<'_>) -> Vec<Kernel> {
 
 fn can_be_dom0(reader: &Reader<'_>, version: &str) -> Option<bool> {
     let base = version.strip_suffix(".old").unwrap_or(version);
-    let config = [version, base].iter().find_map(|name| reader.text(format!("/boot/config-{name}")))?;
-    Some(is_set(&config, "CONFIG_XEN_DOM0") || is_set(&config, "CONFIG_XEN_PRIVILEGED_GUEST"))
+    let text = [version, base].iter().find_map(|name| reader.text(format!("/boot/config-{name}")))?;
+    Some(config::can_be_dom0(&text))
 }

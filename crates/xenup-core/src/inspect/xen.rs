@@ -10,6 +10,8 @@ use xenup_machine::process::Query;
 
 use super::facts::{Hypervisor, RunningXen, Xen};
 use super::reader::Reader;
+use crate::kernel::beside::is_garbage;
+use crate::kernel::config::is_set;
 
 /// `xl list` answers at once, or waits for a xenstored that is not there.
 const XL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,17 +70,6 @@ fn hypervisors(reader: &Reader<'_>) -> Vec<Hypervisor> {
         .collect()
 }
 
-/// What grub_file_is_not_garbage (grub-mkconfig_lib) passes over.
-pub(super) fn is_garbage(name: &str) -> bool {
-    let ends = [".rpmsave", ".rpmnew", ".sig"];
-    name.contains(".dpkg-") || ends.iter().any(|end| name.ends_with(end)) || name.starts_with("README")
-}
-
-/// Returns whether a Kconfig result sets a symbol to `y`, by whole line as `grep -qx` does.
-pub(super) fn is_set(config: &str, symbol: &str) -> bool {
-    config.lines().any(|line| line.strip_prefix(symbol) == Some("=y"))
-}
-
 fn guests(reader: &Reader<'_>) -> Vec<String> {
     let query = Query::new("xl", ["list"]).within(XL_TIMEOUT);
     reader.answer(&query).map(|output| guest_names(&output.text())).unwrap_or_default()
@@ -97,7 +88,7 @@ fn guest_names(table: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{guest_names, is_set};
+    use super::guest_names;
 
     #[test]
     fn guests_are_the_names_below_the_head() {
@@ -106,11 +97,5 @@ mod tests {
                      pv1                                          3   128     1     -b----       2.1\n";
         assert_eq!(guest_names(table), ["pv1"]);
         assert!(guest_names("").is_empty());
-    }
-
-    #[test]
-    fn a_symbol_is_set_by_its_whole_line() {
-        assert!(is_set("CONFIG_PV32=y\n", "CONFIG_PV32"));
-        assert!(!is_set("# CONFIG_PV32 is not set\nCONFIG_PV32_X=y\nCONFIG_PV32=m\n", "CONFIG_PV32"));
     }
 }

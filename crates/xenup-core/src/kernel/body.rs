@@ -147,7 +147,10 @@ impl Unpacked<'_> {
     fn restart(&mut self) -> Result<(), KernelError> {
         self.passes = self.passes.saturating_add(1);
         if self.passes > PASSES {
-            return Err(KernelError::Malformed { what: "the order of the ELF file's parts", offset: self.start });
+            return Err(KernelError::Malformed {
+                what: "the order of the ELF file's parts",
+                offset: self.start,
+            });
         }
         let packed = Part::new(self.file, self.start, self.end);
         self.stream = Some(self.compression.unpack(packed).map_err(|source| self.error(source))?);

@@ -3,12 +3,10 @@
 //! Decides: where notes are looked for, in the order of Xen's libelf-dominfo.c: note segments, then note sections,
 //! then the section `__xen_guest`. Never: reads more of the file than its headers and those.
 
-use object::elf::{
-    EM_386, EM_X86_64, ET_EXEC, FileHeader32, FileHeader64, PT_NOTE, SHT_NOTE,
-};
+use object::LittleEndian;
+use object::elf::{EM_386, EM_X86_64, FileHeader32, FileHeader64, PT_NOTE, SHT_NOTE};
 use object::pod::from_bytes;
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader};
-use object::LittleEndian;
 
 use super::body::Body;
 use super::error::KernelError;
@@ -70,7 +68,6 @@ fn read<E: FileHeader<Endian = LittleEndian>>(
 ) -> Result<Kernel, KernelError> {
     let bytes = body.bytes("the ELF header", 0, size_of::<E>())?;
     let header = structure::<E>(&bytes, "the ELF header", 0)?;
-    let executable = header.e_type(LittleEndian) == ET_EXEC;
     let mut found = Found { notes: Vec::new(), malformed: None, class };
     let mut from = NotesIn::Segment;
     segments::<E>(body, header, &mut found)?;
@@ -81,7 +78,7 @@ fn read<E: FileHeader<Endian = LittleEndian>>(
     if found.notes.is_empty() {
         from = NotesIn::Nowhere;
     }
-    Ok(Kernel { class, executable, notes_in: from, notes: found.notes, malformed_note: found.malformed })
+    Ok(Kernel { class, notes_in: from, notes: found.notes, malformed_note: found.malformed })
 }
 
 struct Found {

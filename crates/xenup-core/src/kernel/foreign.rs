@@ -70,7 +70,8 @@ impl Pe {
     pub fn what(&self, start: &[u8]) -> String {
         let has = |name: &str| self.sections.iter().any(|section| section == name);
         if has(".linux") {
-            return "a unified kernel image (kernel, initrd and command line in one program for UEFI)".to_owned();
+            return "a unified kernel image (kernel, initrd and command line in one program for UEFI)"
+                .to_owned();
         }
         if field::has(start, 4, b"zimg") {
             return format!("a packed kernel that unpacks itself under UEFI, for {}", self.machine());

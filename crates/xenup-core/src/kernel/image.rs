@@ -87,8 +87,6 @@ pub enum NotesIn {
 pub struct Kernel {
     /// Word size.
     pub class: Class,
-    /// An executable, and no shared object or module.
-    pub executable: bool,
     /// Where its notes stand.
     pub notes_in: NotesIn,
     /// Its Xen notes in the order of the file.
@@ -148,7 +146,8 @@ impl std::fmt::Display for Value {
             Self::Text(text) => write!(out, "\"{text}\""),
             Self::Number(number) => write!(out, "{number:#x}"),
             Self::Features(features) => {
-                let marked = features.iter().map(|f| format!("{}{}", if f.required { "!" } else { "" }, f.name));
+                let marked =
+                    features.iter().map(|f| format!("{}{}", if f.required { "!" } else { "" }, f.name));
                 out.write_str(&marked.collect::<Vec<_>>().join("|"))
             }
             Self::FeatureBits { bits, names } => write!(out, "{bits:#x} ({})", names.join(", ")),

@@ -4,25 +4,36 @@
 //! Never: starts a kernel, or trusts one: it may come from a guest.
 //!
 //! - [`read`]: a bzImage, a vmlinux (packed or not), a PVH loader; its Xen notes.
+//! - [`hypervisor`]: what each Xen from 2.0 on takes, with the source of each fact.
+//! - [`role`]: dom0, PV, PVH, HVM: yes, no with the reason, or not known.
 
+pub mod beside;
 mod body;
 mod bzimage;
+pub mod config;
 mod elf;
 mod error;
 mod field;
 mod foreign;
 mod guest_section;
+pub mod hypervisor;
 mod image;
 mod lz4;
 mod note;
+pub mod report;
+pub mod role;
+mod start;
+mod table;
 mod unpack;
 
 use xenup_disk::ReadAt;
 
 pub use body::UNPACKED_LIMIT;
 pub use error::KernelError;
+pub use hypervisor::{Hypervisor, Release};
 pub use image::{Class, Content, Form, Image, Kernel, NotesIn};
 pub use note::{DOM0_BIT, Feature, Mask, Note, NoteType, Value};
+pub use role::{Answer, Role, Verdict, judge};
 pub use unpack::Compression;
 
 use body::Body;
@@ -102,7 +113,9 @@ fn read_elf(body: &mut Body<'_>, compression: Option<Compression>) -> Result<Ima
         }
         Some(Ident::Other(machine)) => Content::Foreign { what: format!("a kernel for {machine}") },
         None => match foreign::arm(&start) {
-            Some(what) => return Ok(image(Form::Arm, compression, Content::Foreign { what: what.to_owned() })),
+            Some(what) => {
+                return Ok(image(Form::Arm, compression, Content::Foreign { what: what.to_owned() }));
+            }
             None => {
                 let what = "a packed file without an ELF file in it".to_owned();
                 return Ok(image(Form::Packed, compression, Content::Foreign { what }));

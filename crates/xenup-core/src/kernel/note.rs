@@ -273,9 +273,9 @@ fn masks(bytes: &[u8], wide: bool) -> Option<Value> {
         _ => (Box::new(word), size),
     };
     let pair = size.saturating_mul(2);
-    let pairs = (0..bytes.len()).step_by(pair).map(|at| {
-        Some(Mask { mask: word(at)?, value: word(at.saturating_add(size))? })
-    });
+    let pairs = (0..bytes.len())
+        .step_by(pair)
+        .map(|at| Some(Mask { mask: word(at)?, value: word(at.saturating_add(size))? }));
     pairs.collect::<Option<Vec<_>>>().filter(|pairs| !pairs.is_empty()).map(Value::Masks)
 }
 

@@ -25,6 +25,9 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let name = format!("xenup-{}", verb.get_name());
         manual(&dir.join("man"), verb, &name)?;
+        for below in verb.get_subcommands() {
+            manual(&dir.join("man"), below, &format!("{name}-{}", below.get_name()))?;
+        }
     }
     for shell in
         Shell::value_variants().iter().filter(|shell| matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish))
@@ -39,6 +42,7 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
         files::write(&dir.join("completions").join(name), &script)?;
     }
     schema::<xenup_core::inspect::Facts>(dir, "facts")?;
+    schema::<xenup_core::kernel::report::Report>(dir, "kernel")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }
 

@@ -9,6 +9,7 @@ mod guard;
 mod history;
 mod init;
 mod inspect;
+mod kernel;
 mod machine;
 mod plan;
 mod rehearse;
@@ -36,6 +37,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
+        Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),
         Verb::GuardBoot => keeping::run_boot(ui),
