@@ -112,6 +112,9 @@ fn read_elf(body: &mut Body<'_>, compression: Option<Compression>) -> Result<Ima
             }
         }
         Some(Ident::Other(machine)) => Content::Foreign { what: format!("a kernel for {machine}") },
+        None if start.starts_with(b"\x7fELF") => {
+            return Err(KernelError::CutOff { what: "the ELF header", offset: start.len() as u64 });
+        }
         None => match foreign::arm(&start) {
             Some(what) => {
                 return Ok(image(Form::Arm, compression, Content::Foreign { what: what.to_owned() }));

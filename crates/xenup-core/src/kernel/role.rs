@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::config;
 use super::hypervisor::{Capability, Fact, Hypervisor, RELEASES, Release, State};
 use super::image::{Class, Content, Form, Image, Kernel, NotesIn};
-use super::note::{DOM0_BIT, NoteType, is_feature};
+use super::note::{DOM0_BIT, NoteType, Value, is_feature};
 use super::start::{Start, linux_says};
 
 /// What a kernel can be.
@@ -161,7 +161,7 @@ pub fn answer(role: Role, image: &Image, config: Option<&str>, xen: &Hypervisor)
         }
         Content::Foreign { what } => {
             let reason = format!("this is {what}, which Xen on x86 does not start");
-            return Answer::no(reason, what.clone(), None, "give a kernel for x86");
+            return Answer::no(reason, "the header it begins with", Some(0), "give a kernel for x86");
         }
         Content::Opaque => return opaque(role, image, config),
     };
@@ -211,7 +211,16 @@ fn opaque(role: Role, image: &Image, config: Option<&str>) -> Answer {
     if role == Role::Hvm {
         return match config.map(config::has_pv_drivers_in_hvm) {
             Some(true) => Answer::yes(),
-            _ => Answer::unknown(format!(
+            Some(false) => {
+                let shown = "its configuration does not set CONFIG_XEN_PVHVM";
+                Answer::no(
+                    "it has no PV drivers for HVM",
+                    shown,
+                    None,
+                    "give the guest Linux 2.6.36 or newer",
+                )
+            }
+            None => Answer::unknown(format!(
                 "a bzImage of boot protocol {protocol} starts under firmware, but whether it has PV drivers only \
                  its configuration says"
             )),
@@ -300,7 +309,7 @@ impl Case<'_> {
             .and(|| self.interface())
             .and(|| self.has_pv_entry())
             .and(|| self.required_features())
-            .and(|| self.word_size())
+            .and(|| self.word_size(start))
             .and(|| self.notes_are_read())
             .and(|| self.unpacked_by(start))
     }
@@ -388,7 +397,7 @@ impl Case<'_> {
         }
     }
 
-    fn word_size(&self) -> Answer {
+    fn word_size(&self, start: Start) -> Answer {
         if self.kernel.class == Class::Bits64 {
             let fact = self.xen.fact(Capability::Pv64);
             return self.takes(&fact, "64-bit PV guests", "use type = \"pvh\" or \"hvm\"");
@@ -396,7 +405,10 @@ impl Case<'_> {
         let mode = self.kernel.text(NoteType::PaeMode).unwrap_or("no");
         let bimodal = mode.contains("bimodal");
         let pae = self.xen.fact(Capability::Pv32);
-        let change = self.change_for_32_bits();
+        let change = match start {
+            Start::Dom0 => "use a 64-bit kernel".to_owned(),
+            Start::Guest => self.change_for_32_bits(),
+        };
         let with_pae = || self.takes(&pae, "32-bit PV guests", &change);
         if mode.starts_with("yes") || (bimodal && pae.state != State::No) {
             return with_pae();
@@ -432,7 +444,7 @@ impl Case<'_> {
             return Answer::yes();
         }
         let fact = self.xen.fact(Capability::ElfNotes);
-        self.takes(&fact, "ELF notes, only the section __xen_guest", "give the guest a kernel of its time")
+        self.takes(&fact, "ELF notes", "give the guest a kernel of its time, with the section __xen_guest")
     }
 
     fn unpacked_by(&self, start: Start) -> Answer {
@@ -452,13 +464,16 @@ impl Case<'_> {
     }
 
     fn has_phys32_entry(&self) -> bool {
-        self.kernel.note(NoteType::Phys32Entry).is_some()
+        self.kernel.note(NoteType::Phys32Entry).is_some_and(|note| matches!(note.value, Value::Number(_)))
     }
 
     fn pvh(&self) -> Answer {
         if !self.has_phys32_entry() {
             let option = config::missing(self.config, &["CONFIG_XEN_PVHVM", "CONFIG_XEN_PVH"]);
-            let shown = format!("no PHYS32_ENTRY note (type 18) among {} Xen notes", self.kernel.notes.len());
+            let shown = format!(
+                "no PHYS32_ENTRY note (type 18) with an address among {} Xen notes",
+                self.kernel.notes.len()
+            );
             let change = format!("{} (Linux 4.11 or newer)", option.change());
             return Answer::no("it has no entry point for PVH", shown, None, change);
         }
@@ -467,6 +482,7 @@ impl Case<'_> {
         self.takes(&pvh, "PVH guests", change)
             .and(|| self.takes(&self.xen.fact(Capability::Hvm), "guests in hardware virtualization", change))
             .and(|| self.linux_is_pvh())
+            .and(|| self.required_features())
             .and(|| self.unpacked_by(Start::Guest))
     }
 

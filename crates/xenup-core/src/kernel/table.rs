@@ -23,6 +23,7 @@ const fn step(what: Capability, major: u8, minor: u8, state: State, source: &'st
 
 const LOADER_2: &str =
     "Xen 2.0 common/elf.c, libxc xc_linux_build.c: `XEN_VER=2.0` must stand in __xen_guest";
+const ANY_PAE_2: &str = "Xen 2.0 libxc xc_linux_build.c: it does not look at PAE";
 const LOADER_3: &str = "Xen 3.0 libxc xc_load_elf.c: `XEN_VER=xen-3.0` must stand in __xen_guest";
 const LIBELF: &str = "libelf-dominfo.c: XEN_VERSION must begin with `xen-3.0`";
 const NOTES_2006: &str = "elfnote.h is of 2006, and libxc's xc_load_elf.c of that year reads notes";
@@ -78,7 +79,7 @@ pub(super) const STEPS: &[Step] = &[
     step(Capability::Pv32, 3, 4, State::Yes, CAPS_3_4),
     step(Capability::Pv32, 4, 14, State::Yes, PV32_4_14),
     step(Capability::Pv32, 4, 16, State::No, PV32_4_16),
-    step(Capability::Pv32WithoutPae, 2, 0, State::Yes, LOADER_2),
+    step(Capability::Pv32WithoutPae, 2, 0, State::Yes, ANY_PAE_2),
     step(Capability::Pv32WithoutPae, 3, 0, State::Depends, PAGING_LEVELS),
     step(Capability::Pv32WithoutPae, 3, 1, State::Unknown, PAGING_LEVELS),
     step(Capability::Pv32WithoutPae, 4, 3, State::No, ONLY_64),
