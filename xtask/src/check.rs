@@ -45,6 +45,7 @@ const CHECKS: &[Item] = &[
     item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true })),
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
+    item("kernels", |options| crate::kernels::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     item("guard", |_| guard_in_containers()),
     item("package", |_| crate::package::run(&crate::package::Package { check: true }).map(|_| true)),

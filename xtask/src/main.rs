@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod docs;
 mod faults;
+mod kernels;
 mod package;
 mod words;
 

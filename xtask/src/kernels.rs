@@ -1,0 +1,214 @@
+//! Our reading of real kernels against binutils': Debian's kernels and GRUB's loaders, fetched without being installed.
+//!
+//! Decides: nothing about kernels. `readelf -n` on what the kernel's own `extract-vmlinux` unpacks is the oracle.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use xenup_system::files;
+use xenup_system::process::Tool;
+
+/// Fetched for every run: small, and packed in two ways.
+const SOME: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64"];
+/// Fetched for `--long` as well: large.
+const MORE: [&str; 2] = ["linux-image-amd64", "linux-image-6.12-amd64"];
+/// GRUB as a PV and as a PVH guest.
+const LOADERS: &str = "grub-xen-host";
+
+/// Compares the notes of every kernel that this machine's sources have.
+///
+/// # Errors
+/// A kernel that cannot be fetched or unpacked; a source that lacks one is told and passed over.
+pub fn run(long: bool) -> crate::Outcome {
+    let folder = crate::project().join("target/kernels");
+    files::create_dir_all(&folder)?;
+    let mut kernels = unpacked(&folder, LOADERS, "usr/lib/grub-xen")?;
+    let more: &[&str] = if long { &MORE } else { &[] };
+    for meta in SOME.iter().chain(more) {
+        match behind(meta)? {
+            Some(package) => kernels.extend(unpacked(&folder, &package, "boot")?),
+            None => println!("{meta}: not in this machine's sources"),
+        }
+    }
+    let extract = extractor(&folder)?;
+    let mut wrong = 0;
+    for kernel in &kernels {
+        let theirs = notes_by_readelf(&folder, extract.as_deref(), kernel)?;
+        let ours = notes_by_us(kernel)?;
+        let good = !ours.is_empty() && theirs == ours;
+        println!("{}: {} notes, {}", kernel.display(), ours.len(), if good { "equal" } else { "DIFFERENT" });
+        if !good {
+            println!("  readelf {theirs:?}\n  xenup   {ours:?}");
+            wrong += 1;
+        }
+    }
+    Ok(wrong == 0 && kernels.len() > 3)
+}
+
+/// Returns the package that a metapackage stands for; `None` where there is no such metapackage.
+fn behind(meta: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let shown = Tool::new("apt-cache").args(["show", "--no-all-versions", meta]).output()?;
+    let text = shown.text();
+    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+    let names = depends.unwrap_or_default().split([',', ' ']);
+    Ok(names.map(str::to_owned).find(|name| name.starts_with("linux-image-")))
+}
+
+/// Fetches a package, and returns the kernels below `within` in it.
+fn unpacked(folder: &Path, package: &str, within: &str) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
+    let there = fetched(folder, package, within)?;
+    let wanted = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("vmlinuz-") || name.ends_with(".bin")
+    };
+    Ok(files::list(&there)?.into_iter().filter(wanted).collect())
+}
+
+/// Fetches a package and unpacks what lies below `within`; returns where that is.
+fn fetched(folder: &Path, package: &str, within: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let root = folder.join(package);
+    let there = root.join(within);
+    if files::exists(&there) {
+        return Ok(there);
+    }
+    files::create_dir_all(&root)?;
+    let time = Duration::from_secs(600);
+    Tool::new("apt-get").args(["-qq", "download", package]).current_dir(&root).timeout(time).run()?;
+    let debs: Vec<PathBuf> = files::list(&root)?;
+    let deb = debs.iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+    let deb = deb.ok_or("apt-get fetched no package")?;
+    Tool::new("sh")
+        .args(["-ec", "dpkg-deb --fsys-tarfile \"$1\" | tar -x --wildcards \"./$2*\"", "sh"])
+        .arg(deb)
+        .arg(within)
+        .current_dir(&root)
+        .run()?;
+    files::remove_file(deb)?;
+    Ok(there)
+}
+
+/// The kernel's own script, from the headers of the cloud kernel.
+fn extractor(folder: &Path) -> Result<Option<PathBuf>, Box<dyn std::error::Error>> {
+    let Some(image) = behind(SOME[0])? else { return Ok(None) };
+    let version = image.trim_start_matches("linux-image-").trim_end_matches("-cloud-amd64");
+    let package = format!("linux-headers-{version}-common");
+    let within = format!("usr/src/linux-headers-{version}-common/scripts/extract-vmlinux");
+    Ok(Some(fetched(folder, &package, &within)?))
+}
+
+/// A note: its number, and its bytes where readelf shows them.
+type Shown = (u64, Option<Vec<u8>>);
+
+fn notes_by_readelf(
+    folder: &Path,
+    extract: Option<&Path>,
+    kernel: &Path,
+) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+    let mut vmlinux = kernel.to_owned();
+    if !files::read_start(kernel, 4)?.starts_with(b"\x7fELF") {
+        let extract = extract.ok_or("there is no extract-vmlinux")?;
+        vmlinux = folder.join("vmlinux");
+        let script = "sh \"$1\" \"$2\" > \"$3\"";
+        Tool::new("sh").args(["-ec", script, "sh"]).arg(extract).arg(kernel).arg(&vmlinux).run()?;
+    }
+    let output = Tool::new("readelf").args(["--notes", "--wide"]).arg(&vmlinux).output()?;
+    Ok(parse(&output.text()))
+}
+
+/// Reads readelf's table: a line with owner, size and type, the bytes in it or on the next.
+fn parse(text: &str) -> Vec<Shown> {
+    let mut notes: Vec<Shown> = Vec::new();
+    let mut in_xen = false;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let (Some(&owner), Some(size)) = (words.first(), words.get(1))
+            && size.starts_with("0x")
+        {
+            in_xen = owner == "Xen";
+            if in_xen {
+                notes.push((number(line), None));
+            }
+        }
+        if let (true, Some((_, bytes))) = (in_xen, line.split_once("description data:")) {
+            let bytes = bytes.split_whitespace().filter_map(|word| u8::from_str_radix(word, 16).ok());
+            if let Some(note) = notes.last_mut() {
+                note.1 = Some(bytes.collect());
+            }
+        }
+    }
+    notes
+}
+
+/// Numbers that GNU and Linux gave names of their own are shown by those.
+fn number(line: &str) -> u64 {
+    if line.contains("NT_VERSION") {
+        return 1;
+    }
+    if line.contains("NT_ARCH") {
+        return 2;
+    }
+    let hex = line.split_once("(0x").and_then(|(_, rest)| rest.split(')').next());
+    hex.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(u64::MAX)
+}
+
+/// Our notes, as bytes again; those whose bytes readelf does not show are compared by number alone.
+fn notes_by_us(kernel: &Path) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+    let output = Tool::new("cargo")
+        .args(["run", "--quiet", "--package", "xenup", "--", "kernel", "check", "--json"])
+        .arg(kernel)
+        .current_dir(crate::project())
+        .timeout(Duration::from_secs(1800))
+        .run()?;
+    let report: Value = serde_json::from_str(&output.text())?;
+    let wide =
+        report.pointer("/kernels/0/image/content/kernel/class").and_then(Value::as_str) == Some("64-bit");
+    let notes = report.pointer("/kernels/0/image/content/kernel/notes").and_then(Value::as_array);
+    let notes = notes.ok_or("the report has no notes")?;
+    Ok(notes
+        .iter()
+        .map(|note| {
+            let number = note.get("number").and_then(Value::as_u64).unwrap_or(u64::MAX);
+            let shown = !matches!(number, 1 | 2);
+            let value = note.get("value").unwrap_or(&Value::Null);
+            (number, shown.then(|| bytes(number, value, wide)))
+        })
+        .collect())
+}
+
+/// The bytes that a value stands for. Linux gives these numbers as a pointer or as four bytes.
+fn bytes(number: u64, value: &Value, wide: bool) -> Vec<u8> {
+    let word = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or_default();
+    let sized = |number: u64, short: bool| {
+        let bytes = number.to_le_bytes();
+        if short { bytes[..4].to_vec() } else { bytes.to_vec() }
+    };
+    if let Some(text) = value.get("text").and_then(Value::as_str) {
+        return [text.as_bytes(), b"\0"].concat();
+    }
+    if let Some(found) = value.get("number") {
+        // SUSPEND_CANCEL, MOD_START_PFN and, in PVH loaders, PHYS32_ENTRY are .long in both.
+        return sized(word(Some(found)), !wide || matches!(number, 14 | 16));
+    }
+    if let Some(features) = value.get("features").and_then(Value::as_array) {
+        let name = |feature: &Value| {
+            let mark = if feature.get("required") == Some(&Value::Bool(true)) { "!" } else { "" };
+            format!("{mark}{}", feature.get("name").and_then(Value::as_str).unwrap_or_default())
+        };
+        let list: Vec<String> = features.iter().map(name).collect();
+        return [list.join("|").as_bytes(), b"\0"].concat();
+    }
+    if let Some(found) = value.get("feature-bits") {
+        return sized(word(found.get("bits")), true);
+    }
+    if let Some(pairs) = value.get("masks").and_then(Value::as_array) {
+        let both =
+            |pair: &Value| [sized(word(pair.get("mask")), false), sized(word(pair.get("value")), false)];
+        return pairs.iter().flat_map(both).flatten().collect();
+    }
+    if let Some(found) = value.get("relocation") {
+        let three = ["align", "min", "max"].map(|key| sized(word(found.get(key)), true));
+        return three.concat();
+    }
+    Vec::new()
+}
