@@ -52,6 +52,9 @@ _xenup() {
             xenup,inspect)
                 cmd="xenup__subcmd__inspect"
                 ;;
+            xenup,kernel)
+                cmd="xenup__subcmd__kernel"
+                ;;
             xenup,plan)
                 cmd="xenup__subcmd__plan"
                 ;;
@@ -67,6 +70,9 @@ _xenup() {
             xenup,status)
                 cmd="xenup__subcmd__status"
                 ;;
+            xenup__subcmd__kernel,check)
+                cmd="xenup__subcmd__kernel__subcmd__check"
+                ;;
             *)
                 ;;
         esac
@@ -74,7 +80,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history rehearse guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history rehearse kernel guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,6 +339,50 @@ _xenup() {
                     return 0
                     ;;
                 --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__kernel)
+            opts="-q -h --color --quiet --help check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__kernel__subcmd__check)
+            opts="-q -h --xen --config --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --xen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

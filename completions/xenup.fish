@@ -37,6 +37,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback" -d 'Undo a ru
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what happened, what is pending, and what to type'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
@@ -106,6 +107,16 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave 
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l xen -d 'Judge by this release of Xen instead of the one installed beside the kernel (else 4.20, Debian 13\'s)' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l config -d 'Take the kernel\'s configuration from FILE instead of config-VERSION beside it' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (schema: kernel.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Seconds until the change is undone unless confirmed' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'

@@ -13,7 +13,7 @@ pub enum KernelError {
     #[error("the file cannot be read")]
     Read(#[source] ReadError),
     /// Nothing that a kernel begins with.
-    #[error("this is no kernel: it begins with {0}")]
+    #[error("this is no kernel: it {0}")]
     NotAKernel(String),
     /// A header points behind the end.
     #[error("{what} lies behind the end: offset {offset:#x} of {size:#x} bytes")]

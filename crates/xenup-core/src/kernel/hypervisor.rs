@@ -204,16 +204,16 @@ impl Hypervisor {
         let named: Vec<&str> = options.iter().copied().filter(|symbol| speaks(symbol)).collect();
         let unset = named.iter().find(|symbol| !is_set(config, symbol));
         match (unset, named.last()) {
-            (Some(symbol), _) => Some(self.from_config(State::No, &format!("{symbol} is not set"))),
+            (Some(symbol), _) => Some(self.configured_as(State::No, &format!("{symbol} is not set"))),
             // What a configuration allows, an old release may still not have.
             (None, Some(symbol)) if capability != Capability::Pvh => {
-                Some(self.from_config(State::Yes, &format!("{symbol}=y")))
+                Some(self.configured_as(State::Yes, &format!("{symbol}=y")))
             }
             _ => None,
         }
     }
 
-    fn from_config(&self, state: State, words: &str) -> Fact {
+    fn configured_as(&self, state: State, words: &str) -> Fact {
         Fact { state, source: format!("/boot/xen-{}.config: {words}", self.name) }
     }
 

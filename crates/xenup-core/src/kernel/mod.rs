@@ -69,8 +69,8 @@ pub fn read(file: &dyn ReadAt) -> Result<Image, KernelError> {
             read_elf(&mut Body::packed(file, 0, file.size(), compression), Some(compression))
         }
         None => Err(KernelError::NotAKernel(match start.get(..8) {
-            Some(bytes) => bzimage::hex(bytes),
-            None => format!("{} bytes and ends there", start.len()),
+            Some(bytes) => format!("begins with {}", bzimage::hex(bytes)),
+            None => format!("has {} bytes", start.len()),
         })),
     }
 }
