@@ -1,6 +1,7 @@
 //! Our reading of real kernels against binutils': Debian's kernels and GRUB's loaders, fetched without being installed.
 //!
-//! Decides: nothing about kernels. `readelf -n` on what the kernel's own `extract-vmlinux` unpacks is the oracle.
+//! Decides: nothing about kernels. `readelf -n` on what the system's own unpackers make of them is
+//! the oracle.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,10 +32,9 @@ pub fn run(long: bool) -> crate::Outcome {
             None => println!("{meta}: not in this machine's sources"),
         }
     }
-    let extract = extractor(&folder)?;
     let mut wrong = 0;
     for kernel in &kernels {
-        let theirs = notes_by_readelf(&folder, extract.as_deref(), kernel)?;
+        let theirs = notes_by_readelf(&folder, kernel)?;
         let ours = notes_by_us(kernel)?;
         let good = !ours.is_empty() && theirs == ours;
         println!("{}: {} notes, {}", kernel.display(), ours.len(), if good { "equal" } else { "DIFFERENT" });
@@ -88,29 +88,42 @@ fn fetched(folder: &Path, package: &str, within: &str) -> Result<PathBuf, Box<dy
     Ok(there)
 }
 
-/// The kernel's own script, from the headers of the cloud kernel.
-fn extractor(folder: &Path) -> Result<Option<PathBuf>, Box<dyn std::error::Error>> {
-    let Some(image) = behind(SOME[0])? else { return Ok(None) };
-    let version = image.trim_start_matches("linux-image-").trim_end_matches("-cloud-amd64");
-    let package = format!("linux-headers-{version}-common");
-    let within = format!("usr/src/linux-headers-{version}-common/scripts/extract-vmlinux");
-    Ok(Some(fetched(folder, &package, &within)?))
+/// How a kernel's payload begins, and what unpacks it; as the kernel's scripts/extract-vmlinux has them.
+const PACKINGS: [(&[u8], &str); 4] = [
+    (b"\xfd7zXZ\0", "unxz"),
+    (b"\x02\x21\x4c\x18", "lz4 -d"),
+    (b"\x28\xb5\x2f\xfd", "unzstd"),
+    (b"\x1f\x8b\x08", "gunzip"),
+];
+
+/// Unpacks a kernel by trying every place where a payload could begin, without looking at its header.
+fn extract(kernel: &Path, vmlinux: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = files::read(kernel)?;
+    for (magic, program) in PACKINGS {
+        let places = bytes.windows(magic.len()).enumerate().filter(|(_, found)| *found == magic);
+        for (at, _) in places {
+            // What stands behind the stream makes the program end badly, after it has written all.
+            let script = format!("tail -c +{} \"$1\" | {program} > \"$2\" 2> /dev/null || true", at + 1);
+            Tool::new("sh").args(["-c", &script, "sh"]).arg(kernel).arg(vmlinux).run()?;
+            if files::read_start(vmlinux, 4)?.starts_with(b"\x7fELF") {
+                return Ok(());
+            }
+        }
+    }
+    Err(format!("{}: no payload unpacks to an ELF file", kernel.display()).into())
 }
 
-/// A note: its number, and its bytes where readelf shows them.
-type Shown = (u64, Option<Vec<u8>>);
+/// A note: its number, and its bytes without a NUL at the end of a text, which FEATURES lacks.
+type Shown = (u64, Vec<u8>);
 
-fn notes_by_readelf(
-    folder: &Path,
-    extract: Option<&Path>,
-    kernel: &Path,
-) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
+/// The types whose bytes are a text.
+const TEXTS: [u64; 8] = [0, 5, 6, 7, 8, 9, 10, 11];
+
+fn notes_by_readelf(folder: &Path, kernel: &Path) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
     let mut vmlinux = kernel.to_owned();
     if !files::read_start(kernel, 4)?.starts_with(b"\x7fELF") {
-        let extract = extract.ok_or("there is no extract-vmlinux")?;
         vmlinux = folder.join("vmlinux");
-        let script = "sh \"$1\" \"$2\" > \"$3\"";
-        Tool::new("sh").args(["-ec", script, "sh"]).arg(extract).arg(kernel).arg(&vmlinux).run()?;
+        extract(kernel, &vmlinux)?;
     }
     let output = Tool::new("readelf").args(["--notes", "--wide"]).arg(&vmlinux).output()?;
     Ok(parse(&output.text()))
@@ -127,32 +140,33 @@ fn parse(text: &str) -> Vec<Shown> {
         {
             in_xen = owner == "Xen";
             if in_xen {
-                notes.push((number(line), None));
+                notes.push((number(line), Vec::new()));
             }
         }
         if let (true, Some((_, bytes))) = (in_xen, line.split_once("description data:")) {
             let bytes = bytes.split_whitespace().filter_map(|word| u8::from_str_radix(word, 16).ok());
             if let Some(note) = notes.last_mut() {
-                note.1 = Some(bytes.collect());
+                note.1 = bytes.collect();
+                if TEXTS.contains(&note.0) && note.1.last() == Some(&0) {
+                    note.1.pop();
+                }
             }
         }
     }
     notes
 }
 
-/// Numbers that GNU and Linux gave names of their own are shown by those.
+/// readelf shows some numbers by the names that they have in core dumps.
 fn number(line: &str) -> u64 {
-    if line.contains("NT_VERSION") {
-        return 1;
-    }
-    if line.contains("NT_ARCH") {
-        return 2;
+    const NAMES: [(&str, u64); 3] = [("NT_VERSION", 1), ("NT_ARCH", 2), ("GO BUILDID", 4)];
+    if let Some((_, number)) = NAMES.iter().find(|(name, _)| line.contains(name)) {
+        return *number;
     }
     let hex = line.split_once("(0x").and_then(|(_, rest)| rest.split(')').next());
     hex.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(u64::MAX)
 }
 
-/// Our notes, as bytes again; those whose bytes readelf does not show are compared by number alone.
+/// Our notes, as bytes again.
 fn notes_by_us(kernel: &Path) -> Result<Vec<Shown>, Box<dyn std::error::Error>> {
     let output = Tool::new("cargo")
         .args(["run", "--quiet", "--package", "xenup", "--", "kernel", "check", "--json"])
@@ -169,9 +183,8 @@ fn notes_by_us(kernel: &Path) -> Result<Vec<Shown>, Box<dyn std::error::Error>> 
         .iter()
         .map(|note| {
             let number = note.get("number").and_then(Value::as_u64).unwrap_or(u64::MAX);
-            let shown = !matches!(number, 1 | 2);
             let value = note.get("value").unwrap_or(&Value::Null);
-            (number, shown.then(|| bytes(number, value, wide)))
+            (number, bytes(number, value, wide))
         })
         .collect())
 }
@@ -184,7 +197,7 @@ fn bytes(number: u64, value: &Value, wide: bool) -> Vec<u8> {
         if short { bytes[..4].to_vec() } else { bytes.to_vec() }
     };
     if let Some(text) = value.get("text").and_then(Value::as_str) {
-        return [text.as_bytes(), b"\0"].concat();
+        return text.as_bytes().to_vec();
     }
     if let Some(found) = value.get("number") {
         // SUSPEND_CANCEL, MOD_START_PFN and, in PVH loaders, PHYS32_ENTRY are .long in both.
@@ -196,7 +209,7 @@ fn bytes(number: u64, value: &Value, wide: bool) -> Vec<u8> {
             format!("{mark}{}", feature.get("name").and_then(Value::as_str).unwrap_or_default())
         };
         let list: Vec<String> = features.iter().map(name).collect();
-        return [list.join("|").as_bytes(), b"\0"].concat();
+        return list.join("|").into_bytes();
     }
     if let Some(found) = value.get("feature-bits") {
         return sized(word(found.get("bits")), true);
