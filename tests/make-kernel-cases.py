@@ -101,7 +101,7 @@ PACKERS = {
     "bzip2": ("bzip2", "-9"),
     "lzma": ("xz", "--format=lzma", "-9"),
     "xz": ("xz", "--check=crc32", "--x86", "--lzma2=dict=32MiB"),
-    "lzo": ("lzop", "-9", "--stdout"),
+    "lzo": ("lzop", "-9", "--no-time", "--stdout"),
     "lz4": ("lz4", "-l", "-9", "--stdout"),
     "zstd": ("zstd", "-22", "--ultra", "--quiet", "--stdout"),
 }
@@ -176,6 +176,8 @@ def images():
     write("bzimage-payload-unknown", bzimage(b"????" * 64), "a payload without a magic number")
     write("bzimage-payload-cut", bzimage(packed("gzip", debian)[:300]), "a payload that ends early")
     write("vmlinux-gzip", packed("gzip", debian), "a vmlinux packed with gzip -n -9", xen=BOTH)
+    far = elf(notes=linux(reloc=True), segment=False, section=True, filler=900000)
+    write("vmlinux-zstd-blocks", packed("zstd", far), "a vmlinux of eight blocks of zstd, its notes in the last")
     big = bytearray(20 << 20)
     head = elf(notes=linux(), note_at=19 << 20)
     big[:len(head)] = head

@@ -21,10 +21,12 @@ const SLACK: u64 = 1 << 20;
 pub(super) const ASK_LIMIT: usize = 4 << 20;
 /// Kept behind the front, so that section names, which lie before the section headers, are still there.
 const WINDOW: usize = 256 << 10;
+/// Behind this a stream is not ended early: what comes before would be kept in memory.
+const EARLY_END_LIMIT: u64 = 128 << 20;
 /// Unpacked at once.
 const PIECE: usize = 64 << 10;
-/// How often it is unpacked: once for the segments, once for sections that lie before their headers.
-const PASSES: u32 = 3;
+/// How often it is unpacked: for the headers, for the notes, for section headers, for sections that lie before those.
+const PASSES: u32 = 5;
 
 /// A kernel's bytes.
 pub(super) enum Body<'a> {
@@ -43,6 +45,8 @@ pub(super) struct Unpacked<'a> {
     end: u64,
     compression: Compression,
     stream: Option<Box<dyn Read + 'a>>,
+    /// The stream may end behind so many bytes; all of it where there is none.
+    enough: Option<u64>,
     window: Vec<u8>,
     /// Offset of the window's first byte.
     at: u64,
@@ -57,8 +61,8 @@ impl<'a> Body<'a> {
 
     /// The data in `file` from `start` to `end`, packed with `compression`.
     pub fn packed(file: &'a dyn ReadAt, start: u64, end: u64, compression: Compression) -> Self {
-        let (stream, window, at, passes) = (None, Vec::new(), 0, 0);
-        Self::Packed(Unpacked { file, start, end, compression, stream, window, at, passes })
+        let (stream, enough, window, at, passes) = (None, None, Vec::new(), 0, 0);
+        Self::Packed(Unpacked { file, start, end, compression, stream, enough, window, at, passes })
     }
 
     /// Returns `length` bytes from `offset` on.
@@ -95,6 +99,9 @@ impl<'a> Body<'a> {
     /// # Errors
     /// As [`Body::start`].
     pub fn contains(&mut self, words: &[u8], limit: u64) -> Result<bool, KernelError> {
+        if let Self::Packed(unpacked) = self {
+            unpacked.want_all()?;
+        }
         let step = PIECE.saturating_sub(words.len()).max(1) as u64;
         let mut offset = 0;
         while offset < limit {
@@ -125,14 +132,19 @@ fn plain(file: &dyn ReadAt, offset: u64, length: usize) -> Result<Vec<u8>, Kerne
 impl Unpacked<'_> {
     /// The bytes, fewer where the stream ends before.
     fn bytes(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, KernelError> {
-        if self.stream.is_none() || offset < self.at {
-            self.restart()?;
-        }
         let end = offset.saturating_add(length as u64);
+        if self.stream.is_none() || offset < self.at || self.enough.is_some_and(|enough| enough < end) {
+            self.restart(Some(end))?;
+        }
         while self.front() < end && self.advance(offset)? {}
         let skip = usize::try_from(offset.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let kept = self.window.get(skip..).unwrap_or_default();
         Ok(kept.get(..length).unwrap_or(kept).to_vec())
+    }
+
+    /// Begins again where the stream may end early.
+    fn want_all(&mut self) -> Result<(), KernelError> {
+        if self.enough.is_some() { self.restart(None) } else { Ok(()) }
     }
 
     fn front(&self) -> u64 {
@@ -144,7 +156,7 @@ impl Unpacked<'_> {
         packed.saturating_mul(RATIO).saturating_add(SLACK).min(UNPACKED_LIMIT)
     }
 
-    fn restart(&mut self) -> Result<(), KernelError> {
+    fn restart(&mut self, enough: Option<u64>) -> Result<(), KernelError> {
         self.passes = self.passes.saturating_add(1);
         if self.passes > PASSES {
             return Err(KernelError::Malformed {
@@ -152,8 +164,12 @@ impl Unpacked<'_> {
                 offset: self.start,
             });
         }
+        // Only zstd makes use of it, keeping all that it wants; the others give out what they have as they go.
+        let bounded = |bytes: &u64| *bytes <= self.limit().min(EARLY_END_LIMIT);
+        let enough = enough.filter(|bytes| self.compression == Compression::Zstd && bounded(bytes));
         let packed = Part::new(self.file, self.start, self.end);
-        self.stream = Some(self.compression.unpack(packed).map_err(|source| self.error(source))?);
+        self.stream = Some(self.compression.unpack(packed, enough).map_err(|source| self.error(source))?);
+        self.enough = enough;
         self.window.clear();
         self.at = 0;
         Ok(())

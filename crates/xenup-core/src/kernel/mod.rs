@@ -25,6 +25,7 @@ pub mod role;
 mod start;
 mod table;
 mod unpack;
+mod zstd;
 
 use xenup_disk::ReadAt;
 

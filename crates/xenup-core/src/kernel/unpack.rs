@@ -4,20 +4,18 @@
 //! Never: keeps what comes out, or allocates what a header asks for beyond the limits below.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_disk::ReadAt;
 
-use super::lz4;
+use super::{lz4, zstd};
 
 /// Input is read in pieces of this size.
 const PIECE: usize = 64 << 10;
 /// `xz` and `lzma` may keep a dictionary of this size: Linux packs with 128 MiB at most (scripts/xz_wrap.sh).
 const DICTIONARY_KIB: u32 = (192 << 20) >> 10;
-/// `zstd -22 --ultra`, which Linux packs with, has a window of 128 MiB (scripts/Makefile.lib).
-const WINDOW: u64 = 128 << 20;
 
 /// What a kernel is packed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -76,11 +74,11 @@ impl Compression {
         self != Self::Gzip
     }
 
-    /// Returns the unpacked bytes of `packed` as a stream.
+    /// Returns the unpacked bytes of `packed` as a stream. With `enough` the stream may end behind that many bytes.
     ///
     /// # Errors
     /// A header that the decoder does not take, or that asks for more memory than a kernel needs. LZO.
-    pub(super) fn unpack<'a>(self, packed: Part<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    pub(super) fn unpack<'a>(self, packed: Part<'a>, enough: Option<u64>) -> io::Result<Box<dyn Read + 'a>> {
         let packed = BufReader::with_capacity(PIECE, packed);
         Ok(match self {
             Self::Gzip => Box::new(flate2::bufread::GzDecoder::new(packed)),
@@ -88,14 +86,10 @@ impl Compression {
             Self::Lzma => Box::new(lzma_rust2::LzmaReader::new_mem_limit(packed, DICTIONARY_KIB, None)?),
             Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, false, DICTIONARY_KIB)),
             Self::Lz4 => Box::new(lz4::LegacyReader::new(packed)?),
-            Self::Zstd => Box::new(zstd(packed)?),
+            Self::Zstd => Box::new(zstd::ShortReader::new(packed, enough)?),
             Self::Lzo => return Err(io::Error::new(io::ErrorKind::Unsupported, "LZO is not unpacked")),
         })
     }
-}
-
-fn zstd<R: BufRead>(packed: R) -> io::Result<impl Read> {
-    ruzstd::decoding::StreamingDecoder::new_with_max_window_size(packed, WINDOW).map_err(io::Error::other)
 }
 
 /// A part of a file, read from its beginning to its end.
