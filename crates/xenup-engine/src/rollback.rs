@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Lasts, Undo};
+use crate::action::{Action, Lasts, Undo};
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::executor::disarm_guard;
 use crate::guard::Session;
 use crate::journal::{Cause, End, Journal, Record, UndoNote};
+use crate::perform::StepError;
 use crate::plan::{Plan, Slug, Stage, Step};
 use crate::status::{StageState, StageStatus, Status, StepState};
 use crate::store::{Run, RunId};
@@ -221,6 +222,12 @@ fn undo_step(
             undo::undo(session, &Undoing { run, step, before, after, under_guard })
         }
     };
+    let outcome = outcome.and_then(|notes| match waits_for(step, report) {
+        None => Ok(notes),
+        Some(other) => {
+            Err(StepError::NotSo(format!("it was run, and has to be run again once `{other}` is undone")))
+        }
+    });
     let id = || step.id.clone();
     match outcome {
         Ok(notes) => {
@@ -237,6 +244,13 @@ fn undo_step(
             record(session, journal, Record::UndoFailed { step: id(), why }, report);
         }
     }
+}
+
+/// What a command makes at the end of an undo is made from all that was undone before it: where something of that is
+/// not back, it is made now and once more when the next rollback has brought that back. Returns the first such step.
+fn waits_for<'r>(step: &Step, report: &'r Report) -> Option<&'r Slug> {
+    let last = matches!(step.action, Action::Run { forward: None, .. });
+    report.failed.first().filter(|_| last).map(|(other, _)| other)
 }
 
 pub(crate) fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote) {

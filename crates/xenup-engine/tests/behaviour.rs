@@ -265,14 +265,15 @@ fn a_rollback_that_nobody_confirms_gives_way_and_keeps_what_others_wrote_meanwhi
     assert_ne!(machine.text(Path::new("/etc/network/interfaces")), ours);
     machine.put("/etc/network/interfaces", b"theirs\n", &Attributes::root(0o600));
     machine.wait(Duration::from_secs(121));
-    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else {
+        panic!("not brought back")
+    };
     assert_eq!(why, Cause::NotConfirmed);
     let late = with(&mut machine, |session| confirm(session, &run, Proof::Console));
     assert!(matches!(late, Err(EngineError::Confirm(ConfirmError::TooLate { .. }))));
     machine.hold_lock("17 4242 undoing");
-    let report = with(&mut machine, |session| {
-        takeback::bring_back(session, &run, &stage, why, Grip::Seize).unwrap()
-    });
+    let report =
+        with(&mut machine, |session| takeback::bring_back(session, &run, &stage, why, Grip::Seize).unwrap());
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(machine.text(Path::new("/etc/network/interfaces")), ours);
     let names: Vec<String> = network.links.iter().map(|link| link.name.clone()).collect();
@@ -298,7 +299,9 @@ fn in_a_later_boot_the_addresses_move_back_too_and_lent_ones_are_those_of_today(
     let now = machine.links();
     assert!(now.link("xenbr0").is_none() && now.addresses_on("eno1").count() >= 3, "{now:?}");
     machine.wait(Duration::from_secs(121));
-    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+    let Decision::BringBack { stage, why } = decision(&machine, &run, false) else {
+        panic!("not brought back")
+    };
     with(&mut machine, |session| takeback::bring_back(session, &run, &stage, why, Grip::Seize)).unwrap();
     assert_eq!(links::differences(&bridged, machine.links(), &names), Vec::<String>::new());
 
@@ -311,11 +314,8 @@ fn in_a_later_boot_the_addresses_move_back_too_and_lent_ones_are_those_of_today(
         master: master.map(str::to_owned),
         ..nic("eno1", Mac([2, 0, 0, 0, 0, 1]))
     };
-    let before = Network {
-        links: vec![port(None)],
-        addresses: vec![lent("eno1", "192.0.2.7")],
-        ..Network::default()
-    };
+    let before =
+        Network { links: vec![port(None)], addresses: vec![lent("eno1", "192.0.2.7")], ..Network::default() };
     let today = Network {
         links: vec![port(Some("xenbr0")), nic("xenbr0", Mac([2, 0, 0, 0, 0, 1]))],
         addresses: vec![lent("xenbr0", "198.51.100.9")],

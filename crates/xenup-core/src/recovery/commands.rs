@@ -63,7 +63,9 @@ fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
         }
     }
     for link in &kept.links {
-        ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+        if link.master != undone.link(&link.name).and_then(|there| there.master.clone()) {
+            ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+        }
         ops.push(LinkOp::SetUp { link: link.name.clone(), up: link.up });
         let extra = undone.addresses_on(&link.name).filter(|address| !address.is_link_local());
         let extra =
