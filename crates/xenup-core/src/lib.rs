@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod by_hand;
+pub mod guest;
 pub mod host;
 pub mod inspect;
 pub mod kernel;

@@ -5,6 +5,7 @@
 
 mod error;
 mod near;
+pub(crate) use near::nearest;
 mod read;
 mod value;
 mod write;
