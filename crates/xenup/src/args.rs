@@ -53,6 +53,9 @@ pub enum Verb {
     Status(Status),
     /// List the runs
     History(History),
+    /// List guest files, judge them, write them in today's form
+    #[command(subcommand)]
+    Guest(Guest),
     /// Try the whole conversion on a throw-away virtual machine
     Rehearse(Rehearse),
     /// Say what kernels can be under Xen
@@ -226,6 +229,61 @@ pub struct History {
     /// Print JSON (schema: history.schema.json)
     #[arg(long)]
     pub json: bool,
+}
+
+/// `guest`
+#[derive(Debug, Subcommand)]
+pub enum Guest {
+    /// List the guests that have a file below /etc/xen
+    List(GuestFiles),
+    /// Say what keeps each guest from starting, or will
+    ///
+    /// Exit code 4 where something is in a guest's way.
+    Check(GuestCheck),
+    /// Show an xm or xl file in today's form, as a diff; with --in-place or --out, write it
+    Convert(GuestConvert),
+}
+
+/// `guest list`
+#[derive(Debug, ClapArgs)]
+pub struct GuestFiles {
+    /// Read the machine whose root is mounted at DIR instead of the running one
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Print JSON (schema: guest-list.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `guest check`
+#[derive(Debug, ClapArgs)]
+pub struct GuestCheck {
+    /// The guest files; those that `guest list` lists, where none is named
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Look for bridges, disks and kernels on the machine whose root is mounted at DIR
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Print JSON (schema: guest-check.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `guest convert`
+#[derive(Debug, ClapArgs)]
+pub struct GuestConvert {
+    /// The guest file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write it in its place, as a run that `xenup rollback` undoes
+    #[arg(long, conflicts_with = "out")]
+    pub in_place: bool,
+    /// Write it to OUT, which must not be there yet; `-` is standard output
+    #[arg(long, value_name = "OUT")]
+    pub out: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long, requires = "in_place")]
+    pub yes: bool,
 }
 
 /// `rehearse`

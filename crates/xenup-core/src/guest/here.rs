@@ -13,7 +13,7 @@ use xenup_machine::{MachineError, Probe, Reason};
 
 use super::file::GuestFile;
 use super::parse::{SIZE_LIMIT, Value};
-use crate::inspect::is_set;
+use crate::kernel::config::is_set;
 use crate::network::interfaces::load;
 
 /// Where xl looks for scripts whose name has no `/`.
@@ -70,7 +70,7 @@ impl<'a> Here<'a> {
         if known.is_some() {
             return known;
         }
-        let found = self.resolved(path).ok().map(|found| found.is_some())?;
+        let found = followed(self.probe, path).ok().map(|found| found.is_some())?;
         if let Ok(mut seen) = self.seen.lock() {
             seen.insert(path.to_owned(), found);
         }
@@ -86,26 +86,6 @@ impl<'a> Here<'a> {
             return None;
         }
         self.exists(&Path::new(SCRIPTS).join(name))
-    }
-
-    /// Follows symbolic links at the end of a path; `None` where they lead nowhere.
-    pub(super) fn resolved(&self, path: &Path) -> Result<Option<PathBuf>, MachineError> {
-        let mut path = path.to_owned();
-        for _ in 0..LINKS_LIMIT {
-            match self.probe.entry(&path) {
-                Ok(None) => return Ok(None),
-                Ok(Some(entry)) => match entry.kind {
-                    Kind::Symlink { target } => {
-                        let parent = path.parent().unwrap_or(Path::new("/"));
-                        path = tidied(&parent.join(target));
-                    }
-                    _ => return Ok(Some(path)),
-                },
-                Err(error) if error.reason == Reason::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
     }
 
     fn links(&self) -> Option<BTreeSet<String>> {
@@ -153,6 +133,29 @@ impl<'a> Here<'a> {
             .collect();
         (!answers.is_empty()).then(|| answers.contains(&true))
     }
+}
+
+/// Follows symbolic links at the end of a path; `None` where they lead nowhere.
+///
+/// # Errors
+/// A directory on the way that cannot be searched.
+pub fn followed(probe: &dyn Probe, path: &Path) -> Result<Option<PathBuf>, MachineError> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_LIMIT {
+        match probe.entry(&path) {
+            Ok(None) => return Ok(None),
+            Ok(Some(entry)) => match entry.kind {
+                Kind::Symlink { target } => {
+                    let parent = path.parent().unwrap_or(Path::new("/"));
+                    path = tidied(&parent.join(target));
+                }
+                _ => return Ok(Some(path)),
+            },
+            Err(error) if error.reason == Reason::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Takes `.` and `..` out of a path, as far as its text allows.

@@ -10,7 +10,7 @@ use xenup_machine::{MachineError, Probe, Reason};
 use super::disk::Access;
 use super::error::GuestError;
 use super::file::{Dialect, GuestFile};
-use super::here::Here;
+use super::here::{Here, followed};
 use super::model::{Guest, GuestType};
 use super::parse::SIZE_LIMIT;
 
@@ -99,10 +99,10 @@ pub struct Found {
 ///
 /// # Errors
 /// A directory that is there and cannot be listed.
-pub fn find(probe: &dyn Probe, here: &Here<'_>) -> Result<(Vec<Found>, Vec<Unread>), MachineError> {
+pub fn find(probe: &dyn Probe) -> Result<(Vec<Found>, Vec<Unread>), MachineError> {
     let (mut found, mut unread): (Vec<Found>, Vec<Unread>) = (Vec::new(), Vec::new());
     for (name, path) in entries(probe, Path::new(DIR))? {
-        if is_example(&name) || !is_file(probe, here, &path) {
+        if is_example(&name) || !is_file(probe, &path) {
             continue;
         }
         let named = name.ends_with(".cfg");
@@ -116,7 +116,7 @@ pub fn find(probe: &dyn Probe, here: &Here<'_>) -> Result<(Vec<Found>, Vec<Unrea
         }
     }
     for (_, link) in entries(probe, Path::new(AUTO))? {
-        let target = match here.resolved(&link) {
+        let target = match followed(probe, &link) {
             Ok(Some(target)) => target,
             Ok(None) => {
                 unread.push(Unread { path: link, why: "it leads to nothing".to_owned() });
@@ -130,7 +130,7 @@ pub fn find(probe: &dyn Probe, here: &Here<'_>) -> Result<(Vec<Found>, Vec<Unrea
         let known = found.iter_mut().find(|found| path_of(&found.file) == target);
         if let Some(known) = known {
             known.auto.push(link);
-        } else if is_file(probe, here, &target) {
+        } else if is_file(probe, &target) {
             match read(probe, &target) {
                 Ok(file) => found.push(Found { file, auto: vec![link] }),
                 Err(error) => unread.push(Unread { path: link, why: error.words }),
@@ -146,7 +146,7 @@ pub fn find(probe: &dyn Probe, here: &Here<'_>) -> Result<(Vec<Found>, Vec<Unrea
 /// # Errors
 /// A directory that is there and cannot be listed.
 pub fn list(probe: &dyn Probe, here: &Here<'_>) -> Result<GuestList, MachineError> {
-    let (found, mut unread) = find(probe, here)?;
+    let (found, mut unread) = find(probe)?;
     let mut guests = Vec::new();
     for Found { file, auto } in found {
         match file {
@@ -229,8 +229,8 @@ fn entries(probe: &dyn Probe, dir: &Path) -> Result<Vec<(String, PathBuf)>, Mach
     }
 }
 
-fn is_file(probe: &dyn Probe, here: &Here<'_>, path: &Path) -> bool {
-    let target = here.resolved(path).ok().flatten();
+fn is_file(probe: &dyn Probe, path: &Path) -> bool {
+    let target = followed(probe, path).ok().flatten();
     target.is_some_and(|target| {
         probe.entry(&target).ok().flatten().is_some_and(|entry| matches!(entry.kind, Kind::File { .. }))
     })

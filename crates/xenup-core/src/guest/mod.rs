@@ -25,7 +25,7 @@ mod xm_text;
 pub use disk::{Access, DiskFault, DiskSpec, Format, OldForm};
 pub use error::{Code, Fault, GuestError};
 pub use file::{Dialect, GuestFile, Setting, as_number};
-pub use here::Here;
+pub use here::{Here, followed};
 pub use model::GuestType;
 pub use parse::{Node, Op, SIZE_LIMIT, Statement, Value};
 pub use vdev::number as vdev_number;

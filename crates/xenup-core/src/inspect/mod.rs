@@ -27,7 +27,6 @@ pub use finding::{Finding, Weight};
 pub use findings::{findings, findings_for};
 
 use reader::Reader;
-pub(crate) use xen::is_set;
 use xenup_machine::Probe;
 
 /// What only the process that asks can know.

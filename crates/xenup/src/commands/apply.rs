@@ -41,9 +41,14 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     }
     set_deadline(&mut chosen, args.deadline);
     agree(ui, &chosen, args.yes)?;
-    let file = work::keep_plan(&chosen, machine.clock().boottime_ns)?;
-    let exit = work::run(ui, "apply", &["apply-here".to_owned(), file.display().to_string()])?;
+    let exit = carry_out(ui, &chosen)?;
     after(ui, exit, args.wait)
+}
+
+/// Carries a plan out in a service of its own; nobody is asked.
+pub fn carry_out(ui: &mut Ui, plan: &Plan) -> Outcome {
+    let file = work::keep_plan(plan, machine::running()?.clock().boottime_ns)?;
+    work::run(ui, "apply", &["apply-here".to_owned(), file.display().to_string()])
 }
 
 /// Goes on with a run, unless it waits for a person.
@@ -81,7 +86,8 @@ fn set_deadline(plan: &mut Plan, seconds: u64) {
     }
 }
 
-fn agree(ui: &mut Ui, plan: &Plan, yes: bool) -> Result<(), CommandError> {
+/// Asks whether a plan is to be carried out.
+pub fn agree(ui: &mut Ui, plan: &Plan, yes: bool) -> Result<(), CommandError> {
     if yes {
         return Ok(());
     }

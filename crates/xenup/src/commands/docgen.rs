@@ -25,8 +25,8 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let name = format!("xenup-{}", verb.get_name());
         manual(&dir.join("man"), verb, &name)?;
-        for below in verb.get_subcommands() {
-            manual(&dir.join("man"), below, &format!("{name}-{}", below.get_name()))?;
+        for part in verb.get_subcommands().filter(|part| !part.is_hide_set()) {
+            manual(&dir.join("man"), part, &format!("{name}-{}", part.get_name()))?;
         }
     }
     for shell in
@@ -43,6 +43,8 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     }
     schema::<xenup_core::inspect::Facts>(dir, "facts")?;
     schema::<xenup_core::kernel::report::Report>(dir, "kernel")?;
+    schema::<xenup_core::guest::list::GuestList>(dir, "guest-list")?;
+    schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }
 

@@ -6,6 +6,7 @@ mod confirm;
 mod docgen;
 mod events;
 mod guard;
+mod guest;
 mod history;
 mod init;
 mod inspect;
@@ -36,6 +37,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::History(args) => history::run(ui, &args),
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
+        Verb::Guest(args) => guest::run(ui, &args),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::file::GuestFile;
 use super::super::parse::{Node, Op, Statement, Value};
 use super::super::xl;
-use super::{Edit, quote_of, quoted, retired};
+use super::{Edit, hoist, quote_of, quoted, retired};
 
 /// Returns the edits that make an xl file of an xm file.
 pub(super) fn edits(file: &GuestFile) -> Vec<Edit> {
@@ -35,7 +35,9 @@ pub(super) fn edits(file: &GuestFile) -> Vec<Edit> {
             let inside = file.statements().iter().any(|statement| statement.node.span.contains(at));
             // Between brackets the line may end as it is; elsewhere the next one is its rest.
             let end = if inside { at + 1 } else { at + 2 };
-            edits.push(Edit { span: *at..end, text: String::new() });
+            let blanks = file.slice(&(0..*at));
+            let start = blanks.trim_end_matches([' ', '\t']).len();
+            edits.push(Edit { span: start..end, text: String::new() });
         }
     }
     edits
@@ -126,16 +128,5 @@ fn rendered(value: &Value, source: &str) -> String {
             if items.is_empty() { "[]".to_owned() } else { format!("[ {} ]", items.join(", ")) }
         }
         Value::Nothing => "''".to_owned(),
-    }
-}
-
-/// Moves the comments inside a span above the statement.
-fn hoist(file: &GuestFile, statement: &Statement, span: &Range<usize>, edits: &mut Vec<Edit>) {
-    let comments = file.parsed.comments.iter();
-    let inside = comments.filter(|comment| span.start <= comment.start && comment.end <= span.end);
-    let text: String = inside.map(|comment| format!("{}\n", file.slice(comment))).collect();
-    if !text.is_empty() {
-        let line = file.line_around(statement.span.start).start;
-        edits.push(Edit { span: line..line, text });
     }
 }

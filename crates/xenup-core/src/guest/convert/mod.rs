@@ -16,6 +16,7 @@ use xenup_engine::plan::{Plan, SCHEMA, Slug, Stage};
 use super::error::GuestError;
 use super::file::{Dialect, GuestFile};
 use super::model::Guest;
+use super::parse::Statement;
 use crate::plan::step::{Draft, write};
 
 /// What marks a line that xenup wrote.
@@ -93,7 +94,7 @@ pub fn convert(file: &GuestFile) -> Result<Converted, GuestError> {
         text = applied(&text, literal::edits(&python));
     }
     let old = GuestFile::parse(file.path(), text.clone().into_bytes())?;
-    let text = applied(&text, statement::edits(&old, &Guest::of(&old)));
+    let text = applied(&text, statement::edits(&old, &Guest::of(&old), file.dialect == Dialect::Xm));
     let after = GuestFile::parse(file.path(), text.clone().into_bytes())?;
     match after.refused_by_xl {
         Some(refused) => Err(refused),
@@ -111,13 +112,16 @@ fn ends_as_xl_has_them(text: &str) -> String {
     text
 }
 
-/// Makes the edits; of two that overlap the first one counts.
+/// Makes the edits; of two that overlap the first one counts, and what is put into its place comes behind it.
 fn applied(text: &str, mut edits: Vec<Edit>) -> String {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for edit in edits {
         if edit.span.start < at {
+            if edit.span.is_empty() {
+                out.push_str(&edit.text);
+            }
             continue;
         }
         out.push_str(text.get(at..edit.span.start).unwrap_or_default());
@@ -189,4 +193,15 @@ fn retired(file: &GuestFile, span: &Range<usize>, reason: &str) -> Vec<Edit> {
         Edit { span: first.start..first.start, text: above },
         Edit { span: span.start..end, text: String::new() },
     ]
+}
+
+/// Moves the comments inside a span above the statement.
+fn hoist(file: &GuestFile, statement: &Statement, span: &Range<usize>, edits: &mut Vec<Edit>) {
+    let comments = file.parsed.comments.iter();
+    let inside = comments.filter(|comment| span.start <= comment.start && comment.end <= span.end);
+    let text: String = inside.map(|comment| format!("{}\n", file.slice(comment))).collect();
+    if !text.is_empty() {
+        let line = file.line_around(statement.span.start).start;
+        edits.push(Edit { span: line..line, text });
+    }
 }

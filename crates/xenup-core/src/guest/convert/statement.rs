@@ -5,7 +5,7 @@ use super::super::keys::{Became, Form, became, form};
 use super::super::lint::{ACTIONS, EVENTS, action};
 use super::super::model::{Guest, GuestType};
 use super::super::parse::{Op, Statement, Value};
-use super::{Edit, device, quote_of, quoted, retired};
+use super::{Edit, device, hoist, quote_of, quoted, retired};
 
 /// What becomes of a statement.
 enum Fate {
@@ -28,20 +28,24 @@ const TIMER_MODES: [&str; 4] = [
 ];
 
 /// Returns the edits that bring a file's statements into today's form.
-pub(super) fn edits(file: &GuestFile, guest: &Guest<'_>) -> Vec<Edit> {
-    let line = Cmdline::of(guest);
-    let anchor =
-        file.statements().iter().position(|one| line.is_some() && CMDLINE.contains(&one.key.as_str()));
+pub(super) fn edits(file: &GuestFile, guest: &Guest<'_>, was_xm: bool) -> Vec<Edit> {
+    let line = Cmdline::of(guest, was_xm);
+    let is_part = |one: &Statement| CMDLINE.contains(&one.key.as_str()) && one.node.text().is_some();
+    let makes_it = |one: &Statement| is_part(one) && (was_xm || one.key == "root" || one.key == "extra");
+    let anchor = file.statements().iter().position(|one| line.is_some() && makes_it(one));
     let mut edits = Vec::new();
     for (index, statement) in file.statements().iter().enumerate() {
-        let fate = if CMDLINE.contains(&statement.key.as_str()) {
-            command_line(guest, statement, line.as_ref(), anchor == Some(index))
+        let fate = if is_part(statement) {
+            command_line(guest, statement, line.as_ref(), anchor == Some(index), was_xm)
         } else {
             fate(file, guest, statement)
         };
         match fate {
             Fate::Stays => items(file, statement, &mut edits),
-            Fate::Becomes(text) => edits.push(Edit { span: statement.span.clone(), text }),
+            Fate::Becomes(text) => {
+                hoist(file, statement, &statement.span, &mut edits);
+                edits.push(Edit { span: statement.span.clone(), text });
+            }
             Fate::Retires(reason) => edits.extend(retired(file, &statement.span, &reason)),
         }
     }
@@ -67,7 +71,7 @@ fn items(file: &GuestFile, statement: &Statement, edits: &mut Vec<Edit>) {
 fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
     let key = statement.key.as_str();
     let source = file.slice(&statement.node.span);
-    let Some(text) = statement.node.text() else { return of_list(key, guest, file, statement) };
+    let Some(text) = statement.node.text() else { return of_list(key, guest, statement) };
     let set = |key: &str, text: &str| Fate::Becomes(format!("{key} = {}", quoted(text, quote_of(source))));
     if statement.op == Op::Add {
         return old_key(key, guest);
@@ -89,6 +93,7 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
         "vncviewer" => Fate::Retires("xl create -V opens a viewer".to_owned()),
         "cpu" if guest.settings.contains_key("cpus") => Fate::Retires("cpus says it".to_owned()),
         "cpu" if as_number(text).is_some_and(|cpu| cpu >= 0) => set("cpus", text),
+        "cpu" => Fate::Retires("Xen chooses the processor".to_owned()),
         "cpu_cap" if !guest.settings.contains_key("cap") && as_number(text).is_some() => {
             Fate::Becomes(format!("cap = {source}"))
         }
@@ -122,13 +127,21 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
     }
 }
 
-fn of_list(key: &str, guest: &Guest<'_>, file: &GuestFile, statement: &Statement) -> Fate {
+fn of_list(key: &str, guest: &Guest<'_>, statement: &Statement) -> Fate {
     match key {
         "irq" if !guest.settings.contains_key("irqs") && statement.op == Op::Set => {
-            Fate::Becomes(format!("irqs = {}", file.slice(&statement.node.span)))
+            let items = statement_items(statement);
+            Fate::Becomes(format!("irqs = [ {} ]", items.join(", ")))
         }
         "vif2" => Fate::Retires("netchannel2 never came into Linux".to_owned()),
         _ => old_key(key, guest),
+    }
+}
+
+fn statement_items(statement: &Statement) -> Vec<String> {
+    match &statement.node.value {
+        Value::List(items) => items.iter().filter_map(|item| Some(quoted(item.text()?, '"'))).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -201,35 +214,61 @@ struct Cmdline(String);
 
 impl Cmdline {
     /// As xm made it: the network first, then the root, then the rest. `None` where `cmdline` says it, or nothing does.
-    fn of(guest: &Guest<'_>) -> Option<Self> {
+    ///
+    /// Where xl reads the file, the guest has run without xm's words about the network, and they are left out.
+    fn of(guest: &Guest<'_>, was_xm: bool) -> Option<Self> {
         if guest.settings.contains_key("cmdline") {
             return None;
         }
-        let text = |key: &str| guest.text(key).unwrap_or_default();
-        let dhcp = guest.filled("dhcp").unwrap_or("off");
-        let mut parts = Vec::new();
-        if guest.filled("ip").is_some() || dhcp != "off" {
-            // The server is one that is none, where the root is not on NFS: the kernel wants the place filled.
-            let server = guest.filled("nfs_server").unwrap_or("127.0.255.255");
-            let interface = guest.filled("interface").unwrap_or("eth0");
-            let (ip, gateway) = (text("ip"), text("gateway"));
-            let (netmask, hostname) = (text("netmask"), text("hostname"));
-            parts.push(format!("ip={ip}:{server}:{gateway}:{netmask}:{hostname}:{interface}:{dhcp}"));
-        }
-        parts.extend(guest.filled("root").map(|root| format!("root={root}")));
-        if let (Some(server), Some(root)) = (guest.filled("nfs_server"), guest.filled("nfs_root")) {
-            parts.push(format!("nfsroot={server}:{root}"));
-        }
-        parts.extend(guest.filled("extra").map(str::to_owned));
+        let (address, nfs) = if was_xm { network(guest) } else { (None, None) };
+        let root = guest.filled("root").map(|root| format!("root={root}"));
+        let extra = guest.filled("extra").map(str::to_owned);
+        let parts: Vec<String> = [address, root, nfs, extra].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| Self(parts.join(" ")))
     }
 }
 
-fn command_line(guest: &Guest<'_>, statement: &Statement, line: Option<&Cmdline>, anchor: bool) -> Fate {
+/// What xm put on the command line for the network and for a root on NFS (preprocess_ip and preprocess_nfs in
+/// create.py).
+fn network(guest: &Guest<'_>) -> (Option<String>, Option<String>) {
+    let text = |key: &str| guest.text(key).unwrap_or_default();
+    let dhcp = guest.filled("dhcp").unwrap_or("off");
+    let address = (guest.filled("ip").is_some() || dhcp != "off").then(|| {
+        // An address of no server where the root is not on NFS: the kernel wants the place filled.
+        let server = guest.filled("nfs_server").unwrap_or("127.0.255.255");
+        let interface = guest.filled("interface").unwrap_or("eth0");
+        let (ip, gateway) = (text("ip"), text("gateway"));
+        let (netmask, hostname) = (text("netmask"), text("hostname"));
+        format!("ip={ip}:{server}:{gateway}:{netmask}:{hostname}:{interface}:{dhcp}")
+    });
+    let nfs = match (guest.filled("nfs_server"), guest.filled("nfs_root")) {
+        (Some(server), Some(root)) => Some(format!("nfsroot={server}:{root}")),
+        _ => None,
+    };
+    (address, nfs)
+}
+
+fn command_line(
+    guest: &Guest<'_>,
+    statement: &Statement,
+    line: Option<&Cmdline>,
+    anchor: bool,
+    was_xm: bool,
+) -> Fate {
+    let read_by_xl = statement.key == "root" || statement.key == "extra";
+    if !read_by_xl && !was_xm {
+        let (address, nfs) = network(guest);
+        let words: Vec<String> = [address, nfs].into_iter().flatten().collect();
+        return Fate::Retires(if words.is_empty() {
+            "nothing comes of it without an address".to_owned()
+        } else {
+            format!("xm put {} on the kernel's command line, xl does not", words.join(" "))
+        });
+    }
     match line {
         Some(Cmdline(text)) if anchor => Fate::Becomes(format!("cmdline = {}", quoted(text, '"'))),
         Some(_) => Fate::Retires("cmdline says it now".to_owned()),
         None if guest.settings.contains_key("cmdline") => Fate::Retires("xl takes cmdline alone".to_owned()),
-        None => Fate::Retires(format!("{} is empty, or nothing without an address", statement.key)),
+        None => Fate::Retires("it is empty, or nothing comes of it without an address".to_owned()),
     }
 }

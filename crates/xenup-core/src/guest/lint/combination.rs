@@ -60,7 +60,12 @@ impl Lint<'_> {
         match (builder, by_type.as_ref().and_then(|(_, kind)| *kind)) {
             (None, _) => {
                 let what = format!("builder is `{word}`: xl knows hvm and generic");
-                self.block("guest-builder", &["builder"], what, "xl refuses it", convert);
+                let (id, fix) = if word == "linux" {
+                    ("guest-builder", convert)
+                } else {
+                    ("guest-type-unknown", "write type = \"pv\", \"pvh\" or \"hvm\" in its place".to_owned())
+                };
+                self.block(id, &["builder"], what, "xl refuses it", fix);
             }
             (Some(builder), Some(kind)) if *builder != kind => {
                 let what = format!("type says {}, builder says {}", kind.word(), builder.word());
@@ -196,7 +201,8 @@ impl Lint<'_> {
     }
 
     fn command_line(&mut self) {
-        let keys: Vec<&str> = ["root", "extra"].into_iter().filter(|key| self.at(key).is_some()).collect();
+        let keys: Vec<&str> =
+            ["root", "extra"].into_iter().filter(|key| self.guest.text(key).is_some()).collect();
         if keys.is_empty() {
             return;
         }

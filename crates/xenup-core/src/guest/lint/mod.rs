@@ -27,6 +27,7 @@ pub(super) use combination::{ACTIONS, EVENTS, action};
 /// The ids of the findings that `xenup guest convert` settles.
 pub const CONVERTIBLE: &[&str] = &[
     "guest-xm-file",
+    "guest-line-end",
     "guest-key-gone",
     "guest-builder",
     "guest-disk-xm",
@@ -159,14 +160,16 @@ impl Lint<'_> {
     fn language(&mut self) {
         let Some(refused) = &self.file.refused_by_xl else { return };
         let fix = self.convert();
+        let (id, why) = match refused.fault {
+            Fault::CarriageReturn | Fault::OpenComment => {
+                ("guest-line-end", "xl ends a line at a line feed alone")
+            }
+            _ => ("guest-xm-file", "it is written for xm, which took Python"),
+        };
+        let what = format!("xl cannot read this file: {}", refused.fault);
         let finding = Finding {
             at: vec![At { path: refused.path.clone(), line: refused.line }],
-            ..Finding::blocking(
-                "guest-xm-file",
-                format!("xl cannot read this file: {}", refused.fault),
-                "it is written for xm, which took Python",
-                fix,
-            )
+            ..Finding::blocking(id, what, why, fix)
         };
         self.found.push(finding);
     }
