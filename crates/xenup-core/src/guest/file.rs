@@ -170,8 +170,14 @@ impl GuestFile {
 
 fn joined(before: Value, added: Value) -> Value {
     match (before, added) {
-        (Value::Text(before), Value::Text(added)) => Value::Text(before + &added),
-        (Value::List(before), Value::List(added)) => Value::List([before, added].concat()),
+        (Value::Text(mut before), Value::Text(added)) => {
+            before.push_str(&added);
+            Value::Text(before)
+        }
+        (Value::List(mut before), Value::List(added)) => {
+            before.extend(added);
+            Value::List(before)
+        }
         (_, added) => added,
     }
 }

@@ -341,9 +341,10 @@ fn add(left: Literal, right: Literal) -> Option<Literal> {
             let sum = a.checked_add(b)?;
             (Value::Text(sum.to_string()), Kind::Integer(sum))
         }
-        (Kind::List, Kind::List, Value::List(a), Value::List(b))
-        | (Kind::Tuple, Kind::Tuple, Value::List(a), Value::List(b)) => {
-            (Value::List([a, b].concat()), left.kind)
+        (Kind::List, Kind::List, Value::List(mut a), Value::List(b))
+        | (Kind::Tuple, Kind::Tuple, Value::List(mut a), Value::List(b)) => {
+            a.extend(b);
+            (Value::List(a), left.kind)
         }
         _ => return None,
     };

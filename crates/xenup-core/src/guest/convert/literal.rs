@@ -30,13 +30,17 @@ pub(super) fn edits(file: &GuestFile) -> Vec<Edit> {
         edits.extend(retired(file, span, "a text that stands alone is a comment"));
         rewritten.push(span.clone());
     }
+    rewritten.sort_by_key(|span| span.start);
     for at in &file.parsed.continuations {
-        if !rewritten.iter().any(|span| span.contains(at)) {
-            let inside = file.statements().iter().any(|statement| statement.node.span.contains(at));
+        let next = rewritten.partition_point(|span| span.start <= *at);
+        if !rewritten.get(next.wrapping_sub(1)).is_some_and(|span| span.contains(at)) {
+            let next = file.statements().partition_point(|one| one.node.span.start <= *at);
+            let statement = file.statements().get(next.wrapping_sub(1));
+            let inside = statement.is_some_and(|one| one.node.span.contains(at));
             // Between brackets the line may end as it is; elsewhere the next one is its rest.
             let end = if inside { at + 1 } else { at + 2 };
-            let blanks = file.slice(&(0..*at));
-            let start = blanks.trim_end_matches([' ', '\t']).len();
+            let line = file.line_around(*at).start;
+            let start = line + file.slice(&(line..*at)).trim_end_matches([' ', '\t']).len();
             edits.push(Edit { span: start..end, text: String::new() });
         }
     }
@@ -102,7 +106,9 @@ fn is_one_list(file: &GuestFile, list: &Node, items: &[Node]) -> bool {
     for span in starts {
         let mut rest = at;
         while rest < span.start {
-            let comment = file.parsed.comments.iter().find(|comment| comment.start == rest);
+            let comments = &file.parsed.comments;
+            let comment = comments.binary_search_by_key(&rest, |comment| comment.start);
+            let comment = comment.ok().and_then(|index| comments.get(index));
             let byte = file.text().as_bytes().get(rest).copied().unwrap_or(b'x');
             match comment {
                 Some(comment) => rest = comment.end,

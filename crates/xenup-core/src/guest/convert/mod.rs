@@ -160,6 +160,24 @@ fn quote_of(source: &str) -> char {
     if source.starts_with('\'') { '\'' } else { '"' }
 }
 
+/// The place above the line of a statement where a line can be put in: not in the middle of another statement that
+/// ends on that line.
+fn top(file: &GuestFile, at: usize) -> Range<usize> {
+    let mut line = file.line_around(at).start;
+    let statement = |line: usize| {
+        let next = file.statements().partition_point(|one| one.span.start < line);
+        file.statements().get(next.wrapping_sub(1)).map(|one| &one.span)
+    };
+    let loose = |line: usize| {
+        let next = file.parsed.loose.partition_point(|span| span.start < line);
+        file.parsed.loose.get(next.wrapping_sub(1))
+    };
+    while let Some(span) = [statement(line), loose(line)].into_iter().flatten().find(|span| line < span.end) {
+        line = file.line_around(span.start).start;
+    }
+    line..line
+}
+
 /// Returns the edits that make a comment of a statement, with the reason above it.
 fn retired(file: &GuestFile, span: &Range<usize>, reason: &str) -> Vec<Edit> {
     let first = file.line_around(span.start);
@@ -190,18 +208,17 @@ fn retired(file: &GuestFile, span: &Range<usize>, reason: &str) -> Vec<Edit> {
     }
     let above = format!("{MARK}{reason}\n{}\n", commented(file.slice(span)));
     vec![
-        Edit { span: first.start..first.start, text: above },
+        Edit { span: top(file, span.start), text: above },
         Edit { span: span.start..end, text: String::new() },
     ]
 }
 
 /// Moves the comments inside a span above the statement.
 fn hoist(file: &GuestFile, statement: &Statement, span: &Range<usize>, edits: &mut Vec<Edit>) {
-    let comments = file.parsed.comments.iter();
-    let inside = comments.filter(|comment| span.start <= comment.start && comment.end <= span.end);
+    let first = file.parsed.comments.partition_point(|comment| comment.start < span.start);
+    let inside = file.parsed.comments.iter().skip(first).take_while(|comment| comment.end <= span.end);
     let text: String = inside.map(|comment| format!("{}\n", file.slice(comment))).collect();
     if !text.is_empty() {
-        let line = file.line_around(statement.span.start).start;
-        edits.push(Edit { span: line..line, text });
+        edits.push(Edit { span: top(file, statement.span.start), text });
     }
 }
