@@ -36,6 +36,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "confirm" -d 'Keep what 
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback" -d 'Undo a run'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what happened, what is pending, and what to type'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest files, judge them, write them in today\'s form'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
@@ -94,6 +95,28 @@ complete -c xenup -n "__fish_xenup_using_subcommand history" -l color -d 'When t
 complete -c xenup -n "__fish_xenup_using_subcommand history" -l json -d 'Print JSON (schema: history.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "list" -d 'List the guests that have a file below /etc/xen'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "check" -d 'Say what keeps each guest from starting, or will'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l json -d 'Print JSON (schema: guest-list.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from check" -l root -d 'Look for bridges, disks and kernels on the machine whose root is mounted at DIR' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (schema: guest-check.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -l out -d 'Write it to OUT, which must not be there yet; `-` is standard output' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -l in-place -d 'Write it in its place, as a run that `xenup rollback` undoes'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s y -l yes -d 'Do not ask'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion or sabotage' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'"

@@ -55,8 +55,8 @@ fn print_guest(ui: &mut Ui, guest: &ListedGuest) {
     ui.heading(&guest.name);
     let memory = guest.memory.map_or("no memory given".to_owned(), |mib| format!("{mib} MiB"));
     let auto = if guest.auto.is_empty() { "" } else { ", starts with the host" };
-    let vcpus = guest.vcpus;
-    ui.result(format!("  {:<7} {}, {memory}, {vcpus} vcpus{auto}", "type", guest.kind.word()));
+    let vcpus = if guest.vcpus == 1 { "1 vcpu".to_owned() } else { format!("{} vcpus", guest.vcpus) };
+    ui.result(format!("  {:<7} {}, {memory}, {vcpus}{auto}", "type", guest.kind.word()));
     ui.result(format!("  {:<7} {}", "file", guest.path.display()));
     for disk in &guest.disks {
         let target = disk.target.as_deref().unwrap_or("empty");
@@ -118,7 +118,8 @@ fn print_checked(ui: &mut Ui, checked: &Checked) {
 
 /// Reads a file that was named by the caller, wherever it is.
 fn read(path: &Path) -> Result<Result<GuestFile, GuestError>, CommandError> {
-    let bytes = files::read_start(path, SIZE_LIMIT + 1).map_err(CommandError::usage)?;
+    let bytes = files::read_start(path, SIZE_LIMIT + 1)
+        .map_err(|error| CommandError::usage(error).hinted("xenup guest list names the guest files"))?;
     Ok(GuestFile::parse(path, bytes))
 }
 
