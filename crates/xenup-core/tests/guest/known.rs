@@ -1,5 +1,7 @@
 //! A machine that a case describes. Decides what is there; never what is expected.
 
+#![allow(clippy::expect_used, reason = "a case that cannot be read is a broken test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
