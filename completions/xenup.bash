@@ -43,6 +43,9 @@ _xenup() {
             xenup,guard-wait)
                 cmd="xenup__subcmd__guard__subcmd__wait"
                 ;;
+            xenup,guest)
+                cmd="xenup__subcmd__guest"
+                ;;
             xenup,history)
                 cmd="xenup__subcmd__history"
                 ;;
@@ -70,6 +73,15 @@ _xenup() {
             xenup,status)
                 cmd="xenup__subcmd__status"
                 ;;
+            xenup__subcmd__guest,check)
+                cmd="xenup__subcmd__guest__subcmd__check"
+                ;;
+            xenup__subcmd__guest,convert)
+                cmd="xenup__subcmd__guest__subcmd__convert"
+                ;;
+            xenup__subcmd__guest,list)
+                cmd="xenup__subcmd__guest__subcmd__list"
+                ;;
             xenup__subcmd__kernel,check)
                 cmd="xenup__subcmd__kernel__subcmd__check"
                 ;;
@@ -80,7 +92,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history rehearse kernel guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,6 +277,90 @@ _xenup() {
                     return 0
                     ;;
                 --stage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest)
+            opts="-q -h --color --quiet --help list check convert"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__check)
+            opts="-q -h --root --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__convert)
+            opts="-y -q -h --in-place --out --yes --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__list)
+            opts="-q -h --root --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -466,12 +562,16 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rollback)
-            opts="-y -q -h --yes --color --quiet --help"
+            opts="-y -q -h --yes --deadline --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -484,12 +584,16 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rollback__subcmd__here)
-            opts="-q -h --color --quiet --help"
+            opts="-q -h --deadline --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -32,7 +32,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "inspect" -d 'Say what t
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "init" -d 'Write /etc/xenup/host.toml from what was found; nothing else changes'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "plan" -d 'Show every file, package and command a change would bring'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply" -d 'Carry the plan out'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "confirm" -d 'Keep what was applied; without this it is undone'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "confirm" -d 'Keep what was applied, or undone; without this it goes back'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback" -d 'Undo a run'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what happened, what is pending, and what to type'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
@@ -83,10 +83,11 @@ complete -c xenup -n "__fish_xenup_using_subcommand confirm" -l color -d 'When t
 complete -c xenup -n "__fish_xenup_using_subcommand confirm" -l console -d 'Confirm from this machine\'s own console instead of over a new connection'
 complete -c xenup -n "__fish_xenup_using_subcommand confirm" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand confirm" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -l deadline -d 'Seconds to wait for the confirmation that the way in works without the bridge' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rollback" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c xenup -n "__fish_xenup_using_subcommand status" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand status" -l json -d 'Print JSON (schema: status.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand status" -s q -l quiet -d 'Print results and errors alone'
@@ -161,6 +162,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s h -l help -d
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -l deadline -d 'Seconds to wait for a confirmation' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s h -l help -d 'Print help'
