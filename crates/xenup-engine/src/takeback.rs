@@ -214,10 +214,10 @@ fn proceed(
         journal,
         report: Report::default(),
     };
-    if let Some(pending) = loaded.status.being_taken_back() {
-        if let Some(outcome) = work.pending(pending) {
-            return Ok(outcome);
-        }
+    if let Some(pending) = loaded.status.being_taken_back()
+        && let Some(outcome) = work.pending(pending)
+    {
+        return Ok(outcome);
     }
     let Protection::Guarded { stage } = protection(&loaded.plan, &loaded.status) else {
         let Work { session, mut journal, .. } = work;

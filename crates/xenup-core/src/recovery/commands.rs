@@ -6,7 +6,7 @@ use xenup_engine::action::{Action, FileState};
 use xenup_engine::plan::Step;
 use xenup_engine::snapshot::{FileSnapshot, Snapshot, Standing};
 use xenup_machine::file::Kind;
-use xenup_machine::network::{LinkOp, Network};
+use xenup_machine::network::{Link, LinkOp, Network};
 use xenup_machine::process::Command;
 
 /// Returns what a person types to undo a step; empty where nothing is to be done.
@@ -56,12 +56,9 @@ pub(super) fn bring_back(step: &Step, kept: &Snapshot, undone: &Snapshot, store:
 
 /// Bridges are made first; then what the rollback had put on a link goes, and what the link had comes.
 fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
+    let new = kept.links.iter().filter(|link| undone.link(&link.name).is_none());
+    let mut lines: Vec<String> = new.filter_map(make_bridge).collect();
     let mut ops = Vec::new();
-    for link in kept.links.iter().filter(|link| undone.link(&link.name).is_none()) {
-        if let (Some(bridge), Some(mac)) = (link.bridge, link.mac) {
-            ops.push(LinkOp::CreateBridge { link: link.name.clone(), mac, bridge });
-        }
-    }
     for link in &kept.links {
         if link.master != undone.link(&link.name).and_then(|there| there.master.clone()) {
             ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
@@ -79,7 +76,16 @@ fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
         );
     }
     ops.extend(own_routes(kept, |link| kept.link(link).is_some()));
-    ops.iter().map(ToString::to_string).collect()
+    lines.extend(ops.iter().map(ToString::to_string));
+    lines
+}
+
+/// A kernel without VLAN filtering refuses to hear of it, even that it is off.
+fn make_bridge(link: &Link) -> Option<String> {
+    let (bridge, mac) = (link.bridge?, link.mac?);
+    let vlans = if bridge.vlan_filtering { " vlan_filtering 1" } else { "" };
+    let (name, stp, delay) = (&link.name, u8::from(bridge.stp), bridge.forward_delay);
+    Some(format!("ip link add {name} address {mac} type bridge stp_state {stp} forward_delay {delay}{vlans}"))
 }
 
 fn file(before: &FileSnapshot, wanted: &FileState, store: &Path) -> Vec<String> {
