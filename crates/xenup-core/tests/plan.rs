@@ -11,6 +11,7 @@ use xenup_core::host::Host;
 use xenup_core::inspect::{Facts, Finding};
 use xenup_core::packages::AptSimulation;
 use xenup_core::plan::{Planned, plan};
+use xenup_engine::action::Action;
 use xenup_engine::plan::Plan;
 use xenup_engine::validate::validate;
 
@@ -101,6 +102,30 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
 }
 
 /// Apt's own lines, all of them: one that was passed over would be a package nobody saw.
+/// An undo may come while the server is away: the client is started, and goes on asking by itself.
+#[test]
+fn an_undo_waits_for_no_lease() {
+    let mut clients = 0;
+    for case in cases() {
+        let Ok(Planned { plan, .. }) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
+        for (_, step) in plan.steps() {
+            let Action::Run { forward, backward, .. } = &step.action else { continue };
+            let at_once = |line: &str| line.split(' ').any(|word| word == "-nw");
+            if step.id.as_str().contains("-stop-") {
+                let line = backward.as_ref().expect("a client that is stopped is started again").line();
+                assert!(at_once(&line), "{}: {line}", case.folder.display());
+                assert!(!line.split(' ').any(|word| word == "-1"), "{}: {line}", case.folder.display());
+                clients += 1;
+            }
+            if step.id.as_str().contains("-start-") {
+                let line = forward.as_ref().expect("a client is started").line();
+                assert!(!at_once(&line), "{}: {line}", case.folder.display());
+            }
+        }
+    }
+    assert!(clients > 0, "no case has a DHCP client");
+}
+
 #[test]
 fn no_line_of_a_simulation_is_passed_over() {
     for folder in folders("plan") {

@@ -16,9 +16,14 @@ use crate::inspect::Finding;
 use crate::inspect::facts::{DhcpClient, Facts};
 use crate::plan::step::Draft;
 
-/// dhclient asks for its old lease at once, and for a new one after 15 seconds at most; debian's dhclient.conf lets
-/// it try for 300.
-const LEASE_SECONDS: u64 = 90;
+/// How long the bridge's client may take until it is bound: it asks for its old lease at once, and for a new one after
+/// 15 seconds at most. Debian's dhclient.conf lets it try for 300, and ifup waits as long; a change under a guard does not.
+const BOUND_SECONDS: u64 = 90;
+/// How long a client may take to go to the background; it does so before it asks.
+const STARTED_SECONDS: u64 = 30;
+/// Go to the background at once; and, which ends the client where nobody answers, ask once.
+const AT_ONCE: &str = "-nw";
+const ONCE: &str = "-1";
 
 /// The steps of one client, around those that move the addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +45,7 @@ pub fn moves(facts: &Facts, bridge: &Bridge) -> Result<Moved, Vec<Finding>> {
         match Client::of(client) {
             Some(client) => {
                 moved.before.extend(client.end(bridge));
+                moved.after.extend(client.ready(bridge));
                 moved.after.push(client.begin(bridge));
             }
             None => findings.push(cannot(client, bridge)),
@@ -64,6 +70,7 @@ fn cannot(client: &DhcpClient, bridge: &Bridge) -> Finding {
 
 /// A dhclient as ifupdown starts it.
 struct Client<'a> {
+    program: &'a str,
     args: &'a [String],
     port: &'a str,
     pid_file: &'a str,
@@ -87,6 +94,7 @@ impl<'a> Client<'a> {
         // A dhclient that serves two NICs cannot be moved for one of them.
         let ours = args.iter().filter(|arg| *arg == port).count() == 1;
         (is_dhclient && ours && named(pid_file) && named(lease_file)).then(|| Self {
+            program: if program.starts_with('/') { program } else { "/sbin/dhclient" },
             args,
             port,
             pid_file,
@@ -118,7 +126,7 @@ impl<'a> Client<'a> {
         };
         let end = Action::Run {
             forward: Some(stop(self.pid_file)),
-            backward: Some(Command::new("dhclient", self.args.iter().cloned()).within(LEASE_SECONDS)),
+            backward: Some(self.again()),
             generates: Vec::new(),
             once: false,
         };
@@ -142,10 +150,37 @@ impl<'a> Client<'a> {
         ]
     }
 
+    /// Starts the client on the port again, where it does not run. The undo does not wait for its lease: the server may
+    /// be away, and a client that goes on asking is what was there before.
+    fn again(&self) -> Command {
+        let matching = ["--start", "--oknodo", "--name", "dhclient", "--pidfile", self.pid_file];
+        let start = ["--startas", self.program, "--", AT_ONCE];
+        let args = self.args.iter().map(String::as_str).filter(|arg| ![AT_ONCE, ONCE].contains(arg));
+        Command::new("start-stop-daemon", matching.into_iter().chain(start).chain(args))
+            .within(STARTED_SECONDS)
+    }
+
+    /// A DHCPv6 client ends at once while the kernel still looks whether somebody has its link-local address, and on a
+    /// new bridge it does for a second or two; ifupdown waits by this script. An undo puts the port's address back
+    /// without that look.
+    fn ready(&self, bridge: &Bridge) -> Option<Step> {
+        let wait =
+            Command::new("/lib/ifupdown/wait-for-ll6.sh", [""; 0]).with_env("IFACE", bridge.name.as_str());
+        let wait = Action::Run { forward: Some(wait.within(30)), backward: None, generates: Vec::new() };
+        let draft = Draft::new(
+            &self.id("ready", bridge),
+            format!("Wait until {} has its link-local address", bridge.name),
+            "a DHCPv6 client asks from that address, and ends where it has none",
+            wait,
+        );
+        self.ipv6.then(|| draft.this_boot().step())
+    }
+
     fn begin(&self, bridge: &Bridge) -> Step {
-        let args: Vec<String> = self.args.iter().map(|arg| self.renamed(arg, bridge)).collect();
+        // It stays in the foreground until it is bound; after an undo it had been told not to.
+        let args = self.args.iter().filter(|arg| *arg != AT_ONCE).map(|arg| self.renamed(arg, bridge));
         let begin = Action::Run {
-            forward: Some(Command::new("dhclient", args).within(LEASE_SECONDS)),
+            forward: Some(Command::new("dhclient", args).within(BOUND_SECONDS)),
             backward: Some(stop(&self.renamed(self.pid_file, bridge))),
             generates: Vec::new(),
             once: false,
