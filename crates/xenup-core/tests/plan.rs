@@ -101,7 +101,24 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
     assert!(planned >= 12, "{planned} cases can be planned");
 }
 
-/// Apt's own lines, all of them: one that was passed over would be a package nobody saw.
+/// Until a trial boot was confirmed GRUB boots something else than Xen when nobody chooses, and what it booted before
+/// where that was not Xen: Xen's entries have come into the menu by then, and numbers count them.
+#[test]
+fn nothing_but_a_confirmed_trial_makes_xen_the_default() {
+    for case in cases() {
+        let Ok(Planned { plan, .. }) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
+        let mut facts = case.facts.clone();
+        let before = convergence::booted(&facts).clone();
+        for stage in plan.stages.iter().take_while(|stage| stage.id.as_str() != "boot-default") {
+            convergence::carry_out(&mut facts, stage);
+            let now = convergence::booted(&facts);
+            let name = format!("{}, after stage {}", case.folder.display(), stage.id);
+            assert!(!now.xen, "{name}: GRUB boots {}", now.title);
+            assert!(before.xen || now.id == before.id, "{name}: GRUB boots {}", now.title);
+        }
+    }
+}
+
 /// An undo may come while the server is away: the client is started, and goes on asking by itself.
 #[test]
 fn an_undo_waits_for_no_lease() {
@@ -126,6 +143,7 @@ fn an_undo_waits_for_no_lease() {
     assert!(clients > 0, "no case has a DHCP client");
 }
 
+/// Apt's own lines, all of them: one that was passed over would be a package nobody saw.
 #[test]
 fn no_line_of_a_simulation_is_passed_over() {
     for folder in folders("plan") {

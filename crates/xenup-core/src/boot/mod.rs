@@ -4,6 +4,7 @@
 //! that lead from the one to the other by way of a trial boot.
 //! Never: writes a file, or boots anything. Works with Debian's GRUB 2.06 and 2.12 and xen-hypervisor-common's xen.cfg.
 
+mod default;
 mod entries;
 mod plan;
 mod text;

@@ -11,8 +11,12 @@ use crate::inspect::facts::Boot;
 use crate::inspect::{Facts, Finding};
 use crate::plan::step::{Draft, bracket, write};
 
+use super::default::{in_menu, is_saved, kept};
 use super::text::Pinned;
 use super::{CUSTOM, Entries, FIRST, LAST, MENU, custom_text, entries, first_text, last_text, mark};
+
+/// GRUB's environment block.
+const GRUBENV: &str = "/boot/grub/grubenv";
 
 /// Fifteen minutes: a slow machine boots in five, and somebody has to log in.
 const TRIAL_SECONDS: u64 = 900;
@@ -30,6 +34,8 @@ pub struct BootPlan {
     pub guard: Option<Guard>,
     /// After the trial was confirmed.
     pub default: Vec<Step>,
+    /// Whether the default that stays until then is an entry that somebody chose, and not plain Linux of this system.
+    pub theirs: bool,
 }
 
 /// Returns the steps that are still to be done. `packages` says whether some are to be installed: then the menu is
@@ -39,27 +45,27 @@ pub struct BootPlan {
 /// A finding, where GRUB's menu has no entries to work with.
 pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<Finding>> {
     let entries = entries(&facts.boot)?;
-    let pinned = if is_theirs(&facts.boot, &entries) { Pinned::Theirs } else { Pinned::Linux };
-    let trial_text = last_text(host, &facts.boot, &entries, pinned);
-    let wanted_text = match host.boot.default {
-        DefaultBoot::Xen => last_text(host, &facts.boot, &entries, Pinned::Xen),
-        DefaultBoot::Linux => trial_text.clone(),
+    let pinned = kept(&facts.boot, &entries)?;
+    let trial_text = last_text(host, facts, &entries, &pinned);
+    let (wanted, wanted_text) = match host.boot.default {
+        DefaultBoot::Xen => (&Pinned::Xen, last_text(host, facts, &entries, &Pinned::Xen)),
+        DefaultBoot::Linux => (&pinned, trial_text.clone()),
     };
     let now = facts.file(Path::new(LAST));
     // Where Xen is the default already with the same words, there is nothing to try.
     let settled = now == Some(wanted_text.as_str());
-    let prepared_text = if settled { &wanted_text } else { &trial_text };
-    let mut plan = prepare(facts, &entries, prepared_text, packages);
+    let (default, prepared_text) = if settled { (wanted, &wanted_text) } else { (&pinned, &trial_text) };
+    let mut plan = prepare(facts, &entries, default, prepared_text, packages);
     let is_written = now == Some(prepared_text.as_str());
     if settled || host.boot.default == DefaultBoot::Linux {
         return Ok(plan);
     }
     // In a dom0 that was started with the words on disk the trial is over, only the default is missing.
     let dom0 = facts.xen.running.as_ref().is_some_and(|xen| xen.dom0);
-    let started_so = facts.boot.cmdline.split_whitespace().any(|word| word == mark(host, &facts.boot));
+    let started_so = facts.boot.cmdline.split_whitespace().any(|word| word == mark(host, facts));
     let tried = is_written && dom0 && started_so;
     if !tried {
-        plan.trial = vec![arm(&entries)];
+        plan.trial = vec![arm(&facts.boot, &entries, default)];
         let trial =
             Condition::FileSays { path: PathBuf::from("/sys/hypervisor/type"), text: "xen".to_owned() };
         plan.guard =
@@ -69,20 +75,26 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
     Ok(plan)
 }
 
-/// A default that somebody chose, and that is not Xen: it stays until the trial is confirmed.
-fn is_theirs(boot: &Boot, entries: &Entries) -> bool {
-    // Debian's xen.cfg computes it, so the variable may be unknown where the menu tells.
-    let default = boot.grub.get("GRUB_DEFAULT").or(boot.menu_default.as_ref()).map_or("", String::as_str);
-    let named = boot.entries.iter().find(|entry| entry.id == default || entry.title == default);
-    let is_xen = named.map_or(default == entries.xen, |entry| entry.xen);
-    !matches!(default, "" | "0") && default != entries.linux && !is_xen
+/// Whether a default is an entry that somebody chose: it stays until the trial is confirmed.
+fn is_theirs(default: &Pinned) -> bool {
+    matches!(default, Pinned::Theirs | Pinned::Entry(_))
 }
 
-fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> BootPlan {
+/// What stays of the default, as the end of a sentence.
+fn stays(default: &Pinned) -> &'static str {
+    match default {
+        Pinned::Linux => "the default stays on Linux",
+        Pinned::Xen => "the default stays Xen",
+        Pinned::Theirs | Pinned::Entry(_) => "the default stays what it is",
+    }
+}
+
+fn prepare(facts: &Facts, entries: &Entries, default: &Pinned, last: &str, packages: bool) -> BootPlan {
     let first = write(Path::new(FIRST), &first_text(), facts.file(Path::new(FIRST)));
     let last = write(Path::new(LAST), last, facts.file(Path::new(LAST)));
     let has_xen = facts.boot.entries.iter().any(|entry| entry.id == entries.xen);
-    let mut plan = BootPlan { before: fallback(facts, entries).into_iter().collect(), ..BootPlan::default() };
+    let before = fallback(facts, entries).into_iter().collect();
+    let mut plan = BootPlan { before, theirs: is_theirs(default), ..BootPlan::default() };
     if first.is_none() && last.is_none() && !packages && has_xen {
         return plan;
     }
@@ -100,7 +112,11 @@ fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> Boot
     plan.before.extend(first.map(|action| {
         Draft::new(
             "grub-keeps-linux",
-            "Keep Linux the default when a hypervisor is installed",
+            if is_theirs(default) {
+                "Keep the default when a hypervisor is installed"
+            } else {
+                "Keep Linux the default when a hypervisor is installed"
+            },
             "Debian's xen.cfg would make Xen the default at once; it has not been tried on this machine yet",
             action,
         )
@@ -111,7 +127,7 @@ fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> Boot
         Draft::new(
             "grub-words",
             "Write the command lines of Xen and of its Linux",
-            "memory, processors and console of dom0 as host.toml has them; the default stays on Linux",
+            format!("memory, processors and console of dom0 as host.toml has them; {}", stays(default)),
             action,
         )
         .risks(&[Risk::DecidesBoot])
@@ -125,10 +141,26 @@ fn prepare(facts: &Facts, entries: &Entries, last: &str, packages: bool) -> Boot
             make,
         )
         .risks(&[Risk::DecidesBoot])
-        .leaves(vec![says(MENU, &format!("'{}'", entries.xen)), says(MENU, &format!("'{}'", entries.linux))])
+        .leaves(menu_says(&facts.boot, entries, default))
         .step(),
     );
     plan
+}
+
+/// What grub.cfg has to say once it is made: both entries, and the default that was meant to stay.
+fn menu_says(boot: &Boot, entries: &Entries, default: &Pinned) -> Vec<Condition> {
+    let mut conditions =
+        vec![says(MENU, &format!("'{}'", entries.xen)), says(MENU, &format!("'{}'", entries.linux))];
+    conditions.extend(in_menu(boot, entries, default).map(|name| says(MENU, &set_default(&name))));
+    if *default != Pinned::Xen {
+        conditions.push(does_not_say(MENU, &set_default(&entries.xen)));
+    }
+    conditions
+}
+
+/// The line of grub.cfg that 00_header makes of GRUB_DEFAULT.
+fn set_default(name: &str) -> String {
+    format!("set default=\"{name}\"")
 }
 
 fn fallback(facts: &Facts, entries: &Entries) -> Option<Step> {
@@ -141,16 +173,23 @@ fn fallback(facts: &Facts, entries: &Entries) -> Option<Step> {
     Some(draft.risks(&[Risk::DecidesBoot]).step())
 }
 
-fn arm(entries: &Entries) -> Step {
-    Draft::new(
-        "arm-trial",
-        "Boot Xen once, at the next restart",
-        "the default stays on Linux: a trial that fails, or that nobody confirms, ends in a restart to Linux",
-        Action::BootVariable { name: "next_entry".to_owned(), value: Some(entries.xen.clone()) },
-    )
-    .risks(&[Risk::DecidesBoot, Risk::NeedsReboot])
-    .needs(vec![says(MENU, &format!("'{}'", entries.xen))])
-    .step()
+fn arm(boot: &Boot, entries: &Entries, default: &Pinned) -> Step {
+    let target = if is_theirs(default) { "the default" } else { "Linux" };
+    let why = format!(
+        "{}: a trial that fails, or that nobody confirms, ends in a restart to {target}",
+        stays(default)
+    );
+    let mut needs = vec![says(MENU, &format!("'{}'", entries.xen))];
+    needs.push(does_not_say(MENU, &set_default(&entries.xen)));
+    // With GRUB_SAVEDEFAULT an entry chosen by hand in between would be what the trial falls back to.
+    if *default == Pinned::Theirs && is_saved(boot) {
+        needs.push(does_not_say(GRUBENV, &format!("saved_entry={}", entries.xen)));
+    }
+    let action = Action::BootVariable { name: "next_entry".to_owned(), value: Some(entries.xen.clone()) };
+    Draft::new("arm-trial", "Boot Xen once, at the next restart", why, action)
+        .risks(&[Risk::DecidesBoot, Risk::NeedsReboot])
+        .needs(needs)
+        .step()
 }
 
 fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
@@ -169,7 +208,7 @@ fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Ve
         "so that Xen is what boots when nobody chooses",
         make,
     )
-    .leaves(vec![says(MENU, &format!("set default=\"{}\"", entries.xen))]);
+    .leaves(vec![says(MENU, &set_default(&entries.xen))]);
     [undo, flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()).into()
 }
 
@@ -184,6 +223,10 @@ fn update_grub(boot: &Boot) -> Command {
         }
         None => command,
     }
+}
+
+fn does_not_say(path: &str, text: &str) -> Condition {
+    Condition::FileDoesNotSay { path: PathBuf::from(path), text: text.to_owned() }
 }
 
 fn says(path: &str, text: &str) -> Condition {

@@ -3,15 +3,18 @@
 use xenup_engine::digest::Digest;
 
 use crate::host::{Console, DefaultBoot, Host};
+use crate::inspect::Facts;
 use crate::inspect::facts::Boot;
 
 use super::Entries;
 
 /// Which default the last drop-in sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pinned {
     /// None: the administrator's own choice stays, which is not Xen.
     Theirs,
+    /// The administrator's own choice by name: as it is written it would become another entry.
+    Entry(String),
     /// Plain Linux, by id.
     Linux,
     /// Xen, by id.
@@ -34,9 +37,9 @@ XEN_OVERRIDE_GRUB_DEFAULT=0
 
 /// Returns the text of the last drop-in.
 #[must_use]
-pub fn last_text(host: &Host, boot: &Boot, entries: &Entries, pinned: Pinned) -> String {
-    let (before, mut after) = linux_words(host, boot);
-    after.push(mark(host, boot));
+pub fn last_text(host: &Host, facts: &Facts, entries: &Entries, pinned: &Pinned) -> String {
+    let (before, mut after) = linux_words(host, facts);
+    after.push(mark(host, facts));
     let mut text = format!(
         "\
 # Written by xenup from {}: change that, then `xenup plan` shows what becomes of it.
@@ -50,6 +53,10 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
     );
     match pinned {
         Pinned::Theirs => {}
+        Pinned::Entry(name) => {
+            text.push_str("# What GRUB booted before, by name: Xen's entries change its number.\n");
+            text.push_str(&format!("GRUB_DEFAULT=\"{name}\"\n"));
+        }
         Pinned::Linux => {
             text.push_str(match host.boot.default {
                 DefaultBoot::Xen => "# Plain Linux, until a trial boot of Xen was confirmed.\n",
@@ -68,8 +75,8 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
 /// Returns the word by which a booted dom0 shows with which words it was started. Linux passes over a parameter with a
 /// dot whose module it does not have.
 #[must_use]
-pub fn mark(host: &Host, boot: &Boot) -> String {
-    let (before, after) = linux_words(host, boot);
+pub fn mark(host: &Host, facts: &Facts) -> String {
+    let (before, after) = linux_words(host, facts);
     let words = [xen_words(host), before, after].map(|words| words.join(" ")).join("\n");
     format!("xenup.words={}", Digest::of(words.as_bytes()).short())
 }
@@ -134,17 +141,23 @@ fn console_words(console: Console) -> Vec<String> {
 /// Returns the words before and after those that Linux has anyway. The last `console=` is the one init writes to:
 /// Xen's where Xen has the serial port, else the one that was used before.
 #[must_use]
-pub fn linux_words(host: &Host, boot: &Boot) -> (Vec<String>, Vec<String>) {
-    let panic = format!("panic={PANIC_SECONDS}");
+pub fn linux_words(host: &Host, facts: &Facts) -> (Vec<String>, Vec<String>) {
     let on_serial = host.xen.console.is_some_and(|console| console.serial.is_some());
-    let has_own = has_own_console(boot);
+    let has_own = has_own_console(&facts.boot);
     let hvc0 = "console=hvc0".to_owned();
     let tty0 = "console=tty0".to_owned();
-    match (on_serial, has_own) {
-        (true, _) => (Vec::new(), vec![tty0, hvc0, panic]),
-        (false, true) => (vec![hvc0], vec![panic]),
-        (false, false) => (Vec::new(), vec![hvc0, tty0, panic]),
-    }
+    let (before, mut after) = match (on_serial, has_own) {
+        (true, _) => (Vec::new(), vec![tty0, hvc0]),
+        (false, true) => (vec![hvc0], Vec::new()),
+        (false, false) => (Vec::new(), vec![hvc0, tty0]),
+    };
+    after.extend(restart_words());
+    (before, after)
+}
+
+/// A Linux that cannot go on as dom0 restarts the machine.
+fn restart_words() -> Vec<String> {
+    vec![format!("panic={PANIC_SECONDS}")]
 }
 
 /// What GRUB gives plain Linux. Where only a shell could tell it is taken to name one: then nothing of it is outdone.

@@ -69,13 +69,12 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
     }
     let not_restored = not_restored(&prepared, &network, !changes.is_empty());
     let mut stages = Vec::new();
-    stages.extend(stage(
-        "prepare",
-        "Files, packages, GRUB's menu; the default stays on Linux",
-        None,
-        prepared,
-        Vec::new(),
-    ));
+    let title = if boot.theirs {
+        "Files, packages, GRUB's menu; the default stays what it is"
+    } else {
+        "Files, packages, GRUB's menu; the default stays on Linux"
+    };
+    stages.extend(stage("prepare", title, None, prepared, Vec::new()));
     stages.extend(stage("network", "The bridges", Some(NetworkPlan::guard()), network.steps, network.checks));
     let trial_checks = trial_checks(facts, network.lasting_checks);
     stages.extend(stage("boot-trial", "Xen, booted once on trial", boot.guard, boot.trial, trial_checks));

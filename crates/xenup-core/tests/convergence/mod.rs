@@ -5,12 +5,14 @@
 use std::path::Path;
 
 use xenup_core::inspect::Facts;
-use xenup_core::inspect::facts::{ConfigFile, GrubEntry, Package, RunningXen};
+use xenup_core::inspect::facts::{At, ConfigFile, GrubEntry, Package, RunningXen};
 use xenup_engine::action::{Action, FileState, LineEdit};
 use xenup_engine::plan::{Stage, Watch};
 use xenup_machine::Machine as _;
 use xenup_machine::Probe as _;
 use xenup_machine::fake::FakeMachine;
+
+const LAST: &str = "/etc/default/grub.d/zz-xenup.cfg";
 
 /// Debian 12's own lines that a plan edits.
 const CONFFILES: [(&str, &str); 2] = [
@@ -73,24 +75,84 @@ fn file(facts: &mut Facts, path: &Path, state: &FileState) {
         }
         other => panic!("{other:?} is no text"),
     };
+    if path == Path::new(LAST) {
+        settings(facts, &text);
+        return facts.files.push(ConfigFile { path: path.to_owned(), text });
+    }
     files.push(ConfigFile { path: path.to_owned(), text });
 }
 
+/// The last drop-in is the last word.
+fn settings(facts: &mut Facts, text: &str) {
+    let default = text.lines().find_map(|line| line.strip_prefix("GRUB_DEFAULT="));
+    if let Some(default) = default {
+        facts.boot.grub.insert("GRUB_DEFAULT".to_owned(), default.trim_matches('"').to_owned());
+        facts.boot.grub_set_at.insert("GRUB_DEFAULT".to_owned(), At { path: LAST.into(), line: 0 });
+    }
+}
+
+/// 20_linux_xen writes its entry and its submenu behind those of 10_linux, and before those of every later script.
 fn add_xen_entry(facts: &mut Facts) {
-    let linux = facts.boot.entries.iter().find(|entry| entry.id.starts_with("gnulinux-simple-"));
-    let linux = linux.expect("a planned case has a Linux entry");
+    let entries = &mut facts.boot.entries;
+    let at = entries.iter().position(|entry| entry.id.starts_with("gnulinux-simple-"));
+    let at = at.expect("a planned case has a Linux entry");
+    let linux = entries[at].clone();
+    let others = entries[at + 1..]
+        .iter()
+        .take_while(|entry| entry.id.starts_with("gnulinux-") || !entry.within.is_empty())
+        .count();
     let xen = GrubEntry {
         title: format!("{}, with Xen hypervisor", linux.title),
         id: format!("xen-{}", linux.id),
         xen: true,
         ..linux.clone()
     };
-    facts.boot.entries.push(xen);
+    let submenu = GrubEntry {
+        title: format!("Advanced options for {} (with Xen hypervisor)", linux.title),
+        id: linux.id.replace("simple", "advanced"),
+        submenu: true,
+        ..linux
+    };
+    let nested = GrubEntry { within: vec![submenu.id.clone()], id: "xen-advanced".to_owned(), ..xen.clone() };
+    let place = at + 1 + others;
+    entries.splice(place..place, [xen, submenu, nested]);
+}
+
+/// Returns the entry that GRUB boots when nobody chooses, as its normal/menu.c finds it: by number, id or title, what
+/// is not found being the first one; in a submenu by what stands behind `>`.
+pub fn booted(facts: &Facts) -> &GrubEntry {
+    let boot = &facts.boot;
+    let spec = boot.grub.get("GRUB_DEFAULT").or(boot.menu_default.as_ref()).map_or("0", String::as_str);
+    let saved = || boot.grubenv.get("saved_entry").map_or("", String::as_str);
+    let mut spec = if matches!(spec, "saved" | "${saved_entry}") { saved() } else { spec };
+    let mut menu = 0..boot.entries.len();
+    let mut depth = 0;
+    loop {
+        let (first, rest) = spec.split_once('>').unwrap_or((spec, ""));
+        let here: Vec<usize> = menu.filter(|at| boot.entries[*at].within.len() == depth).collect();
+        let digits = first.chars().take_while(char::is_ascii_digit).count();
+        let found = match first[..digits].parse::<usize>() {
+            Ok(number) => here.get(number).copied(),
+            Err(_) => here
+                .iter()
+                .copied()
+                .find(|at| [&boot.entries[*at].id, &boot.entries[*at].title].contains(&&first.to_owned())),
+        };
+        let at = found.unwrap_or(here[0]);
+        let entry = &boot.entries[at];
+        depth += 1;
+        let end = boot.entries[at + 1..].iter().take_while(|entry| entry.within.len() >= depth).count();
+        if !entry.submenu || end == 0 {
+            return entry;
+        }
+        menu = at + 1..at + 1 + end;
+        spec = rest;
+    }
 }
 
 /// What GRUB gives dom0's Linux: the words in the drop-in that need no shell.
 fn dom0_words(facts: &Facts) -> String {
-    let last = facts.file(Path::new("/etc/default/grub.d/zz-xenup.cfg")).expect("the drop-in is there");
+    let last = facts.file(Path::new(LAST)).expect("the drop-in is there");
     let line = last
         .lines()
         .find(|line| line.starts_with("GRUB_CMDLINE_LINUX_XEN_REPLACE="))
