@@ -151,13 +151,19 @@ pub fn linux_words(host: &Host, facts: &Facts) -> (Vec<String>, Vec<String>) {
         (false, true) => (vec![hvc0], Vec::new()),
         (false, false) => (Vec::new(), vec![hvc0, tty0]),
     };
-    after.extend(restart_words());
+    after.extend(restart_words(facts));
     (before, after)
 }
 
-/// A Linux that cannot go on as dom0 restarts the machine.
-fn restart_words() -> Vec<String> {
-    vec![format!("panic={PANIC_SECONDS}")]
+/// A Linux that cannot go on as dom0 restarts the machine. The initramfs of initramfs-tools, too, restarts by `panic=`
+/// where it cannot find its root; dracut's opens a shell for whoever comes, unless it is told not to
+/// (dracut.cmdline(7), rd.shell and rd.emergency).
+fn restart_words(facts: &Facts) -> Vec<String> {
+    let mut words = vec![format!("panic={PANIC_SECONDS}")];
+    if facts.packages.version("dracut").is_some() {
+        words.extend(["rd.shell=0", "rd.emergency=reboot"].map(str::to_owned));
+    }
+    words
 }
 
 /// What GRUB gives plain Linux. Where only a shell could tell it is taken to name one: then nothing of it is outdone.
