@@ -18,8 +18,11 @@ pub const FILES: [&str; 8] = [
 ];
 
 /// Directories, with the beginning and the end of the names that matter in them.
-pub const FOLDERS: [(&str, &str, &str); 2] =
-    [("/etc/systemd/network", "", ".link"), ("/run/network", "ifstate.", "")];
+pub const FOLDERS: [(&str, &str, &str); 3] = [
+    ("/etc/systemd/network", "", ".link"),
+    ("/run/systemd/network", "", ".link"),
+    ("/run/network", "ifstate.", ""),
+];
 
 /// Gathers the files that are there.
 pub(super) fn gather(reader: &Reader<'_>) -> Vec<ConfigFile> {

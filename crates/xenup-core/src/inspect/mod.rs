@@ -14,7 +14,7 @@ mod hardware;
 mod hostile;
 pub mod kept;
 mod kernels;
-mod network;
+pub(crate) mod network;
 mod packages;
 mod processes;
 mod reader;

@@ -1,11 +1,14 @@
 //! A NIC's name, pinned by its permanent address. Decides which names are pinned and by which file; never writes it.
+//!
+//! udev takes the first .link file that matches a NIC, and that one alone (systemd.link(5)). Where somebody has one that
+//! may match, a pin would switch its settings off, or be passed over itself: the name is left alone, with a word about it.
 
 use std::path::PathBuf;
 
-use xenup_machine::network::Mac;
-
 use crate::host::{Bridge, Host};
-use crate::inspect::facts::Facts;
+use crate::inspect::facts::{At, ConfigFile, Facts};
+use crate::inspect::network::name_given;
+use crate::inspect::{Finding, Weight};
 
 /// A systemd.link(5) file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,27 +21,59 @@ pub struct Pin {
     pub text: String,
 }
 
-/// Returns the pins for the bridges whose `mac` is given and whose NIC no other file pins.
+/// Returns the pins for the bridges whose `mac` is given and whose NIC no other file may match.
 ///
 /// A NIC whose driver tells no permanent address is left out: its bridge has the same address, and would be matched
 /// too. So is one named by the kernel (`eth0`): udev cannot rename into the kernel's own names.
 #[must_use]
 pub fn pins(facts: &Facts, host: &Host) -> Vec<Pin> {
-    host.bridges.iter().filter_map(|bridge| pin(facts, bridge)).collect()
+    let ours = |bridge: &&Bridge| others(facts, bridge).is_empty();
+    host.bridges.iter().filter(ours).filter_map(|bridge| pin(facts, bridge)).collect()
+}
+
+/// Returns a note for each name that is left alone for the sake of somebody's file, and that no file gives.
+#[must_use]
+pub fn not_pinned(facts: &Facts, host: &Host) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for bridge in host.bridges.iter().filter(|bridge| pin(facts, bridge).is_some()) {
+        let others = others(facts, bridge);
+        if others.is_empty() || others.iter().any(|(_, name)| *name == bridge.port) {
+            continue;
+        }
+        let names: Vec<String> = others.iter().map(|(file, _)| file.path.display().to_string()).collect();
+        let finding = Finding::blocking(
+            "name-not-pinned",
+            format!("the name {} is not pinned: {} may match that NIC", bridge.port, names.join(", ")),
+            "udev takes the first .link file that matches a NIC, and that one alone",
+            format!("write Name={} under [Link] there, where the file is about that NIC alone", bridge.port),
+        );
+        let at = others.iter().map(|(file, _)| At { path: file.path.clone(), line: 0 }).collect();
+        findings.push(Finding { weight: Weight::Note, at, ..finding });
+    }
+    findings
+}
+
+/// Returns the .link files of somebody else that may match the port, each with the name it gives; none where the pin is
+/// there already.
+fn others<'a>(facts: &'a Facts, bridge: &Bridge) -> Vec<(&'a ConfigFile, String)> {
+    let nic = facts.network.nic(&bridge.port);
+    let (Some(nic), Some(link)) = (nic, facts.network.kernel.link(&bridge.port)) else { return Vec::new() };
+    if facts.file(&path(bridge)).is_some() {
+        return Vec::new();
+    }
+    let is_link = |file: &&ConfigFile| file.path.extension().is_some_and(|end| end == "link");
+    let given = |file: &'a ConfigFile| Some((file, name_given(&file.text, nic, link)?));
+    facts.files.iter().filter(is_link).filter_map(given).collect()
+}
+
+fn path(bridge: &Bridge) -> PathBuf {
+    PathBuf::from(format!("/etc/systemd/network/10-xenup-{}.link", bridge.port))
 }
 
 fn pin(facts: &Facts, bridge: &Bridge) -> Option<Pin> {
     let mac = bridge.mac?;
     let link = facts.network.kernel.link(&bridge.port)?;
     if link.permanent_mac != Some(mac) || link.kind.is_some() || is_kernels_name(&bridge.port) {
-        return None;
-    }
-    let path = PathBuf::from(format!("/etc/systemd/network/10-xenup-{}.link", bridge.port));
-    let others = facts.files.iter().filter(|file| file.path != path);
-    if others
-        .filter(|file| file.path.extension().is_some_and(|end| end == "link"))
-        .any(|file| names(&file.text, mac))
-    {
         return None;
     }
     let text = format!(
@@ -55,16 +90,11 @@ AlternativeNamesPolicy=database onboard slot path
         port = bridge.port,
         bridge = bridge.name,
     );
-    Some(Pin { port: bridge.port.clone(), path, text })
+    Some(Pin { port: bridge.port.clone(), path: path(bridge), text })
 }
 
 fn is_kernels_name(name: &str) -> bool {
     let digits =
         |prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
     digits("eth") || digits("wlan")
-}
-
-fn names(text: &str, mac: Mac) -> bool {
-    let mac = mac.to_string();
-    text.to_ascii_lowercase().replace('-', ":").contains(&mac)
 }

@@ -63,6 +63,7 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
     let prepared = prepare::steps(facts, host, &boot, &changes);
     let guests = guests::steps(facts, host);
     findings.extend(network.findings.iter().cloned());
+    findings.extend(network::pin::not_pinned(facts, host));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
     if findings.iter().any(|finding| finding.weight == Weight::Blocks) {
         return Err(findings);

@@ -14,6 +14,7 @@ mod units;
 
 use std::path::Path;
 
+pub(crate) use networkd::name_given;
 use xenup_machine::Reason;
 use xenup_machine::network::Network;
 

@@ -61,7 +61,7 @@ pub(super) fn files(reader: &Reader<'_>) -> Vec<NetworkFile> {
 
 /// Returns what the first file that matches says.
 pub(super) fn taken(files: &[NetworkFile], nic: &Nic, link: Option<&Link>) -> Option<Taken> {
-    let file = files.iter().find(|file| matches(file, nic, link))?;
+    let file = files.iter().find(|file| matches(&file.settings, nic, link))?;
     let line = file.settings.iter().find(|setting| setting.section == "Match").map_or(0, |one| one.line);
     let unmanaged = file
         .settings
@@ -74,9 +74,22 @@ fn is_true(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "1" | "yes" | "true" | "on")
 }
 
-fn matches(file: &NetworkFile, nic: &Nic, link: Option<&Link>) -> bool {
+/// Returns the name that a .link file gives a NIC (systemd.link(5), which has the same conditions), empty where it
+/// leaves the name to others; `None` where it cannot match the NIC.
+pub(crate) fn name_given(text: &str, nic: &Nic, link: &Link) -> Option<String> {
+    let settings = parse(text);
+    // udev looks when the NIC appears, with its own address.
+    let appeared = Link { mac: link.permanent_mac.or(link.mac), ..link.clone() };
+    if ![link, &appeared].into_iter().any(|link| matches(&settings, nic, Some(link))) {
+        return None;
+    }
+    let name = settings.iter().rfind(|setting| setting.section == "Link" && setting.key == "Name");
+    Some(name.map(|setting| setting.value.clone()).unwrap_or_default())
+}
+
+fn matches(settings: &[Setting], nic: &Nic, link: Option<&Link>) -> bool {
     let mut conditions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for setting in file.settings.iter().filter(|setting| setting.section == "Match") {
+    for setting in settings.iter().filter(|setting| setting.section == "Match") {
         let words = conditions.entry(&setting.key).or_default();
         if setting.value.is_empty() {
             words.clear();
