@@ -323,6 +323,7 @@ fn named(op: &LinkOp) -> Option<&str> {
         | LinkOp::SetMtu { link, .. }
         | LinkOp::SetIpv6Generation { link, .. }
         | LinkOp::SetIpv6 { link, .. }
+        | LinkOp::CopySettings { to: link, .. }
         | LinkOp::AddAddress { link, .. }
         | LinkOp::DeleteAddress { link, .. } => Some(link),
         _ => None,
@@ -352,7 +353,8 @@ fn holds(op: &LinkOp, now: &Network) -> bool {
         LinkOp::SetIpv6 { link, enabled } => {
             *enabled || !now.addresses_on(link).any(|address| address.ip.is_ipv6())
         }
-        LinkOp::WaitUp { .. } | LinkOp::Announce { .. } => true,
+        // Nor are these settings.
+        LinkOp::CopySettings { .. } | LinkOp::WaitUp { .. } | LinkOp::Announce { .. } => true,
     }
 }
 

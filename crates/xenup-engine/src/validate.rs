@@ -118,12 +118,15 @@ fn check_links(step: &Step) -> Result<(), InvalidPlan> {
     if let Some(link) = untouched {
         return Err(InvalidPlan::Untouched { step: step.id.clone(), link: link.to_owned() });
     }
-    // What the kernel says of a link does not tell whether IPv6 is on, so an undo could not bring it back.
+    // What the kernel says of a link does not tell its settings, so an undo could not bring them back.
     let made =
         |name: &str| ops.iter().any(|op| matches!(op, LinkOp::CreateBridge { link, .. } if link == name));
-    let switched = ops.iter().any(|op| matches!(op, LinkOp::SetIpv6 { link, .. } if !made(link)));
-    if switched {
-        let why = "IPv6 can be switched on a link that the same step makes, and on no other";
+    let set = ops.iter().any(|op| match op {
+        LinkOp::SetIpv6 { link, .. } | LinkOp::CopySettings { to: link, .. } => !made(link),
+        _ => false,
+    });
+    if set {
+        let why = "IPv6 and other settings can be set on a link that the same step makes, and on no other";
         return Err(InvalidPlan::Undo { step: step.id.clone(), why });
     }
     Ok(())
@@ -140,6 +143,7 @@ fn changed_links(op: &LinkOp) -> Vec<&str> {
         | LinkOp::SetMtu { link, .. }
         | LinkOp::SetIpv6Generation { link, .. }
         | LinkOp::SetIpv6 { link, .. }
+        | LinkOp::CopySettings { to: link, .. }
         | LinkOp::AddAddress { link, .. }
         | LinkOp::DeleteAddress { link, .. } => vec![link],
         LinkOp::ReplaceRoute { route } | LinkOp::DeleteRoute { route } => {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-pub use op::LinkOp;
+pub use op::{IPV4_SETTINGS, IPV6_SETTINGS, LinkOp};
 use serde::{Deserialize, Serialize};
 
 /// An Ethernet address, written `52:54:00:aa:bb:cc`.

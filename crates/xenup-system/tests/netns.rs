@@ -13,7 +13,9 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use namespace::Namespace;
-use xenup_machine::network::{Address, Bridge, Countdown, LinkOp, Mac, Network, Prefix, Route};
+use xenup_machine::network::{
+    Address, Bridge, Countdown, IPV4_SETTINGS, IPV6_SETTINGS, LinkOp, Mac, Network, Prefix, Route,
+};
 use xenup_machine::{Machine, MachineError, Probe, Reason};
 use xenup_system::System;
 
@@ -161,6 +163,7 @@ fn switch(before: &Network) -> Vec<LinkOp> {
     let mut ops = vec![
         LinkOp::CreateBridge { link: BRIDGE.to_owned(), mac: MAC, bridge },
         LinkOp::SetMtu { link: BRIDGE.to_owned(), mtu: 1400 },
+        LinkOp::CopySettings { from: NIC.to_owned(), to: BRIDGE.to_owned() },
         LinkOp::SetIpv6Generation { link: BRIDGE.to_owned(), mode: 1 },
         LinkOp::CreateVeth { link: "xenup-a".to_owned(), peer: "xenup-b".to_owned() },
         master("xenup-a", Some(BRIDGE)),
@@ -365,4 +368,64 @@ fn ipv6_can_be_switched_off_and_on() {
     let error =
         cable.host.run(|| change(vec![LinkOp::SetIpv6 { link: "../all".to_owned(), enabled: false }]));
     assert_eq!(error.unwrap_err().reason, Reason::NotFound);
+}
+
+/// The settings that a switch copies, as they are on a link.
+fn settings(cable: &Cable, link: &'static str) -> Vec<String> {
+    let families = [("ipv6", IPV6_SETTINGS), ("ipv4", IPV4_SETTINGS)];
+    let paths = families
+        .into_iter()
+        .flat_map(|(family, names)| names.map(|name| format!("/proc/sys/net/{family}/conf/{link}/{name}")));
+    let read = |path: String| {
+        cable
+            .host
+            .run(move || format!("{path}={}", std::fs::read_to_string(&path).unwrap_or_default().trim()))
+    };
+    paths.map(|path| read(path).replace(link, "LINK")).collect()
+}
+
+fn set(cable: &Cable, setting: &'static str, value: &'static str) {
+    cable.host.run(move || std::fs::write(format!("/proc/sys/net/{setting}"), value).unwrap());
+}
+
+#[test]
+fn a_bridge_gets_the_settings_of_its_port() {
+    let Some(cable) = Cable::new() else { return };
+    // As ifupdown leaves a host that forwards and listens to its router.
+    for (setting, value) in [
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv6/conf/eno1/accept_ra", "2"),
+        ("ipv6/conf/eno1/autoconf", "0"),
+        ("ipv6/conf/eno1/use_tempaddr", "2"),
+        ("ipv4/conf/eno1/rp_filter", "2"),
+        ("ipv4/conf/eno1/arp_ignore", "1"),
+        ("ipv4/conf/eno1/arp_announce", "2"),
+        ("ipv4/conf/eno1/proxy_arp", "1"),
+    ] {
+        set(&cable, setting, value);
+    }
+    let wanted = settings(&cable, NIC);
+    assert!(wanted.contains(&"/proc/sys/net/ipv6/conf/LINK/accept_ra=2".to_owned()), "{wanted:?}");
+    let ops = switch(&cable.network());
+    cable.host.run(move || change(ops)).unwrap();
+    assert_eq!(settings(&cable, BRIDGE), wanted);
+    assert_eq!(settings(&cable, NIC), wanted, "the port keeps its own");
+}
+
+#[test]
+fn a_bridge_over_a_port_without_ipv6_has_none() {
+    let Some(cable) = Cable::new() else { return };
+    set(&cable, "ipv6/conf/eno1/disable_ipv6", "1");
+    let bridge = Bridge { stp: false, forward_delay: 0, vlan_filtering: false };
+    let copy = |from: &str| LinkOp::CopySettings { from: from.to_owned(), to: BRIDGE.to_owned() };
+    let ops = vec![
+        LinkOp::CreateBridge { link: BRIDGE.to_owned(), mac: MAC, bridge },
+        copy(NIC),
+        up(BRIDGE),
+        master(NIC, Some(BRIDGE)),
+    ];
+    cable.host.run(move || change(ops)).unwrap();
+    assert!(cable.network().addresses_on(BRIDGE).all(|address| address.ip.is_ipv4()));
+    let nobody = vec![copy("eno7")];
+    assert_eq!(cable.host.run(move || change(nobody)).unwrap_err().reason, Reason::NotFound);
 }

@@ -88,6 +88,9 @@ fn create(port: &Link, bridge: &str, mac: Mac, policy: AddressPolicy) -> Vec<Lin
     if port.mtu != USUAL_MTU {
         ops.push(LinkOp::SetMtu { link: link(), mtu: port.mtu });
     }
+    // Before it comes up, and before it has an address: ifupdown lets a host that forwards listen to its router
+    // (accept_ra), or switches autoconfiguration off, for the link that had the stanza.
+    ops.push(LinkOp::CopySettings { from: port.name.clone(), to: link() });
     match policy {
         // Before it comes up: up, it would take an address from the first router advertisement.
         AddressPolicy::None => {

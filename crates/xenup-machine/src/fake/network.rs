@@ -66,6 +66,7 @@ impl FakeNetwork {
             LinkOp::SetMtu { link, mtu } => self.link(link)?.mtu = *mtu,
             LinkOp::SetIpv6Generation { link, mode } => self.link(link)?.ipv6_generation = Some(*mode),
             LinkOp::SetIpv6 { link, enabled } => self.set_ipv6(link, *enabled)?,
+            LinkOp::CopySettings { from, to } => self.copy_settings(from, to)?,
             LinkOp::AddAddress { link, address } => self.add_address(link, address)?,
             LinkOp::DeleteAddress { link, address } => self.delete_address(link, address)?,
             LinkOp::ReplaceRoute { route } => self.replace_route(route)?,
@@ -151,6 +152,12 @@ impl FakeNetwork {
             self.state.routes.retain(|route| route.link.as_deref() != Some(name) || !route.ipv6);
         }
         Ok(())
+    }
+
+    /// The settings are no part of what the kernel says of a link.
+    fn copy_settings(&mut self, from: &str, to: &str) -> Result<(), &'static str> {
+        self.link(from)?;
+        self.link(to).map(drop)
     }
 
     fn add_address(&mut self, name: &str, address: &Address) -> Result<(), &'static str> {

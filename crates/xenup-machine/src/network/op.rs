@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, Bridge, Mac, Route};
 
+/// Settings under `net.ipv6.conf` that say how a link gets addresses and routes: what ifupdown sets for its stanzas
+/// (`accept_ra`, `autoconf`, `privext`), and whether it has IPv6 at all.
+pub const IPV6_SETTINGS: [&str; 4] = ["accept_ra", "autoconf", "use_tempaddr", "disable_ipv6"];
+/// Settings under `net.ipv4.conf` that say which packets a link takes and what it answers for.
+pub const IPV4_SETTINGS: [&str; 4] = ["rp_filter", "arp_ignore", "arp_announce", "proxy_arp"];
+
 /// One operation on the kernel's network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
@@ -68,6 +74,13 @@ pub enum LinkOp {
         link: String,
         /// On or off.
         enabled: bool,
+    },
+    /// Gives a link the [`IPV6_SETTINGS`] and [`IPV4_SETTINGS`] of another, which keeps its own.
+    CopySettings {
+        /// Whose settings.
+        from: String,
+        /// Who gets them.
+        to: String,
     },
     /// Adds an address; one that is there already is replaced. IPv6 without duplicate address detection.
     AddAddress {
@@ -132,6 +145,12 @@ impl fmt::Display for LinkOp {
             Self::SetIpv6 { link, enabled } => {
                 write!(f, "sysctl -w net.ipv6.conf.{link}.disable_ipv6={}", u8::from(!enabled))
             }
+            Self::CopySettings { from, to } => write!(
+                f,
+                "# set net.ipv6.conf.{to}.{{{}}} and net.ipv4.conf.{to}.{{{}}} as they are on {from}",
+                IPV6_SETTINGS.join(","),
+                IPV4_SETTINGS.join(",")
+            ),
             Self::AddAddress { link, address } => write_address(f, "replace", link, address),
             Self::DeleteAddress { link, address } => write!(f, "ip address delete {address} dev {link}"),
             Self::ReplaceRoute { route } => write!(f, "ip {}route replace {route}", family(route.ipv6)),

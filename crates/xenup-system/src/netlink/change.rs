@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Route};
+use xenup_machine::network::{Address, Bridge, IPV4_SETTINGS, IPV6_SETTINGS, LinkOp, Mac, Route};
 use xenup_machine::{MachineError, Reason};
 
 use super::dump::{GET_LINK, INET, INET6, LINK_BODY, LINK_NAME, NEW_LINK, link_state};
@@ -134,6 +134,11 @@ impl Changer {
                 self.index(link)?;
                 set_ipv6(link, *enabled).map_err(Failure::Other)
             }
+            LinkOp::CopySettings { from, to } => {
+                self.index(from)?;
+                self.index(to)?;
+                copy_settings(from, to).map_err(Failure::Other)
+            }
             LinkOp::AddAddress { link, address } => {
                 let message = add_address(self.index(link)?, address);
                 Ok(self.kernel.execute(message)?)
@@ -233,6 +238,28 @@ fn set_ipv6(link: &str, enabled: bool) -> Result<(), MachineError> {
     }
 }
 
+/// Gives a link the settings of another. What the kernel does not have for that one (no IPv6) is passed over, and what
+/// is the same already is not written.
+fn copy_settings(from: &str, to: &str) -> Result<(), MachineError> {
+    for (family, settings) in [("ipv6", IPV6_SETTINGS), ("ipv4", IPV4_SETTINGS)] {
+        let folder = Path::new("/proc/sys/net").join(family).join("conf");
+        for setting in settings {
+            let source = folder.join(from).join(setting);
+            let wanted = match std::fs::read(&source) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                read => read.map_err(|error| MachineError::from_io("read", &source, &error))?,
+            };
+            let target = folder.join(to).join(setting);
+            if std::fs::read(&target).is_ok_and(|now| now == wanted) {
+                continue;
+            }
+            std::fs::write(&target, &wanted)
+                .map_err(|error| MachineError::from_io("write", &target, &error))?;
+        }
+    }
+    Ok(())
+}
+
 fn not_up(at_most_ms: u32, state: u8) -> MachineError {
     let words = format!("not operational after {at_most_ms} ms (IF_OPER state {state})");
     MachineError::new("wait", "link", Reason::TimedOut, words)
@@ -249,6 +276,7 @@ fn forgiven(result: Result<(), Refusal>, errnos: &[Errno]) -> Result<(), Failure
 fn names(op: &LinkOp) -> Vec<&str> {
     match op {
         LinkOp::CreateBridge { .. } | LinkOp::CreateVeth { .. } | LinkOp::Announce { .. } => Vec::new(),
+        LinkOp::CopySettings { from, .. } => vec![from],
         LinkOp::SetMaster { link, master } => [link.as_str()].into_iter().chain(master.as_deref()).collect(),
         LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
