@@ -7,7 +7,7 @@ mod convergence;
 use std::path::{Path, PathBuf};
 
 use cases_of::{expect, folders, optional_text, text};
-use xenup_core::host::Host;
+use xenup_core::host::{Host, PATH};
 use xenup_core::inspect::{Facts, Finding};
 use xenup_core::packages::AptSimulation;
 use xenup_core::plan::{Planned, plan};
@@ -26,7 +26,7 @@ fn cases() -> Vec<Case> {
     let read = |folder: PathBuf| {
         let facts = serde_json::from_str(&text(&folder, "facts.json"))
             .unwrap_or_else(|error| panic!("{}: facts.json: {error}", folder.display()));
-        let host = Host::parse(Path::new("host.toml"), text(&folder, "host.toml").as_bytes())
+        let host = Host::parse(Path::new(PATH), text(&folder, "host.toml").as_bytes())
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let apt = optional_text(&folder, "apt.txt").map(|text| AptSimulation::parse(&text));
         Case { folder, facts, host, apt }

@@ -169,9 +169,9 @@ pub struct Apply {
     /// Wait for the confirmation instead of ending with exit code 6
     #[arg(long)]
     pub wait: bool,
-    /// Seconds to wait for the confirmation of the network
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(20..=86_400))]
-    pub deadline: u64,
+    /// Seconds to wait for the confirmation of the network, instead of the plan's own (180)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(20..=86_400))]
+    pub deadline: Option<u64>,
 }
 
 /// `apply-here`

@@ -10,7 +10,7 @@ mod read;
 mod value;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use xenup_machine::network::Mac;
@@ -38,6 +38,9 @@ pub struct Host {
     pub nats: Vec<Nat>,
     /// What happens to guests.
     pub guests: Guests,
+    /// The file that was read, for findings.
+    #[serde(skip)]
+    pub path: PathBuf,
 }
 
 /// `[xen]`: the hypervisor's command line.
@@ -134,7 +137,7 @@ pub enum OnShutdown {
 }
 
 impl Host {
-    /// Reads host.toml. `path` is only for the errors.
+    /// Reads host.toml. `path` is only for the errors, and for findings later.
     ///
     /// # Errors
     /// Every fault found, each with line, column and a hint: text that is not UTF-8 or not TOML, unknown or missing

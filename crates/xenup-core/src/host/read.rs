@@ -40,7 +40,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Host, HostError> {
     let mut faults = reader.faults;
     faults.sort_by_key(|fault| (fault.line, fault.column));
     match host {
-        Some(host) if faults.is_empty() => Ok(host),
+        Some(host) if faults.is_empty() => Ok(Host { path: path.to_owned(), ..host }),
         _ => Err(HostError { path: path.to_owned(), faults }),
     }
 }
@@ -98,6 +98,7 @@ impl Reader<'_> {
             bridges: self.each(top, "bridge", Self::bridge),
             nats: self.each(top, "nat", Self::nat),
             guests: self.table(top, "guests").map(|section| self.guests(section)).unwrap_or_default(),
+            path: std::path::PathBuf::new(),
         };
         self.together(&host);
         Some(host)

@@ -16,8 +16,8 @@ use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, switch, touched};
 use super::{dhcp, ifupdown};
 
-/// Five minutes: a new login, a look around, `xenup confirm`.
-const CONFIRM_SECONDS: u64 = 300;
+/// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
+const CONFIRM_SECONDS: u64 = 180;
 
 /// RT_TABLE_MAIN and RTPROT_RA of linux/rtnetlink.h.
 const MAIN_TABLE: u32 = 254;

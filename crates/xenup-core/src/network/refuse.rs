@@ -1,18 +1,22 @@
 //! What makes a bridge of host.toml impossible on this machine. Decides that from the facts; never plans a step.
 
+use std::path::Path;
+
 use xenup_machine::network::Network;
 
-use crate::host::{AddressPolicy, Bridge, Host, PATH};
+use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
 
 /// Returns everything that stands in the way of the bridges and NAT networks of `host`.
 #[must_use]
 pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = host.bridges.iter().flat_map(|bridge| one(facts, bridge)).collect();
+    let file = &host.path;
+    let mut findings: Vec<Finding> =
+        host.bridges.iter().flat_map(|bridge| one(facts, file, bridge)).collect();
     for nat in &host.nats {
         findings.push(Finding {
-            at: vec![at(nat.line)],
+            at: vec![at(file, nat.line)],
             ..Finding::blocking(
                 "nat-not-supported",
                 format!("this version makes no NAT network such as {}", nat.name),
@@ -43,17 +47,20 @@ pub fn is_made(network: &Network, bridge: &Bridge) -> bool {
     is_bridge && is_port
 }
 
-fn one(facts: &Facts, bridge: &Bridge) -> Vec<Finding> {
+fn one(facts: &Facts, file: &Path, bridge: &Bridge) -> Vec<Finding> {
     let found = match facts.network.nic(&bridge.port) {
         None => vec![absent(facts, bridge)],
         Some(nic) if is_made(&facts.network.kernel, bridge) => owner(nic).into_iter().collect(),
         Some(nic) => present(facts, bridge, nic),
     };
-    found.into_iter().map(|finding| Finding { at: located(finding.at, bridge.line), ..finding }).collect()
+    found
+        .into_iter()
+        .map(|finding| Finding { at: located(finding.at, file, bridge.line), ..finding })
+        .collect()
 }
 
-fn located(at_facts: Vec<At>, line: u32) -> Vec<At> {
-    [at(line)].into_iter().chain(at_facts).collect()
+fn located(at_facts: Vec<At>, file: &Path, line: u32) -> Vec<At> {
+    [at(file, line)].into_iter().chain(at_facts).collect()
 }
 
 fn absent(facts: &Facts, bridge: &Bridge) -> Finding {
@@ -231,6 +238,6 @@ fn own_session(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
     ))
 }
 
-fn at(line: u32) -> At {
-    At { path: PATH.into(), line }
+fn at(file: &Path, line: u32) -> At {
+    At { path: file.to_owned(), line }
 }

@@ -84,7 +84,7 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
     let plan = Plan {
         schema: SCHEMA,
         machine_id: facts.machine_id.clone(),
-        purpose: format!("make {} a Xen host as {} wants it", named(facts), crate::host::PATH),
+        purpose: format!("make {} a Xen host as {} wants it", named(facts), host.path.display()),
         not_restored: if stages.is_empty() { Vec::new() } else { not_restored },
         stages,
     };

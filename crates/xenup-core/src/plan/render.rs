@@ -198,14 +198,17 @@ impl Show {
 
 fn guard_words(stage: &Stage) -> String {
     let Some(guard) = &stage.guard else { return "It is kept as soon as it is verified.".to_owned() };
-    let minutes = guard.deadline_seconds.div_ceil(60);
+    let time = match guard.deadline_seconds {
+        seconds if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} seconds"),
+    };
     match guard.watch {
         Watch::Network => {
-            format!("It undoes itself after {minutes} minutes, at a restart too, unless it is confirmed.")
+            format!("It undoes itself after {time}, at a restart too, unless it is confirmed.")
         }
         Watch::TrialBoot => {
             format!(
-                "It undoes itself {minutes} minutes after that boot, by a restart to Linux, unless it is confirmed."
+                "It undoes itself {time} after that boot, by a restart to the default entry, unless it is confirmed."
             )
         }
     }

@@ -39,7 +39,9 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
         ui.result("Nothing to do: the machine is as host.toml asks.");
         return Ok(Exit::Done);
     }
-    set_deadline(&mut chosen, args.deadline);
+    if let Some(seconds) = args.deadline {
+        set_deadline(&mut chosen, seconds);
+    }
     agree(ui, &chosen, args.yes)?;
     let exit = carry_out(ui, &chosen)?;
     after(ui, exit, args.wait)
