@@ -76,7 +76,7 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
             Exit::Done
         }
         Applied::AwaitingConfirm { stage, deadline_seconds, .. } if stage.as_str() == "boot-trial" => {
-            ui.status("The next boot, and only that one, is the trial; the default is still plain Linux.");
+            ui.status("The next boot, and only that one, is the trial; the default stays what it is.");
             ui.status(format!(
                 "After it you have {deadline_seconds} s to run `xenup confirm`, or it goes back to Linux."
             ));

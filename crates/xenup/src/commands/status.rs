@@ -207,7 +207,7 @@ fn awaiting(stage: &StageStatus, now: &Clock) -> Advice {
         },
         (true, false) => Advice {
             headline: "The trial boot is armed: the next boot, and only that one, is the trial.".to_owned(),
-            safe: "the default is still plain Linux".to_owned(),
+            safe: "the default stays what it is".to_owned(),
             next: "systemctl reboot   (xenup rollback calls the trial off)".to_owned(),
         },
     }

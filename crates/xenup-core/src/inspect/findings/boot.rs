@@ -78,7 +78,8 @@ pub(super) fn savedefault(context: &Context<'_>) -> Vec<Hit> {
     let value = boot.grub.get(name).map(String::as_str).unwrap_or_default();
     Hit::new(
         format!("GRUB boots what was booted last ({name}={value})"),
-        "xenup sets the default itself; after that an entry chosen by hand is no longer remembered",
+        "once a trial boot of Xen was confirmed xenup sets the default itself (at once where the saved entry is Xen or a \
+         number); after that an entry chosen by hand is no longer remembered",
         "decide whether you can do without it; a rollback brings it back",
     )
     .at(boot.grub_set_at.get(name).cloned())
