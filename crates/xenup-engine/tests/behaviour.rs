@@ -24,6 +24,7 @@ use xenup_engine::rollback::{Grip, Report, Scope, rollback};
 use xenup_engine::status::{ArmedGuard, StageState};
 use xenup_engine::store::{RunId, Store};
 use xenup_engine::takeback;
+use xenup_engine::validate::validate;
 use xenup_machine::fake::{FakeMachine, FakeNetwork, nic};
 use xenup_machine::file::Attributes;
 use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Mac, Network};
@@ -364,6 +365,20 @@ fn there_and_back(ops: &[LinkOp]) {
         }
     }
     assert_eq!(links::differences(&before, &network.state, &touches), Vec::<String>::new());
+}
+
+#[test]
+fn settings_are_given_to_a_link_of_the_same_step_alone() {
+    let mut plan = case("links").plan;
+    let copy = |from: &str, to: &str| LinkOp::CopySettings { from: from.to_owned(), to: to.to_owned() };
+    let ops = |plan: &mut Plan, op: LinkOp| match &mut plan.stages[0].steps[0].action {
+        Action::Links { ops, .. } => ops.push(op),
+        _ => panic!("no links"),
+    };
+    ops(&mut plan, copy("eno1", "xenbr0"));
+    validate(&plan).unwrap();
+    ops(&mut plan, copy("xenbr0", "eno1"));
+    assert!(validate(&plan).unwrap_err().to_string().contains("that the same step makes"));
 }
 
 #[test]
