@@ -166,7 +166,12 @@ impl<'a> Client<'a> {
     fn ready(&self, bridge: &Bridge) -> Option<Step> {
         let wait =
             Command::new("/lib/ifupdown/wait-for-ll6.sh", [""; 0]).with_env("IFACE", bridge.name.as_str());
-        let wait = Action::Run { forward: Some(wait.within(30)), backward: None, generates: Vec::new() };
+        let wait = Action::Run {
+            forward: Some(wait.within(30)),
+            backward: None,
+            generates: Vec::new(),
+            once: false,
+        };
         let draft = Draft::new(
             &self.id("ready", bridge),
             format!("Wait until {} has its link-local address", bridge.name),
