@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use xenup_system::files;
 use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
+
+use crate::faults::Faults;
 
 /// `cargo xtask check`
 #[derive(Debug, clap::Args)]
@@ -13,9 +16,35 @@ pub struct Check {
     /// Add the matrices that take hours
     #[arg(long)]
     long: bool,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    json: bool,
     /// Run only the checks whose name contains WORD
     #[arg(value_name = "WORD")]
     only: Option<String>,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Told {
+    checks: Vec<Verdict>,
+    /// Checks that were not run, and why.
+    skipped: Vec<Skipped>,
+}
+
+/// What a check came to.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    name: &'static str,
+    passed: bool,
+    seconds: f64,
+}
+
+/// A check that was not run.
+#[derive(Debug, PartialEq, Serialize)]
+struct Skipped {
+    name: &'static str,
+    why: &'static str,
 }
 
 type Body = fn(&Check) -> crate::Outcome;
@@ -42,13 +71,15 @@ const CHECKS: &[Item] = &[
     item("words", |_| words()),
     item("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     item("tests", |_| tests()),
-    item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true })),
+    item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true, json: false })),
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
     item("kernels", |options| crate::kernels::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
+    // Both cores for the time of an apply and a rollback, so often.
+    item("faults-real", |check| crate::faults::run(&Faults::real(if check.long { 20 } else { 6 }))),
     item("guard", |_| guard_in_containers()),
-    item("package", |_| crate::package::run(&crate::package::Package { check: true }).map(|_| true)),
+    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
@@ -60,34 +91,50 @@ const CHECKS: &[Item] = &[
 /// # Errors
 /// None of its own: a check that cannot run has failed.
 pub fn run(options: &Check) -> crate::Outcome {
-    let (mut passed, mut failed) = (0, Vec::new());
-    let wanted = |check: &&Item| {
-        let named = options.only.as_deref().is_none_or(|word| check.name.contains(word));
-        named && (options.long || !check.long)
-    };
-    for Item { name, body, .. } in CHECKS.iter().filter(wanted) {
-        let watch = Stopwatch::start();
-        println!("== {name}");
-        let good = body(options).unwrap_or_else(|error| {
-            println!("{error}");
-            false
-        });
-        println!(
-            "== {name}: {} in {:.1} s",
-            if good { "passed" } else { "FAILED" },
-            watch.elapsed().as_secs_f64()
-        );
-        if good {
-            passed += 1;
-        } else {
-            failed.push(*name);
-        }
-    }
+    let (wanted, skipped) = chosen(options);
+    let checks: Vec<Verdict> = wanted.into_iter().map(|item| judge(item, options)).collect();
+    let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
     }
-    println!("checks: {passed} passed, {} failed", failed.len());
-    Ok(failed.is_empty())
+    println!(
+        "checks: {} passed, {} failed, {} skipped",
+        checks.len() - failed.len(),
+        failed.len(),
+        skipped.len()
+    );
+    let good = failed.is_empty();
+    if options.json {
+        println!("{}", serde_json::to_string(&Told { checks, skipped })?);
+    }
+    Ok(good)
+}
+
+/// Returns the checks to run, and those that are not.
+fn chosen(options: &Check) -> (Vec<&'static Item>, Vec<Skipped>) {
+    let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
+    for item in CHECKS {
+        if options.only.as_deref().is_some_and(|word| !item.name.contains(word)) {
+            skipped.push(Skipped { name: item.name, why: "its name does not contain the word" });
+        } else if item.long && !options.long {
+            skipped.push(Skipped { name: item.name, why: "it takes long: --long runs it" });
+        } else {
+            wanted.push(item);
+        }
+    }
+    (wanted, skipped)
+}
+
+fn judge(Item { name, body, .. }: &Item, options: &Check) -> Verdict {
+    let watch = Stopwatch::start();
+    println!("== {name}");
+    let passed = body(options).unwrap_or_else(|error| {
+        println!("{error}");
+        false
+    });
+    let seconds = watch.elapsed().as_secs_f64();
+    println!("== {name}: {} in {seconds:.1} s", if passed { "passed" } else { "FAILED" });
+    Verdict { name, passed, seconds }
 }
 
 /// Runs a program in the project's folder with its output shown as it comes.
@@ -176,4 +223,21 @@ fn spelling() -> crate::Outcome {
             ".",
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECKS, Check, chosen};
+
+    #[test]
+    fn what_is_not_run_is_named_with_its_reason() {
+        let options = |long, only: Option<&str>| Check { long, json: false, only: only.map(str::to_owned) };
+        let (wanted, skipped) = chosen(&options(false, None));
+        assert_eq!(wanted.len() + skipped.len(), CHECKS.len());
+        assert!(skipped.iter().all(|skipped| skipped.why.contains("--long")));
+        assert!(chosen(&options(true, None)).1.is_empty());
+        let (wanted, skipped) = chosen(&options(true, Some("faults")));
+        assert_eq!(wanted.len(), 2);
+        assert!(skipped.iter().all(|skipped| skipped.why.contains("word")));
+    }
 }

@@ -17,7 +17,8 @@ pub struct Demo {
 /// # Errors
 /// A build that fails. A rehearsal that fails is `false`; its own words say why.
 pub fn run(options: &Demo) -> crate::Outcome {
-    let package = crate::package::run(&crate::package::Package { check: false })?;
+    let package = crate::package::build()?;
+    println!("{}", package.display());
     let program = crate::project().join("target/release/xenup");
     let output = Tool::new(&program)
         .args(["rehearse", "--package"])

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use xenup_system::files::{self, WorkDir};
 use xenup_system::process::Tool;
 
@@ -12,6 +13,18 @@ pub struct Docs {
     /// Write nothing; fail where a committed file is not what would be written
     #[arg(long)]
     pub check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    /// The documents that are, or were, not what the program writes.
+    stale: &'a [PathBuf],
+    /// Whether they were written now.
+    written: bool,
 }
 
 const FOLDERS: [&str; 3] = ["man", "completions", "schema"];
@@ -35,20 +48,24 @@ pub fn run(options: &Docs) -> crate::Outcome {
         files::create_dir_all(&kept)?;
         stale.extend(differences(&made, &kept)?);
     }
-    if options.check {
+    if !options.check {
+        for path in &stale {
+            write_from(fresh.path(), &project, path)?;
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::to_string(&Told { stale: &stale, written: !options.check })?);
+    } else if options.check {
         for path in &stale {
             println!("stale: {}", path.display());
         }
         if !stale.is_empty() {
             println!("run: cargo xtask docs");
         }
-        return Ok(stale.is_empty());
+    } else {
+        println!("{} files written", stale.len());
     }
-    for path in &stale {
-        write_from(fresh.path(), &project, path)?;
-    }
-    println!("{} files written", stale.len());
-    Ok(true)
+    Ok(stale.is_empty() || !options.check)
 }
 
 /// Returns the names (folder and file) that differ or are on one side only. Hand-written pages of section 5

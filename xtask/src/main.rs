@@ -3,11 +3,14 @@
 //! Decides: which checks make up `./test`, and how their counts are printed.
 //! Never: ships. Nothing here is part of the package.
 
+mod bench;
 mod check;
 mod demo;
 mod docs;
 mod faults;
 mod kernels;
+mod fuzz;
+mod matrix;
 mod package;
 mod words;
 
@@ -27,6 +30,8 @@ struct Args {
 /// The chores.
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Measure ours and its peers side by side in one run
+    Bench(bench::Bench),
     /// Run everything that must hold before a change lands
     Check(check::Check),
     /// Play the demonstration: build, boot, convert, report
@@ -35,17 +40,28 @@ enum Chore {
     Docs(docs::Docs),
     /// Strike every plan with a fault at each of its writes, and roll back
     Faults(faults::Faults),
+    /// Strike every parser of what we did not write with libFuzzer
+    Fuzz(fuzz::Fuzz),
+    /// Play the rehearsal on every kind of machine, one after another
+    Matrix(matrix::Matrix),
+    /// Make a NIC the port of a bridge in this network namespace (run by the bench)
+    #[command(hide = true)]
+    SwitchHere(bench::SwitchHere),
     /// Build the Debian package
     Package(package::Package),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().chore {
+        Chore::Bench(bench) => bench::run(&bench),
         Chore::Check(check) => check::run(&check),
         Chore::Demo(demo) => demo::run(&demo),
         Chore::Docs(docs) => docs::run(&docs),
         Chore::Faults(faults) => faults::run(&faults),
-        Chore::Package(package) => package::run(&package).map(|_| true),
+        Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Chore::Matrix(matrix) => matrix::run(&matrix),
+        Chore::SwitchHere(here) => bench::switch_here(&here),
+        Chore::Package(package) => package::run(&package),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

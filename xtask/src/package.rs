@@ -1,8 +1,9 @@
 //! Builds the Debian package by its own debian/rules.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use xenup_system::process::Tool;
 use xenup_system::{Environment, files};
 
@@ -12,13 +13,53 @@ pub struct Package {
     /// Run lintian on the result; an error or a warning fails
     #[arg(long)]
     pub check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Built<'a> {
+    package: &'a Path,
+    bytes: u64,
+    /// Whether lintian looked at it; `false` leaves it out.
+    checked: bool,
+    /// What lintian said, a line each.
+    lintian: Vec<String>,
+}
+
+/// Builds the package, and with `--check` has lintian judge it; returns whether it has nothing to say.
+///
+/// # Errors
+/// A build that fails, or no lintian.
+pub fn run(options: &Package) -> crate::Outcome {
+    let package = build()?;
+    let (mut good, mut said) = (true, String::new());
+    if options.check {
+        let lintian = Tool::new("lintian")
+            .args(["--allow-root", "--fail-on", "error,warning"])
+            .arg(&package)
+            .output()?;
+        (good, said) = (lintian.status.success(), lintian.text());
+    }
+    if options.json {
+        let lintian = said.lines().map(ToOwned::to_owned).collect();
+        let bytes = files::size(&package)?;
+        let built = Built { package: &package, bytes, checked: options.check, lintian };
+        println!("{}", serde_json::to_string(&built)?);
+    } else {
+        print!("{said}");
+        println!("{}", package.display());
+    }
+    Ok(good)
 }
 
 /// Builds the package and returns its path.
 ///
 /// # Errors
-/// A build that fails, or with `--check` a complaint of lintian.
-pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
+/// A build that fails.
+pub fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
     let project = crate::project();
     let built = project.join("target/package");
     files::create_dir_all(&built)?;
@@ -37,19 +78,7 @@ pub fn run(options: &Package) -> Result<PathBuf, Box<dyn std::error::Error>> {
             .timeout(Duration::from_secs(3600))
             .run()?;
     }
-    let package = self::built()?;
-    if options.check {
-        let lintian = Tool::new("lintian")
-            .args(["--allow-root", "--fail-on", "error,warning"])
-            .arg(&package)
-            .output()?;
-        print!("{}", lintian.text());
-        if !lintian.status.success() {
-            return Err("lintian complains".into());
-        }
-    }
-    println!("{}", package.display());
-    Ok(package)
+    self::built()
 }
 
 /// Returns where the package of this version lies once it is built.

@@ -172,6 +172,16 @@ pub fn removal(verb: &str, names: &[&str]) -> Command {
     quiet(Command::new("apt-get", fixed.iter().chain(names).copied()))
 }
 
+/// Returns whether a line is one of the twenty in which dpkg counts the files it knows, before it has done anything; the
+/// last, with their number, is none of them. Without a terminal dpkg prints each on a line of its own.
+#[must_use]
+pub fn is_counting(line: &str) -> bool {
+    line.trim_end().strip_prefix("(Reading database ...").is_some_and(|rest| {
+        rest.is_empty()
+            || rest.trim_start().strip_suffix('%').is_some_and(|n| n.bytes().all(|c| c.is_ascii_digit()))
+    })
+}
+
 /// What apt would do to one package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Simulated<'a> {
@@ -251,7 +261,7 @@ fn bare_name(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{NOT_INSTALLED, check_install, check_removal};
+    use super::{NOT_INSTALLED, check_install, check_removal, is_counting};
     use crate::action::{PackageChange, PackageState};
 
     const SIMULATION: &str = "NOTE: This is only a simulation!\nReading package lists...\n\
@@ -283,5 +293,19 @@ mod tests {
         assert_eq!(check_removal("Purg libxen [4.17]\n", &["libxen:amd64"]), Ok(()));
         let why = check_removal("Remv mine [1]\nPurg libxen [4.17]\n", &["libxen"]).unwrap_err();
         assert_eq!(why, "apt would also remove mine");
+    }
+    #[test]
+    fn dpkgs_counting_is_told_from_its_result() {
+        let said = "(Reading database ... \n(Reading database ... 5%\n(Reading database ... 100%\n\
+                    (Reading database ... 6654 files and directories currently installed.)\n\
+                    Preparing to unpack .../ed_1.19-1_amd64.deb ...\n";
+        let shown: Vec<&str> = said.lines().filter(|line| !is_counting(line)).collect();
+        assert_eq!(
+            shown,
+            [
+                "(Reading database ... 6654 files and directories currently installed.)",
+                "Preparing to unpack .../ed_1.19-1_amd64.deb ..."
+            ]
+        );
     }
 }

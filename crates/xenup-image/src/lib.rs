@@ -17,6 +17,7 @@ pub mod disk;
 pub mod error;
 pub mod identity;
 pub mod mirror;
+pub mod plain_tree;
 pub mod progress;
 pub mod spec;
 pub mod system_tree;

@@ -140,7 +140,7 @@ fn bootstrap(
 }
 
 /// The bytes of memory that the tree may take while packages are installed; empty where it is to lie on disk.
-fn memory_for_tree() -> String {
+pub(crate) fn memory_for_tree() -> String {
     match files::available_memory() {
         enough if enough >= MEMORY_NEEDED => (enough / 2).to_string(),
         _ => String::new(),
@@ -149,7 +149,7 @@ fn memory_for_tree() -> String {
 
 /// Runs mmdebstrap with its work directory in memory where a size is given: dpkg syncs its database for every package,
 /// which costs more than all the rest on a busy disk.
-const IN_MEMORY: &str = r#"size=$1; shift
+pub(crate) const IN_MEMORY: &str = r#"size=$1; shift
 [ -z "$size" ] || mount -t tmpfs -o "mode=0755,size=$size" tmpfs "$TMPDIR"
 exec mmdebstrap "$@""#;
 
@@ -160,7 +160,7 @@ const INITRAMFS_HOOK: &str = r#"chroot "$1" env -u INITRD sh -ec 'for modules in
   linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
 done'"#;
 
-fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
+pub(crate) fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
     files::create_dir_all(tree)?;
     Tool::new("tar")
         .args([

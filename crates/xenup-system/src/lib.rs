@@ -23,5 +23,8 @@ pub mod tree;
 mod write;
 mod xattr;
 
+#[cfg(fuzzing)]
+pub use netlink::fuzzing;
+
 pub use environment::Environment;
-pub use system::{System, Tree, boottime_ns};
+pub use system::{System, boottime_ns};

@@ -1,4 +1,4 @@
-//! The real machine: [`System`] for the running one, [`Tree`] for a mounted or captured one.
+//! The real machine: the running one, and the files of one that is mounted or captured.
 //!
 //! Decides nothing: each method is the primitive that the trait describes. Never retries, never rolls back.
 
@@ -34,6 +34,14 @@ impl System {
         Ok(Self { root: Root::running()?, running: true, locks: Vec::new() })
     }
 
+    /// Opens a mounted or captured tree to look at it alone. Nothing runs there, and no path leads out of it.
+    ///
+    /// # Errors
+    /// As [`Root::confined`].
+    pub fn tree(dir: &Path) -> Result<impl Probe + std::fmt::Debug + use<>, MachineError> {
+        Self::below(dir)
+    }
+
     /// Opens the files below a directory for change: for trees one builds, and for tests. Nothing runs there, and no
     /// path leads out of it.
     ///
@@ -44,13 +52,12 @@ impl System {
     }
 
     fn alive(&self, doing: &'static str, subject: &str) -> Result<(), MachineError> {
-        if self.running { Ok(()) } else { Err(not_running(&self.root, doing, subject)) }
+        if self.running {
+            return Ok(());
+        }
+        let words = format!("{} is a tree of files: nothing runs there", self.root.base().display());
+        Err(MachineError::new(doing, subject, Reason::NotRunning, words))
     }
-}
-
-fn not_running(root: &Root, doing: &'static str, subject: &str) -> MachineError {
-    let words = format!("{} is a tree of files: nothing runs there", root.base().display());
-    MachineError::new(doing, subject, Reason::NotRunning, words)
 }
 
 impl Probe for System {
@@ -166,56 +173,6 @@ impl Machine for System {
                 Err(MachineError::at("seize", path, Reason::Other, words))
             }
         }
-    }
-}
-
-/// A mounted or captured tree: its files can be read, nothing on it runs, and no link in it leads out of it.
-#[derive(Debug)]
-pub struct Tree {
-    root: Root,
-}
-
-impl Tree {
-    /// Opens the tree below `dir`.
-    ///
-    /// # Errors
-    /// As [`Root::confined`].
-    pub fn open(dir: &Path) -> Result<Self, MachineError> {
-        Ok(Self { root: Root::confined(dir)? })
-    }
-}
-
-impl Probe for Tree {
-    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, MachineError> {
-        self.root.read(path, limit)
-    }
-
-    fn entry(&self, path: &Path) -> Result<Option<Entry>, MachineError> {
-        self.root.entry(path)
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<OsString>, MachineError> {
-        self.root.list(dir)
-    }
-
-    fn space(&self, path: &Path) -> Result<Space, MachineError> {
-        self.root.space(path)
-    }
-
-    fn query(&self, query: &Query) -> Result<Output, MachineError> {
-        Err(not_running(&self.root, "query", &query.line()))
-    }
-
-    fn network(&self) -> Result<Network, MachineError> {
-        Err(not_running(&self.root, "read", "the network"))
-    }
-
-    fn neighbour_answers(&self, link: &str, _: &Address, _: Duration) -> Result<bool, MachineError> {
-        Err(not_running(&self.root, "ask for neighbours on", link))
-    }
-
-    fn clock(&self) -> Clock {
-        tree_clock()
     }
 }
 

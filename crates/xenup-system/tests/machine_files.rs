@@ -9,7 +9,7 @@ use std::path::Path;
 use xenup_machine::file::{Attributes, Kind, Timestamp};
 use xenup_machine::process::{Command, Query};
 use xenup_machine::{Machine, Probe, Reason};
-use xenup_system::{System, Tree};
+use xenup_system::System;
 
 fn path(text: &str) -> &Path {
     Path::new(text)
@@ -133,7 +133,7 @@ fn no_path_leads_out_of_a_tree() {
     symlink("../../../../../../../..", inside.join("up")).unwrap();
     symlink("/etc/hostname", inside.join("name")).unwrap();
     symlink("/proc/self/root", inside.join("magic")).unwrap();
-    let tree = Tree::open(inside).unwrap();
+    let tree = System::tree(inside).unwrap();
     assert_eq!(tree.read(path("/name"), 100).unwrap(), b"inside");
     assert_eq!(tree.read(path("/up/etc/hostname"), 100).unwrap(), b"inside");
     assert_eq!(tree.read(path("/../../etc/hostname"), 100).unwrap(), b"inside");
@@ -152,7 +152,7 @@ fn a_pipe_in_a_tree_blocks_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    let tree = Tree::open(dir.path()).unwrap();
+    let tree = System::tree(dir.path()).unwrap();
     assert_eq!(tree.entry(path("/pipe")).unwrap().unwrap().kind, Kind::Special);
     assert_eq!(tree.read(path("/pipe"), 10).unwrap_err().words, "not a regular file");
     let running = System::running().unwrap();
@@ -162,7 +162,7 @@ fn a_pipe_in_a_tree_blocks_nobody() {
 #[test]
 fn nothing_runs_on_a_tree() {
     let dir = tempfile::tempdir().unwrap();
-    let tree = Tree::open(dir.path()).unwrap();
+    let tree = System::tree(dir.path()).unwrap();
     assert_eq!(tree.network().unwrap_err().reason, Reason::NotRunning);
     assert_eq!(tree.query(&Query::new("true", [""; 0])).unwrap_err().reason, Reason::NotRunning);
     assert_eq!(tree.clock().boot_id, "");
@@ -170,7 +170,7 @@ fn nothing_runs_on_a_tree() {
     assert_eq!(below.change_links(&[]).unwrap_err().reason, Reason::NotRunning);
     let command = Command::new("true", [""; 0]);
     assert_eq!(below.run(&command, &mut |_| {}).unwrap_err().reason, Reason::NotRunning);
-    assert!(Tree::open(&dir.path().join("none")).unwrap_err().is_not_found());
+    assert!(System::tree(&dir.path().join("none")).unwrap_err().is_not_found());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use xenup_machine::network::{Address, LinkAddress, Network};
 use xenup_system::session::{Connection, Session, session};
-use xenup_system::{Environment, System, Tree};
+use xenup_system::{Environment, System};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +31,7 @@ fn captured_sessions_are_recognised() {
         let text = |name: &str| std::fs::read_to_string(case.join(name)).unwrap();
         let input: Input = serde_json::from_str(&text("input.json")).unwrap();
         let expected: Session = serde_json::from_str(&text("expected.json")).unwrap();
-        let tree = Tree::open(&case).unwrap();
+        let tree = System::tree(&case).unwrap();
         let found = session(&tree, input.pid, input.ssh_connection.as_deref()).unwrap();
         assert_eq!(found, expected, "{}", case.display());
     }

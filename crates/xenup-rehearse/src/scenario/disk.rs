@@ -4,23 +4,19 @@
 //! which goes, mount and loop device with it, when the listing is done or its process dies.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 use xenup_system::files;
 use xenup_system::process::Tool;
 
 use super::failure::Failure;
-use super::tree::{self, Tree};
+use super::listing::{LIMIT, LIST_HERE, Listing};
 use crate::error::during;
-
-/// Reading and digesting a gigabyte, on a slow disk, three times over.
-const LISTING: Duration = Duration::from_secs(600);
 
 /// Mounts the first argument (offset: the second) and lists it into the directory that is the third. What is packed in
 /// an initramfs is listed too, by its content: its name, mode and link, no owner and no time.
 /// The journal is not replayed: the machine has been switched off in good order.
-const LIST: &str = r#"set -eu
+const MOUNT: &str = r#"set -eu
 mount -t ext4 -o "loop,ro,noload,offset=$2" "$1" "$3/mounted"
 cd "$3/mounted/boot"
 for image in initrd.img-*[0-9a-z]; do
@@ -31,19 +27,7 @@ cd "$3/unpacked"
 find . -mindepth 1 -printf '%y %m 0:0 - boot/%P\0%l\0' > "$3/entries"
 find . -type f -print0 | xargs -0 sha256sum -z | sed -z 's|  \./|  boot/|' > "$3/digests"
 cd "$3/mounted"
-find . -mindepth 1 -printf "$4" >> "$3/entries"
-find . -type f -print0 | xargs -0 sha256sum -z >> "$3/digests"
-getfattr -R -P -h -d -m - . > "$3/xattrs" 2> /dev/null || echo '# getfattr is not installed' > "$3/unread"
 "#;
-
-/// A file system as it lies on a disk.
-#[derive(Debug)]
-pub struct Listing {
-    /// Its paths.
-    pub tree: Tree,
-    /// Whether extended attributes were read (getfattr(1) may be missing).
-    pub xattrs: bool,
-}
 
 /// Lists the root file system of a disk image; `work` is a directory of the run's, and `name` tells images apart.
 ///
@@ -57,24 +41,23 @@ pub fn list(image: &Path, work: &Path, name: &str) -> Result<Listing, Failure> {
         .args(["convert", "-O", "raw"])
         .arg(image)
         .arg(&raw)
-        .timeout(LISTING)
+        .timeout(LIMIT)
         .run()
         .map_err(during("copy the machine's disk"))?;
     let offset = root_offset(&raw)?;
     Tool::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", LIST, "list"])
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg(format!("{MOUNT}{LIST_HERE}"))
+        .arg("list")
         .arg(&raw)
         .arg(offset.to_string())
         .arg(&here)
-        .arg(tree::FIND_FORMAT)
-        .timeout(LISTING)
+        .timeout(LIMIT)
         .run()
         .map_err(during("read the machine's disk"))?;
-    let read = |file: &str| files::read(&here.join(file));
-    let tree = tree::parse(&read("entries")?, &read("digests")?, &read("xattrs")?)?;
-    let xattrs = !files::exists(&here.join("unread"));
+    let listing = Listing::read(&here)?;
     files::remove_dir_all(&here)?;
-    Ok(Listing { tree, xattrs })
+    Ok(listing)
 }
 
 /// Where the last partition begins, in bytes: the root file system's on the disks that xenup-image makes.

@@ -9,6 +9,7 @@ mod conversion;
 mod disk;
 mod failure;
 mod guests;
+pub mod listing;
 mod plain;
 mod sabotage;
 mod switch;
@@ -22,6 +23,7 @@ use crate::qemu::Firmware;
 use crate::report::Report;
 use bench::Bench;
 pub use failure::Failure;
+pub use switch::LOST;
 
 /// What a rehearsal plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use crate::event::StepScope;
 use crate::network;
 use crate::probe::{Comparison, Loss, Probing};
 
+/// The name of the measurement of what a switch loses beyond the control stretch.
+pub const LOST: &str = "more lost with the switch";
 /// Probes a second.
 const RATE: u32 = 200;
 /// The most that an emulated switch may lose beyond the control stretch.
@@ -85,7 +87,7 @@ impl Watched {
         let lost = comparison.extra_lost();
         let gap = (comparison.gap_longer_ms() * 10.0).round() / 10.0;
         s.measure("probes sent in each stretch", comparison.during.sent as f64, "");
-        s.measure("more lost with the switch", lost as f64, "probes");
+        s.measure(LOST, lost as f64, "probes");
         s.measure("longest gap, beyond that without", gap, "ms");
         if lost <= MORE_LOST && gap <= LONGER_GAP_MS {
             return Ok(comparison);

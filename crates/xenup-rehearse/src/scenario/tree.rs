@@ -42,12 +42,10 @@ pub struct ListingError {
     pub record: String,
 }
 
-/// What find(1) is to print for each path; five words, the path, a NUL, a link's target, a NUL.
-pub const FIND_FORMAT: &str = r"%y %m %U:%G %T@ %P\0%l\0";
-
 /// Puts the three listings of a tree together.
 ///
-/// `entries` is find(1)'s with [`FIND_FORMAT`], `digests` sha256sum(1)'s with `-z`, `xattrs` getfattr(1)'s.
+/// `entries` is find(1)'s (five words, the path, a NUL, a link's target, a NUL), `digests` sha256sum(1)'s with `-z`,
+/// `xattrs` getfattr(1)'s.
 ///
 /// # Errors
 /// A listing of another form.
@@ -115,6 +113,9 @@ enum Extent {
 /// content), how much of it is compared, and why not all.
 type Exception = (&'static str, Extent, &'static str);
 
+/// dpkg's scratch directory (lib/dpkg of dpkg(1)): a dpkg that is killed while it unpacks leaves it.
+const DPKG_SCRATCH: &str = "what a killed dpkg was unpacking: the next one clears it away";
+
 /// What a rollback does not promise, by path; docs/safety.md has the same list.
 const EXCEPTIONS: &[Exception] = &[
     ("var/log/**", Extent::Nothing, "logs tell the story, and a rollback is part of it"),
@@ -125,6 +126,8 @@ const EXCEPTIONS: &[Exception] = &[
     ("var/lib/dpkg/*-old", Extent::Nothing, "dpkg's and apt's record of the state before their last run"),
     ("var/lib/dpkg/lock*", Extent::Nothing, "dpkg's locks"),
     ("var/lib/dpkg/triggers/Lock", Extent::Nothing, "dpkg's locks"),
+    ("var/lib/dpkg/tmp.ci", Extent::Nothing, DPKG_SCRATCH),
+    ("var/lib/dpkg/tmp.ci/**", Extent::Nothing, DPKG_SCRATCH),
     ("var/lib/ucf/*.*", Extent::Nothing, "ucf's rotated records"),
     ("var/lib/systemd/random-seed", Extent::Nothing, "made anew at every boot"),
     ("var/lib/systemd/timers/**", Extent::Nothing, "when timers last ran"),
@@ -145,6 +148,7 @@ const EXCEPTIONS: &[Exception] = &[
     ("var/.updated", Extent::AllButTime, "made at boot"),
     ("var/lib/apt/extended_states", Extent::AllButTime, "written again by apt"),
     ("var/lib/dpkg/status", Extent::AllButTime, "written again by dpkg"),
+    ("var/lib/dpkg/info/*.list", Extent::AllButTime, "written again by dpkg"),
     ("var/lib/dpkg/available", Extent::AllButTime, "written again by dpkg"),
     ("var/lib/dpkg/triggers/*", Extent::AllButTime, "written again by dpkg"),
     ("var/lib/ucf/*", Extent::AllButTime, "written again by ucf"),

@@ -138,6 +138,14 @@ impl RawLink {
     }
 }
 
+/// Reads a message as each of the things it may be.
+#[cfg(fuzzing)]
+pub(super) fn read_any(message: Message<'_>) {
+    let names = Names::new();
+    let link = RawLink::parse(message).map(|link| link.named(&names));
+    let _ = (link, link_state(message), address(message, &names), route(message, &names), rule(message));
+}
+
 /// Returns a link's name; `if7` for one in another namespace, as ip(8) writes it.
 fn name_of(names: &Names, index: i32) -> String {
     names.get(&index).cloned().unwrap_or_else(|| format!("if{index}"))

@@ -6,6 +6,8 @@
 
 mod change;
 mod dump;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod neighbour;
 mod socket;
 mod wire;

@@ -237,6 +237,13 @@ fn is_arp_reply(frame: &[u8], to: Mac, from: Ipv4Addr) -> bool {
         && frame.get(28..32) == Some(&from.octets()[..])
 }
 
+/// Reads bytes as each of the answers they may be.
+#[cfg(fuzzing)]
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = is_arp_reply(bytes, Mac([0; 6]), Ipv4Addr::LOCALHOST);
+    let _ = is_advertisement(bytes, Ipv6Addr::LOCALHOST);
+}
+
 /// Returns an ICMPv6 message with our address as its option; the kernel fills in the checksum.
 fn neighbour_message(kind: u8, flags: u8, target: Ipv6Addr, option: u8, mac: Mac) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 0, flags, 0, 0, 0];

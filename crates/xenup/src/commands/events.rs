@@ -2,6 +2,7 @@
 
 use xenup_engine::event::Event;
 use xenup_engine::journal::UndoNote;
+use xenup_engine::packages::is_counting;
 use xenup_engine::rollback::Report;
 
 use crate::commands::status::because;
@@ -18,6 +19,7 @@ pub fn show(ui: &mut Ui, event: &Event) {
             ui.status(format!("  guarded: undone by itself after {seconds} s without a confirm, a crash and a reboot included"));
         }
         Event::StepStarted { title, number, of, .. } => ui.status(format!("  {number}/{of} {title}")),
+        Event::Line { text, .. } if is_counting(text) => {}
         Event::Line { text, .. } => ui.status(format!("      {text}")),
         Event::StepDone { .. }
         | Event::StepUndone { .. }

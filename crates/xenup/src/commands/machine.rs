@@ -6,7 +6,7 @@ use xenup_core::inspect::facts::{FORMAT, Facts};
 use xenup_core::inspect::{Surroundings, gather};
 use xenup_engine::error::EngineError;
 use xenup_machine::{MachineError, Reason};
-use xenup_system::{Environment, System, Tree, files};
+use xenup_system::{Environment, System, files};
 
 use crate::args::Source;
 use crate::error::{CommandError, Exit};
@@ -35,7 +35,7 @@ pub fn facts(source: &Source) -> Result<Facts, CommandError> {
     match &source.root {
         None => Ok(gather(&running()?, &surroundings)),
         Some(root) => {
-            let tree = Tree::open(&absolute(root)).map_err(machine_error)?;
+            let tree = System::tree(&absolute(root)).map_err(machine_error)?;
             Ok(gather(&tree, &Surroundings::default()))
         }
     }

@@ -1,6 +1,12 @@
 //! `cargo xtask faults`: every plan of tests/cases/engine on the fake machine, with a fault at each of its writes.
 //!
+//! With `--real`: kills at random moments against real dpkg and real files.
+//!
 //! Decides: where the cases lie and how the counts are printed. Never: which faults there are (the drill does).
+
+mod debian;
+mod plan;
+mod real;
 
 use std::path::Path;
 
@@ -23,6 +29,22 @@ pub struct Faults {
     /// Strike every Nth write only
     #[arg(long, value_name = "N", default_value_t = 1)]
     every: usize,
+    /// Instead: kill xenup with SIGKILL at random moments in a real Debian, in a chroot, and roll back; needs root
+    #[arg(long, conflicts_with_all = ["filter", "every"])]
+    real: bool,
+    /// How many kills
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "real")]
+    kills: u64,
+    /// The seed of the random moments; the clock where none is given
+    #[arg(long, value_name = "N", requires = "real")]
+    seed: Option<u64>,
+}
+
+impl Faults {
+    /// Kills in a real Debian, so many.
+    pub fn real(kills: u64) -> Self {
+        Self { json: false, filter: None, every: 1, real: true, kills, seed: None }
+    }
 }
 
 /// What `--json` prints.
@@ -35,7 +57,13 @@ struct Counts<'a> {
 }
 
 /// Drills the plans, and returns whether the machine before was there again after every fault.
+///
+/// # Errors
+/// A case that cannot be read, or a drill that cannot begin.
 pub fn run(faults: &Faults) -> Outcome {
+    if faults.real {
+        return run_real(faults);
+    }
     let wanted = faults.filter.as_deref().unwrap_or_default();
     let mut cases = Vec::new();
     for dir in files::list(&project().join("tests/cases/engine"))? {
@@ -48,6 +76,33 @@ pub fn run(faults: &Faults) -> Outcome {
     let count = drill_all(&cases, faults.every, threads, Mutant::None)?;
     print(faults, &count)?;
     Ok(count.faults > 0 && count.restored == count.faults)
+}
+
+fn run_real(faults: &Faults) -> Outcome {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = real::drill(faults.kills, faults.seed, threads).map_err(|error| error.to_string())?;
+    if faults.json {
+        println!("{}", serde_json::to_string(&count)?);
+    } else {
+        print_real(&count);
+    }
+    Ok(count.kills >= faults.kills && count.restored == count.rounds && count.failures.is_empty())
+}
+
+fn print_real(count: &real::Count) {
+    let real::Count { seed, rounds, kills, rollbacks_killed, too_late, restored, .. } = count;
+    println!("{kills} kills ({rollbacks_killed} of a rollback), {rounds} rounds, {restored} restored");
+    println!("{} paths and {} packages compared", count.compared, count.packages);
+    println!("seed {seed}; an undisturbed apply takes {:.1} s", count.apply_seconds);
+    if *too_late > 0 {
+        println!("{too_late} rounds were done before their moment came");
+    }
+    for (why, paths) in &count.left_out {
+        println!("left out in each round: {paths} ({why})");
+    }
+    for failure in &count.failures {
+        println!("not restored: {failure}");
+    }
 }
 
 fn read(name: &str, dir: &Path) -> Result<Case, Box<dyn std::error::Error>> {

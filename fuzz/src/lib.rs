@@ -1,0 +1,179 @@
+//! Each parser of what xenup did not write, as a function of bytes that must return, whatever they are.
+//!
+//! Decides: which parsers there are, and what is asked of each beyond not falling: laws that hold for any input.
+//! Never: judges what a parser made of its input; the cases do.
+
+mod disk;
+mod probe;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use xenup_core::host::Host;
+use xenup_core::inspect::{Surroundings, findings, gather};
+use xenup_core::network::interfaces::{BridgeAddress, BridgeRequest, Request, bridge, load, undo};
+use xenup_core::packages::AptSimulation;
+use xenup_engine::digest::Digest;
+use xenup_engine::{grubenv, journal, packages, store, validate};
+use xenup_image::mirror::Mirror;
+use xenup_rehearse::qmp;
+use xenup_rehearse::scenario::tree;
+use xenup_system::proc_stat::ProcStat;
+
+use probe::Files;
+
+/// A parser.
+pub type Parser = fn(&[u8]);
+
+/// All of them, by the name that `cargo xtask fuzz` knows.
+pub const PARSERS: &[(&str, Parser)] = &[
+    ("apt-config", |bytes| mirror("", &text(bytes))),
+    ("apt-extended-states", |bytes| inspect("/var/lib/apt/extended_states", bytes)),
+    ("apt-simulation", apt_simulation),
+    ("apt-sources", |bytes| inspect("/etc/apt/sources.list.d/x.sources", bytes)),
+    ("apt-sources-list", |bytes| inspect("/etc/apt/sources.list", bytes)),
+    ("apt-targets", |bytes| mirror(&text(bytes), "")),
+    ("cmdline", |bytes| inspect("/proc/cmdline", bytes)),
+    ("cpuinfo", |bytes| inspect("/proc/cpuinfo", bytes)),
+    ("crypttab", |bytes| inspect("/etc/crypttab", bytes)),
+    ("disk", disk::read),
+    ("dpkg-status", |bytes| inspect("/var/lib/dpkg/status", bytes)),
+    ("fstab", |bytes| inspect("/etc/fstab", bytes)),
+    ("grub-cfg", grub_cfg),
+    ("grub-default", |bytes| inspect("/etc/default/grub", bytes)),
+    ("grubenv", grubenv),
+    ("host-toml", host_toml),
+    ("interfaces", interfaces),
+    ("journal", journal),
+    ("kernel-config", |bytes| inspect("/boot/config-6.1.0-1-amd64", bytes)),
+    ("listing", listing),
+    ("locks", |bytes| inspect("/proc/locks", bytes)),
+    ("mountinfo", |bytes| inspect("/proc/self/mountinfo", bytes)),
+    ("netlink", |bytes| xenup_system::fuzzing::netlink(bytes)),
+    ("netplan", |bytes| inspect("/etc/netplan/50-x.yaml", bytes)),
+    ("network-manager", |bytes| {
+        inspect("/etc/NetworkManager/system-connections/x.nmconnection", bytes);
+    }),
+    ("networkd", |bytes| inspect("/etc/systemd/network/10-x.network", bytes)),
+    ("networkd-netdev", |bytes| inspect("/etc/systemd/network/10-x.netdev", bytes)),
+    ("os-release", |bytes| inspect("/etc/os-release", bytes)),
+    ("plan", plan),
+    ("proc-stat", |bytes| drop(ProcStat::parse(&text(bytes)))),
+    ("proc-tcp", proc_tcp),
+    ("qmp", |bytes| drop(qmp::Message::parse(bytes))),
+    ("systemd-unit", |bytes| inspect("/etc/systemd/system/x.service", bytes)),
+];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A machine with this one file, and what a small Debian has beside it.
+fn inspect(path: &str, bytes: &[u8]) {
+    let files = Files::debian().with(path, bytes);
+    let facts = gather(&files, &Surroundings::default());
+    findings(&facts, None);
+    // What is written down can be read back.
+    let json = serde_json::to_vec(&facts).expect("facts are JSON");
+    let again: xenup_core::inspect::Facts = serde_json::from_slice(&json).expect("facts are read back");
+    assert_eq!(again, facts);
+}
+
+fn grub_cfg(bytes: &[u8]) {
+    inspect("/boot/grub/grub.cfg", bytes);
+    let _ = xenup_core::recovery::linux_entry(&text(bytes));
+}
+
+fn grubenv(bytes: &[u8]) {
+    inspect("/boot/grub/grubenv", bytes);
+    for (name, value) in grubenv::variables(bytes) {
+        assert!(grubenv::value(bytes, &name).is_some(), "{name}={value}");
+    }
+}
+
+fn host_toml(bytes: &[u8]) {
+    let _ = Host::parse(Path::new("/etc/xenup/host.toml"), bytes);
+}
+
+fn mirror(targets: &str, config: &str) {
+    let _ = Mirror::from_apt(targets, config);
+}
+
+fn apt_simulation(bytes: &[u8]) {
+    let text = text(bytes);
+    let simulation = AptSimulation::parse(&text);
+    let wanted: Vec<String> = simulation.installs.iter().map(|one| one.name.clone()).collect();
+    let _ = simulation.changes(&wanted);
+    let _ = packages::check_install(&text, &[], &[]);
+    let _ = packages::check_removal(&text, &["libxen:amd64"]);
+}
+
+/// The first file of a tree that the others are read by: a rewrite of it undoes itself.
+fn interfaces(bytes: &[u8]) {
+    const ROOT: &str = "/etc/network/interfaces";
+    let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+    files.insert(ROOT.into(), bytes.to_vec());
+    let Ok(tree) = load(&files, Path::new(ROOT)) else { return };
+    let names: Vec<String> = tree.stanzas().map(|view| view.stanza.name.clone()).collect();
+    for name in names.into_iter().take(4) {
+        for address in [BridgeAddress::Keep, BridgeAddress::None] {
+            let Ok(rewrite) = bridge(&tree, &request(&name, address)) else { continue };
+            for edit in rewrite.edits.iter().filter(|edit| edit.path == Path::new(ROOT)) {
+                let after = String::from_utf8(edit.after.clone()).expect("a rewrite is UTF-8");
+                assert_eq!(undo(&after).as_bytes(), bytes, "undone, it is as before");
+            }
+        }
+    }
+}
+
+fn request(port: &str, address: BridgeAddress) -> Request {
+    let bridge = BridgeRequest {
+        name: "xenbr0".to_owned(),
+        ports: vec![port.to_owned()],
+        mac: None,
+        address,
+        stp: false,
+        forward_delay: 0,
+        max_wait: 0,
+        wait_port: None,
+        vlan_aware: false,
+    };
+    Request { bridges: vec![bridge], file: "/etc/network/interfaces.d/xenup".into() }
+}
+
+/// As it is, and with check digits that hold, so that what is behind them is reached.
+fn journal(bytes: &[u8]) {
+    let _ = journal::parse(bytes);
+    let mut signed = Vec::new();
+    for line in bytes.split(|&byte| byte == b'\n') {
+        let json = line.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or(line);
+        signed.extend_from_slice(&Digest::of(json).as_str().as_bytes()[..16]);
+        signed.push(b' ');
+        signed.extend_from_slice(json);
+        signed.push(b'\n');
+    }
+    let _ = journal::parse(&signed);
+}
+
+fn plan(bytes: &[u8]) {
+    if let Ok(plan) = store::parse_plan(bytes) {
+        let _ = validate::validate(&plan);
+        let json = serde_json::to_vec(&plan).expect("a plan is JSON");
+        assert_eq!(store::parse_plan(&json).expect("it is read back"), plan);
+    }
+}
+
+fn listing(bytes: &[u8]) {
+    let mut parts = bytes.splitn(3, |&byte| byte == 1);
+    let mut part = || parts.next().unwrap_or_default();
+    let (entries, digests, xattrs) = (part(), part(), part());
+    if let Ok(tree) = tree::parse(entries, digests, xattrs) {
+        assert!(tree::compare(&tree, &tree).differences.is_empty(), "a tree is as itself");
+    }
+}
+
+/// The kernel's list of connections, as the search for one's own session reads it.
+fn proc_tcp(bytes: &[u8]) {
+    let files = Files::session().with("/proc/net/tcp", bytes).with("/proc/net/tcp6", bytes);
+    let _ = xenup_system::session::session(&files, 950, None);
+}
