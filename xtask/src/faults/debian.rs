@@ -147,11 +147,12 @@ impl Debian {
         // every other process of the namespace has ended, so that none of them works on beside what comes next.
         let children = format!("/proc/{0}/task/{0}/children", running.id());
         let first = files::read_text(Path::new(&children))?.trim().to_owned();
-        if !first.is_empty() {
-            Tool::new("kill").args(["-KILL", &first]).output()?;
+        if first.is_empty() || !Tool::new("kill").args(["-KILL", &first]).output()?.status.success() {
+            running.wait(LIMIT)?;
+            return Ok(false);
         }
-        let ended = running.wait(LIMIT)?;
-        Ok(ended.is_some_and(|status| status == Status::Code(137) || status == Status::Signal(9)))
+        // unshare(1) ends with another status than its child's where a signal ended that.
+        Ok(running.wait(LIMIT)?.is_some_and(|status| !status.success()))
     }
 
     /// Returns the packages as dpkg and apt know them, a line each, and the links as the kernel does.
