@@ -73,7 +73,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand plan" -l json -d 'Print JSON
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand plan" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l host -d 'Read what is wanted from FILE' -r -F
-complete -c xenup -n "__fish_xenup_using_subcommand apply" -l deadline -d 'Seconds to wait for the confirmation of the network' -r
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l deadline -d 'Seconds to wait for the confirmation of the network, instead of the plan\'s own (180)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l wait -d 'Wait for the confirmation instead of ending with exit code 6'
