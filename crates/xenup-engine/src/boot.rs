@@ -69,6 +69,7 @@ pub fn decide(status: &Status, plan: &Plan, now: &Clock, in_trial: Option<bool>)
     // A stage that waits, runs or is being undone comes before one that only has to be tidied up.
     for stage in &status.stages {
         let decision = match (&stage.state, &stage.guard) {
+            (StageState::Stuck, Some(guard)) if !guard.disarmed => stuck(status, stage, guard, now, in_trial),
             (StageState::Pending | StageState::Undone | StageState::Stuck | StageState::Kept, _) => continue,
             (StageState::TakingBack | StageState::TakenBack | StageState::Returning, Some(guard)) => {
                 taken_back(status, stage, guard, now)
@@ -82,8 +83,7 @@ pub fn decide(status: &Status, plan: &Plan, now: &Clock, in_trial: Option<bool>)
         };
         return decision;
     }
-    let over = |stage: &&StageStatus| stage.guard.as_ref().is_some_and(|guard| !guard.disarmed);
-    let over = status.stages.iter().find(over);
+    let over = status.stages.iter().find(|stage| stage.is_armed());
     over.map_or(Decision::Nothing, |stage| Decision::Disarm { stage: stage.id.clone() })
 }
 
@@ -150,6 +150,24 @@ fn trial(
         }
         None => undo(Cause::TrialNotReached),
     }
+}
+
+/// What could not be undone or brought back is tried again as long as its guard is armed. Only the trial itself is
+/// left by a reboot, and once: a machine whose default cannot be set back must not go round in circles.
+fn stuck(
+    status: &Status,
+    stage: &StageStatus,
+    guard: &ArmedGuard,
+    now: &Clock,
+    in_trial: Option<bool>,
+) -> Decision {
+    let why = status.undone_because.clone().unwrap_or(Cause::Interrupted);
+    let stage_id = stage.id.clone();
+    if stage.is_return_stuck() {
+        return Decision::BringBack { stage: stage_id, why };
+    }
+    let this_boot = guard.trial.as_ref().is_some_and(|trial| trial.boot_id == now.boot_id);
+    Decision::UndoStage { stage: stage_id, why, reboot_after: this_boot && in_trial == Some(true) }
 }
 
 /// An undo that was interrupted is taken up again for the reason it was begun.

@@ -164,8 +164,7 @@ pub(crate) fn disarm_guard(session: &mut Session<'_>, journal: &mut Journal, run
 pub fn disarm(session: &mut Session<'_>, run: &RunId, stage: &Slug) -> Result<(), EngineError> {
     session.store.lock(session.machine, &format!("disarming the guard of run {run}"))?;
     let (loaded, mut journal) = session.store.open(session.machine, run)?;
-    let over =
-        |state: &StageState| matches!(state, StageState::Kept | StageState::Undone | StageState::Stuck);
+    let over = |state: &StageState| matches!(state, StageState::Kept | StageState::Undone);
     if loaded.status.stage(stage).is_some_and(|stage| over(&stage.state)) {
         disarm_guard(session, &mut journal, run, stage);
     }

@@ -33,6 +33,17 @@ pub enum Grip {
     Lock,
     /// Whoever has it is ended: for the guard. A stage that was confirmed before it got there is left alone.
     Seize,
+    /// Whoever has it is left alone: for a guard that tries again what failed. As before, what was confirmed is left.
+    Again,
+}
+
+impl Grip {
+    pub(crate) fn take(self, session: &mut Session<'_>, what: &str) -> Result<(), EngineError> {
+        match self {
+            Self::Lock | Self::Again => session.store.lock(session.machine, what),
+            Self::Seize => session.store.seize(session.machine, what),
+        }
+    }
 }
 
 /// What a rollback did.
@@ -46,6 +57,9 @@ pub struct Report {
     pub failed: Vec<(Slug, String)>,
     /// Why the journal could not be written, where it could not; the machine was restored all the same.
     pub unrecorded: Option<String>,
+    /// Whether nothing was done since somebody confirmed, or undid it, before a guard got there.
+    #[serde(default)]
+    pub left_alone: bool,
 }
 
 impl Report {
@@ -71,10 +85,7 @@ pub fn rollback(
     grip: Grip,
 ) -> Result<Report, EngineError> {
     let what = format!("undoing run {run}");
-    match grip {
-        Grip::Lock => session.store.lock(session.machine, &what)?,
-        Grip::Seize => session.store.seize(session.machine, &what)?,
-    }
+    grip.take(session, &what)?;
     let (loaded, mut journal) = session.store.open(session.machine, run)?;
     let first = match scope {
         Scope::Run => 0,
@@ -85,8 +96,8 @@ pub fn rollback(
     };
     let stages = loaded.status.stages.get(first..).unwrap_or_default();
     let confirmed = stages.first().is_some_and(|stage| stage.state == StageState::Kept);
-    if grip == Grip::Seize && confirmed {
-        return Ok(Report::default());
+    if grip != Grip::Lock && confirmed {
+        return Ok(Report { left_alone: true, ..Report::default() });
     }
     undo_open(session, &loaded, &mut journal, first, cause)
 }
@@ -118,8 +129,7 @@ pub(crate) fn undo_open(
 
 /// Returns whether a stage has something left to undo, be it the guard of one that is undone.
 pub(crate) fn is_open(stage: &StageStatus) -> bool {
-    let armed = stage.guard.as_ref().is_some_and(|guard| !guard.disarmed);
-    armed || !matches!(stage.state, StageState::Pending | StageState::Undone)
+    stage.is_armed() || !matches!(stage.state, StageState::Pending | StageState::Undone)
 }
 
 /// Gives the reserved space free: on a full disk not even a record could be written otherwise.
@@ -151,7 +161,7 @@ pub(crate) fn finish(
     Ok(report)
 }
 
-/// Undoes the named stages of an open run, last first, and disarms their guards. Goes on past every error: what
+/// Undoes the named stages of an open run, last first, and disarms the guards of those that are undone whole. Goes on past every error: what
 /// cannot be recorded is restored all the same, since every undo looks at the machine and not at the journal.
 pub(crate) fn undo_stages(
     session: &mut Session<'_>,
@@ -196,8 +206,8 @@ fn undo_stage(
     }
     let clean = report.failed.len() == failures;
     record(session, journal, Record::StageUndone { stage: stage.id.clone(), clean }, report);
-    if status.stage(&stage.id).is_some_and(|stage| stage.guard.as_ref().is_some_and(|guard| !guard.disarmed))
-    {
+    // Where something is left to undo, the guard stays, and tries again: later, and at each boot.
+    if clean && status.stage(&stage.id).is_some_and(StageStatus::is_armed) {
         disarm_guard(session, journal, run, &stage.id);
     }
 }

@@ -128,9 +128,24 @@ impl StageStatus {
     /// Returns whether a guard is armed and nobody has confirmed: connectivity wins over what others changed.
     #[must_use]
     pub fn is_under_guard(&self) -> bool {
-        let open =
-            matches!(self.state, StageState::Running | StageState::AwaitingConfirm | StageState::Undoing);
-        open && self.guard.as_ref().is_some_and(|guard| !guard.disarmed)
+        let open = match self.state {
+            StageState::Running | StageState::AwaitingConfirm | StageState::Undoing => true,
+            StageState::Stuck => !self.is_return_stuck(),
+            _ => false,
+        };
+        open && self.is_armed()
+    }
+
+    /// Returns whether a guard is armed, whatever has become of the stage.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| !guard.disarmed)
+    }
+
+    /// Returns whether it is what a rollback had undone that could not be brought back completely.
+    #[must_use]
+    pub fn is_return_stuck(&self) -> bool {
+        self.state == StageState::Stuck && self.steps.iter().any(|step| step.kept.is_some())
     }
 
     /// Returns whether its undo is under a guard, and neither confirmed nor gone back on.

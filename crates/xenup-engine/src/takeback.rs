@@ -246,16 +246,14 @@ pub fn bring_back(
     grip: Grip,
 ) -> Result<Report, EngineError> {
     let what = format!("bringing back stage {stage} of run {run}");
-    match grip {
-        Grip::Lock => session.store.lock(session.machine, &what)?,
-        Grip::Seize => session.store.seize(session.machine, &what)?,
-    }
+    grip.take(session, &what)?;
     let (loaded, journal) = session.store.open(session.machine, run)?;
     let planned = loaded.plan.stages.iter().find(|planned| &planned.id == stage);
     let planned =
         planned.ok_or_else(|| EngineError::NoSuchStage { run: run.clone(), stage: stage.clone() })?;
-    if !loaded.status.stage(stage).is_some_and(StageStatus::is_being_taken_back) {
-        return Ok(Report::default());
+    let open = |stage: &StageStatus| stage.is_being_taken_back() || stage.is_return_stuck();
+    if !loaded.status.stage(stage).is_some_and(open) {
+        return Ok(Report { left_alone: true, ..Report::default() });
     }
     let (plan, status) = (&loaded.plan, loaded.status.clone());
     let mut work = Work { session, plan, run: run.clone(), status, journal, report: Report::default() };
@@ -430,8 +428,8 @@ impl Work<'_, '_> {
         }
         let clean = self.report.is_clean();
         self.note(Record::StageReturned { stage: stage.id.clone(), clean });
-        disarm_guard(self.session, &mut self.journal, &self.run, &stage.id);
         if clean {
+            disarm_guard(self.session, &mut self.journal, &self.run, &stage.id);
             let unix_seconds = self.session.machine.clock().unix_seconds;
             let end = End::BroughtBack { stage: stage.id.clone(), cause: cause.clone() };
             self.note(Record::RunFinished { end, unix_seconds });

@@ -166,7 +166,7 @@ fn only_a_connection_made_after_the_change_proves_anything() {
     assert!(matches!(again, Err(EngineError::Confirm(ConfirmError::NothingToConfirm { .. }))));
     // A guard that wakes after that finds nothing to undo, even if it is told to.
     let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Seize);
-    assert!(report.undone.is_empty(), "{report:?}");
+    assert!(report.undone.is_empty() && report.left_alone, "{report:?}");
     assert_eq!(decision(&machine, &run, false), Decision::Nothing);
 }
 
@@ -196,6 +196,66 @@ fn a_network_guard_waits_then_undoes_and_undoes_after_a_reboot() {
     undoes(decision(&late, &run, false), Cause::NotConfirmed);
     machine.power_cycle(1);
     undoes(decision(&machine, &run, false), Cause::Rebooted);
+}
+
+#[test]
+fn a_guard_that_finds_the_disk_full_stays_and_undoes_once_there_is_room() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    machine.mount("/var");
+    let before = Picture::of(&machine, &plan);
+    let run = applied(&mut machine, &plan);
+    machine.wait(Duration::from_secs(121));
+    machine.fill_root();
+    let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Seize);
+    assert!(!report.is_clean(), "{report:?}");
+    let status = store().load(&machine, &run).unwrap().status;
+    assert_eq!(status.stages[0].state, StageState::Stuck);
+    assert!(status.stages[0].is_armed());
+    let undo = Decision::UndoStage {
+        stage: "network".parse().unwrap(),
+        why: Cause::NotConfirmed,
+        reboot_after: false,
+    };
+    assert_eq!(decision(&machine, &run, false), undo);
+    let mut rebooted = machine.clone();
+    rebooted.shut_down();
+    assert_eq!(decision(&rebooted, &run, false), undo, "the next boot tries as well");
+    machine.hold_lock("17 4242 undoing");
+    let busy = with(&mut machine, |session| {
+        rollback(session, &run, &Scope::Run, Cause::NotConfirmed, Grip::Again)
+    });
+    assert!(matches!(busy, Err(EngineError::Locked { .. })), "a person who undoes it is not ended");
+    machine.revive();
+    // Somebody else's change in the meantime gives way, as ever under a guard.
+    machine.make_room();
+    let report = back(&mut machine, &run, Cause::NotConfirmed, Grip::Again);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(before.differences(&Picture::of(&machine, &plan), Extent::SameBoot), Vec::<String>::new());
+    assert_eq!(decision(&machine, &run, false), Decision::Nothing);
+}
+
+#[test]
+fn a_return_that_finds_the_disk_full_stays_and_brings_back_once_there_is_room() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    machine.mount("/var");
+    let run = confirmed(&mut machine, &plan);
+    let ours = machine.text(Path::new("/etc/network/interfaces"));
+    roll_back(&mut machine, &run);
+    machine.wait(Duration::from_secs(121));
+    machine.fill_root();
+    for room in [false, true] {
+        if room {
+            machine.make_room();
+        }
+        let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+        assert_eq!(why, Cause::NotConfirmed);
+        let report = with(&mut machine, |session| {
+            takeback::bring_back(session, &run, &stage, why, Grip::Seize).unwrap()
+        });
+        assert_eq!(report.is_clean(), room, "{report:?}");
+    }
+    assert_eq!(machine.text(Path::new("/etc/network/interfaces")), ours);
+    assert_eq!(decision(&machine, &run, false), Decision::Nothing);
 }
 
 #[test]

@@ -51,8 +51,10 @@ pub struct Disk {
     next: Ino,
     /// Nanoseconds since 1970: moves a little with each change, so that no two have one time.
     clock_ns: i64,
-    /// Bytes that files may take in all; the rest of the disk is full.
+    /// Bytes that files may take in all, those on a mount not counted; the rest of the disk is full.
     pub capacity: u64,
+    /// Directories that are file systems of their own, and the bytes that files may take there.
+    pub mounts: Vec<(PathBuf, u64)>,
     /// Directories whose content lives in memory and ends with the boot.
     volatile: Vec<PathBuf>,
 }
@@ -67,6 +69,7 @@ impl Disk {
             next: ROOT + 1,
             clock_ns: 1_790_000_000_000_000_000,
             capacity: u64::MAX,
+            mounts: Vec::new(),
             volatile: vec![PathBuf::from("/run")],
         }
     }
@@ -156,7 +159,11 @@ impl Disk {
     }
 
     pub(super) fn device(&self, path: &Path) -> u64 {
-        if self.volatile.iter().any(|dir| path.starts_with(dir)) { 2 } else { 1 }
+        if self.volatile.iter().any(|dir| path.starts_with(dir)) {
+            return 2;
+        }
+        let at = self.mounts.iter().position(|(dir, _)| path.starts_with(dir));
+        at.map_or(1, |at| 3 + at as u64)
     }
 
     pub(super) fn list(&self, dir: &Path) -> Result<Vec<OsString>, MachineError> {
@@ -164,6 +171,24 @@ impl Disk {
             Body::Dir(entries) => Ok(entries.keys().cloned().collect()),
             _ => Err(MachineError::at("list", dir, Reason::NotFound, "Not a directory (os error 20)")),
         }
+    }
+
+    /// Returns the bytes that the file system of a path has, and those that are free there.
+    pub(super) fn space(&self, path: &Path) -> (u64, u64) {
+        let device = self.device(path);
+        let mount = self.mounts.iter().find(|(dir, _)| path.starts_with(dir));
+        let total = mount.filter(|_| device > 2).map_or(self.capacity, |(_, bytes)| *bytes);
+        if total == u64::MAX {
+            return (total, total);
+        }
+        let used = if self.mounts.is_empty() {
+            self.used()
+        } else {
+            let tree = self.tree();
+            let here = tree.values().filter(|seen| seen.entry.device == device);
+            here.map(|seen| seen.bytes.len() as u64).sum()
+        };
+        (total, total.saturating_sub(used))
     }
 
     /// Returns bytes taken by files that a name leads to.
@@ -244,11 +269,8 @@ impl Disk {
     }
 
     /// Returns how many of `wanted` more bytes there is room for.
-    fn room(&self, wanted: usize) -> usize {
-        if self.capacity == u64::MAX {
-            return wanted;
-        }
-        let free = self.capacity.saturating_sub(self.used());
+    fn room(&self, path: &Path, wanted: usize) -> usize {
+        let (_, free) = self.space(path);
         usize::try_from(free).unwrap_or(usize::MAX).min(wanted)
     }
 
@@ -258,7 +280,7 @@ impl Disk {
         bytes: &[u8],
         attributes: &Attributes,
     ) -> Result<(), MachineError> {
-        let fits = self.room(bytes.len());
+        let fits = self.room(path, bytes.len());
         let part = bytes.get(..fits).unwrap_or_default();
         self.create(path, Body::File(part.into()), attributes)?;
         if fits < bytes.len() { Err(full("create", path)) } else { Ok(()) }
@@ -278,7 +300,7 @@ impl Disk {
     }
 
     pub(super) fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), MachineError> {
-        let fits = self.room(bytes.len());
+        let fits = self.room(path, bytes.len());
         let part = bytes.get(..fits).unwrap_or_default();
         self.change(path, |old| [old, part].concat())?;
         if fits < bytes.len() { Err(full("append to", path)) } else { Ok(()) }

@@ -219,6 +219,16 @@ impl FakeMachine {
         self.world.disk.capacity = u64::MAX;
     }
 
+    /// Makes a directory a file system of its own, with room for everything.
+    pub fn mount(&mut self, dir: impl Into<PathBuf>) {
+        self.world.disk.mounts.push((dir.into(), u64::MAX));
+    }
+
+    /// Fills the root file system; what is mounted elsewhere keeps its room.
+    pub fn fill_root(&mut self) {
+        self.world.disk.capacity = 0;
+    }
+
     /// Returns whether the process that uses the machine is alive.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -359,8 +369,8 @@ impl Probe for FakeMachine {
 
     fn space(&self, path: &Path) -> Result<Space, MachineError> {
         self.alive("statvfs", path)?;
-        let disk = &self.world.disk;
-        Ok(Space { free: disk.capacity.saturating_sub(disk.used()), total: disk.capacity, read_only: false })
+        let (total, free) = self.world.disk.space(path);
+        Ok(Space { free, total, read_only: false })
     }
 
     fn query(&self, query: &Query) -> Result<Output, MachineError> {
