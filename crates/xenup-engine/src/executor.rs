@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use xenup_machine::{Clock, Probe};
 
-use crate::action::Action;
+use crate::action::{Action, Condition};
 use crate::conditions;
 use crate::error::EngineError;
 use crate::event::Event;
@@ -23,6 +24,12 @@ use crate::store::RunId;
 use crate::takeback;
 use crate::undo::{self, Undoing};
 use crate::validate::validate;
+
+/// How long links are given for their carrier before a stage's checks, in nanoseconds: less than the shortest deadline.
+const CARRIER_NS: u64 = 15_000_000_000;
+
+/// How often they are looked at meanwhile.
+const CARRIER_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a caller decides about a run.
 pub struct Options<'a> {
@@ -368,6 +375,9 @@ impl Work<'_, '_> {
     /// from here, so that slow steps do not eat it up.
     fn verify(&mut self, stage: &Stage) -> Result<(), Stopped> {
         let trial = stage.guard.as_ref().is_some_and(|guard| guard.watch == Watch::TrialBoot);
+        if !trial {
+            self.wait_for_carrier(&stage.checks);
+        }
         for condition in stage.checks.iter().filter(|_| !trial) {
             conditions::check(self.session.machine, condition).map_err(|found| {
                 let why = format!("{} was to hold, but {found}", conditions::describe(condition));
@@ -379,6 +389,21 @@ impl Work<'_, '_> {
                 .record_guard(stage, guard)
                 .map_err(|error| Stopped::Failed(Cause::GuardFailed { why: with_source(&error) })),
             None => Ok(()),
+        }
+    }
+
+    /// Gives links the time that some NICs need for a new carrier when they become a port.
+    fn wait_for_carrier(&mut self, checks: &[Condition]) {
+        let links: Vec<&Condition> =
+            checks.iter().filter(|check| matches!(check, Condition::LinkUp { .. })).collect();
+        let until = self.clock().boottime_ns.saturating_add(CARRIER_NS);
+        loop {
+            let dark = |check: &&&Condition| conditions::check(self.session.machine, check).is_err();
+            let all_up = links.iter().find(dark).is_none();
+            if all_up || (self.options.stop)() || self.clock().boottime_ns >= until {
+                return;
+            }
+            self.session.machine.pause(CARRIER_PAUSE);
         }
     }
 

@@ -172,6 +172,9 @@ pub trait Machine: Probe {
     /// Names the operation (its index) and the kernel's own words (extended ack).
     fn change_links(&mut self, ops: &[LinkOp]) -> Result<(), MachineError>;
 
+    /// Lets so much time pass: for what the kernel or a device does by itself.
+    fn pause(&mut self, time: Duration);
+
     /// Tries to take the lock file at `path`, writing `owner` into it.
     ///
     /// # Errors

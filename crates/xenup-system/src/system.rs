@@ -158,6 +158,11 @@ impl Machine for System {
         netlink::change_links(ops)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the caller says for what it waits, and until when")]
+    fn pause(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     fn lock(&mut self, path: &Path, owner: &str) -> Result<Lock, MachineError> {
         let (lock, file) = lock::take(&self.root, path, owner)?;
         self.locks.extend(file);

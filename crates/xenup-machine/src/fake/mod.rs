@@ -41,6 +41,10 @@ struct World {
     boottime_ns: u64,
     /// Syncs that do nothing: what an engine would do that had forgotten them.
     lost_syncs: Option<Sync>,
+    /// How long a NIC that retrains its link has no carrier.
+    retraining: Duration,
+    /// When those that are at it have it again.
+    carrier_at: u64,
 }
 
 /// A kind of sync.
@@ -89,6 +93,8 @@ impl FakeMachine {
             boot: 1,
             boottime_ns: 60_000_000_000,
             lost_syncs: None,
+            retraining: Duration::ZERO,
+            carrier_at: 0,
         };
         let mut machine = Self {
             world,
@@ -180,6 +186,12 @@ impl FakeMachine {
         Ok(())
     }
 
+    /// Has a NIC lose its carrier for so long when it becomes a port.
+    pub fn retrain(&mut self, nic: &str, time: Duration) {
+        self.world.network.retraining.push(nic.to_owned());
+        self.world.retraining = time;
+    }
+
     /// Has another process hold the lock.
     pub fn hold_lock(&mut self, holder: &str) {
         self.world.lock = Some(holder.to_owned());
@@ -190,6 +202,10 @@ impl FakeMachine {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.world.boottime_ns = self.world.boottime_ns.saturating_add(nanoseconds);
         self.world.disk.advance(i64::try_from(nanoseconds).unwrap_or(i64::MAX));
+        if self.world.boottime_ns >= self.world.carrier_at {
+            self.world.network.dark.clear();
+            self.world.network.look_for_carrier();
+        }
     }
 
     // --- faults ---
@@ -481,10 +497,20 @@ impl Machine for FakeMachine {
                 let refused = |words| {
                     MachineError::new("change links by", format!("{at}: {op}"), Reason::Network, words)
                 };
-                world.network.change(op).map_err(refused)
+                let dark = world.network.dark.len();
+                world.network.change(op).map_err(refused)?;
+                if world.network.dark.len() > dark {
+                    let time = u64::try_from(world.retraining.as_nanos()).unwrap_or(u64::MAX);
+                    world.carrier_at = world.boottime_ns.saturating_add(time);
+                }
+                Ok(())
             })?;
         }
         Ok(())
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.wait(time);
     }
 
     fn lock(&mut self, path: &Path, owner: &str) -> Result<Lock, MachineError> {

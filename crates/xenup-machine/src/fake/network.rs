@@ -16,6 +16,10 @@ pub struct FakeNetwork {
     /// What the kernel says.
     pub state: Network,
     pairs: Vec<(String, String)>,
+    /// NICs that lose their carrier when they become a port, as some do when a feature of theirs is switched off.
+    pub(super) retraining: Vec<String>,
+    /// Those that have lost it and not found it again.
+    pub(super) dark: Vec<String>,
 }
 
 /// Returns a NIC that is up and has a carrier.
@@ -43,7 +47,7 @@ impl FakeNetwork {
     /// Returns a network in this state, without virtual pairs.
     #[must_use]
     pub fn new(state: Network) -> Self {
-        Self { state, pairs: Vec::new() }
+        Self { state, ..Self::default() }
     }
 
     /// Carries out one operation.
@@ -142,6 +146,9 @@ impl FakeNetwork {
             return Err("Operation not supported");
         }
         self.link(name)?.master = master.map(str::to_owned);
+        if master.is_some() && self.retraining.iter().any(|nic| nic == name) {
+            self.dark.push(name.to_owned());
+        }
         Ok(())
     }
 
@@ -259,7 +266,7 @@ impl FakeNetwork {
     }
 
     /// A pair wakes its end, and the end wakes the bridge it is a port of.
-    fn look_for_carrier(&mut self) {
+    pub(super) fn look_for_carrier(&mut self) {
         self.pass_carrier_on();
         self.pass_carrier_on();
     }
@@ -280,6 +287,7 @@ impl FakeNetwork {
                 (one == &link.name && up.contains(other)) || (other == &link.name && up.contains(one))
             });
             link.carrier = link.up
+                && !self.dark.contains(&link.name)
                 && match link.kind.as_deref() {
                     Some("bridge") => live.contains(&link.name),
                     Some("veth") => peer_up,
