@@ -6,6 +6,7 @@ use xenup_machine::{MachineError, Reason};
 
 use crate::journal::JournalError;
 use crate::plan::Slug;
+use crate::snapshot::FileSnapshot;
 use crate::store::RunId;
 use crate::validate::InvalidPlan;
 
@@ -57,6 +58,15 @@ pub enum EngineError {
         /// What differs.
         what: String,
     },
+    /// What a confirmed stage of the network had written was changed since: undone but for that, its files would be a
+    /// mixture that nobody has tried.
+    #[error("stage `{stage}` is not undone: after it somebody changed {}", paths(files))]
+    ChangedSince {
+        /// The stage.
+        stage: Slug,
+        /// Where, and what stood there before the run.
+        files: Vec<FileSnapshot>,
+    },
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -92,6 +102,10 @@ pub enum EngineError {
     /// A confirm was refused.
     #[error(transparent)]
     Confirm(#[from] crate::confirm::ConfirmError),
+}
+
+fn paths(files: &[FileSnapshot]) -> String {
+    files.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl EngineError {

@@ -331,6 +331,17 @@ pub enum UndoNote {
     },
 }
 
+impl UndoNote {
+    /// Returns what was left since somebody else had changed it, where the note says that.
+    #[must_use]
+    pub fn left_as_changed(&self) -> Option<&str> {
+        match self {
+            Self::LeftAsChanged { what } => Some(what),
+            _ => None,
+        }
+    }
+}
+
 /// What is wrong with a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {

@@ -69,6 +69,18 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.failed.is_empty()
     }
+
+    /// Returns what was left since somebody else had changed it: it is not what it was before the run.
+    #[must_use]
+    pub fn left(&self) -> Vec<&str> {
+        self.notes.iter().filter_map(|(_, note)| note.left_as_changed()).collect()
+    }
+
+    /// Returns whether all of it is what it was before.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_clean() && self.left().is_empty()
+    }
 }
 
 /// Undoes a run, or a stage of it and those after, without a guard around it ([`crate::takeback`] has one). Steps that are undone already are left alone, so a rollback

@@ -10,7 +10,10 @@
 //! journal says `stage-taken-back` → somebody confirms, and the rest of the run is undone; or the guard reads the
 //! journal, and brings back what was kept, oldest first.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use xenup_machine::{MachineError, Probe};
 
 use crate::action::{Action, Lasts};
 use crate::error::EngineError;
@@ -21,7 +24,7 @@ use crate::journal::{Cause, End, Journal, Moment, Record, UndoNote};
 use crate::links;
 use crate::plan::{Plan, Risk, Slug, Stage, Step, Watch};
 use crate::rollback::{self, Grip, Report, is_open, is_to_undo, make_room, record, tell_note};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, FileSnapshot, Snapshot, Standing};
 use crate::status::{Kept, StageState, StageStatus, Status, StepState, StepStatus};
 use crate::store::{Run, RunId};
 use crate::undo::{self, Undoing};
@@ -219,6 +222,7 @@ fn proceed(
     {
         return Ok(outcome);
     }
+    refuse_changed(work.session.machine, &loaded.plan, &loaded.status)?;
     let Protection::Guarded { stage } = protection(&loaded.plan, &loaded.status) else {
         let Work { session, mut journal, .. } = work;
         return rollback::undo_open(session, loaded, &mut journal, 0, Cause::Asked).map(Outcome::RolledBack);
@@ -231,6 +235,47 @@ fn proceed(
     let planned = planned.ok_or(EngineError::NoSuchStage { run: loaded.id.clone(), stage })?;
     let own = planned.guard.as_ref().map_or(0, |guard| guard.deadline_seconds);
     work.take_back(planned, deadline_seconds.unwrap_or(own))
+}
+
+/// Refuses to undo a confirmed stage that can cut the way in where somebody has changed one of its files since: theirs
+/// would be left, and the rest would go.
+fn refuse_changed(probe: &dyn Probe, plan: &Plan, status: &Status) -> Result<(), EngineError> {
+    let cuts = |stage: &Stage| {
+        let kept = status.stage(&stage.id).is_some_and(|found| found.state == StageState::Kept);
+        kept && open_steps(stage, status).any(|step| step.risks.contains(&Risk::CutsNetwork))
+    };
+    // Of several steps that wrote one file, the last says what was left there. What lasts for one boot is written by its
+    // owner at the next.
+    let mut last: BTreeMap<&Path, (&Stage, &StepStatus)> = BTreeMap::new();
+    for stage in &plan.stages {
+        for step in open_steps(stage, status) {
+            if let (Action::File { path, .. }, Lasts::OnDisk, Some(found)) =
+                (&step.action, step.lasts, status.step(&step.id))
+            {
+                last.insert(path, (stage, found));
+            }
+        }
+    }
+    for stage in plan.stages.iter().filter(|stage| cuts(stage)) {
+        let mut files = Vec::new();
+        for (_, found) in last.values().filter(|(of, _)| of.id == stage.id) {
+            files.extend(changed(probe, found).map_err(EngineError::Probe)?);
+        }
+        if !files.is_empty() {
+            return Err(EngineError::ChangedSince { stage: stage.id.clone(), files });
+        }
+    }
+    Ok(())
+}
+
+/// Returns what stood at the file of a step before, where what stands there now is neither that nor what it left.
+fn changed(probe: &dyn Probe, found: &StepStatus) -> Result<Option<FileSnapshot>, MachineError> {
+    let (Some(Snapshot::File(before)), Some(Snapshot::File(after))) = (&found.before, &found.after) else {
+        return Ok(None);
+    };
+    let now = snapshot::standing(probe, &before.path)?;
+    let is = |there: &Option<Standing>| undo::same(now.as_ref(), there.as_ref());
+    Ok((!is(&before.there) && !is(&after.there)).then(|| before.clone()))
 }
 
 /// Brings a stage back that was undone under a guard, for whoever woke to do so. One whose undo was confirmed in the

@@ -133,7 +133,7 @@ fn undo_file(
     Ok(notes)
 }
 
-fn same(one: Option<&Standing>, two: Option<&Standing>) -> bool {
+pub(crate) fn same(one: Option<&Standing>, two: Option<&Standing>) -> bool {
     match (one, two) {
         (None, None) => true,
         (Some(one), Some(two)) => one.same_but_for_time(two),

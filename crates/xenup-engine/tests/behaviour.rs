@@ -81,7 +81,8 @@ fn what_others_changed_is_left_and_named() {
     let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
     assert_eq!(machine.text(Path::new("/etc/network/interfaces")), "theirs\n");
     assert!(matches!(&report.notes[..], [(_, UndoNote::LeftAsChanged { .. })]), "{report:?}");
-    assert!(report.is_clean());
+    assert!(report.is_clean() && !report.is_whole());
+    assert_eq!(report.left(), ["/etc/network/interfaces was changed"]);
 }
 
 #[test]
@@ -221,9 +222,8 @@ fn a_guard_that_finds_the_disk_full_stays_and_undoes_once_there_is_room() {
     rebooted.shut_down();
     assert_eq!(decision(&rebooted, &run, false), undo, "the next boot tries as well");
     machine.hold_lock("17 4242 undoing");
-    let busy = with(&mut machine, |session| {
-        rollback(session, &run, &Scope::Run, Cause::NotConfirmed, Grip::Again)
-    });
+    let busy =
+        with(&mut machine, |session| rollback(session, &run, &Scope::Run, Cause::NotConfirmed, Grip::Again));
     assert!(matches!(busy, Err(EngineError::Locked { .. })), "a person who undoes it is not ended");
     machine.revive();
     // Somebody else's change in the meantime gives way, as ever under a guard.
@@ -247,7 +247,9 @@ fn a_return_that_finds_the_disk_full_stays_and_brings_back_once_there_is_room() 
         if room {
             machine.make_room();
         }
-        let Decision::BringBack { stage, why } = decision(&machine, &run, false) else { panic!("not brought back") };
+        let Decision::BringBack { stage, why } = decision(&machine, &run, false) else {
+            panic!("not brought back")
+        };
         assert_eq!(why, Cause::NotConfirmed);
         let report = with(&mut machine, |session| {
             takeback::bring_back(session, &run, &stage, why, Grip::Seize).unwrap()
@@ -384,6 +386,40 @@ fn in_a_later_boot_the_addresses_move_back_too_and_lent_ones_are_those_of_today(
     };
     let wanted = links::in_this_boot(&before, &today);
     assert_eq!(wanted.addresses, [lent("eno1", "198.51.100.9")]);
+}
+
+#[test]
+fn a_confirmed_network_is_not_undone_around_a_file_that_somebody_changed() {
+    let Case { mut machine, plan, .. } = case("network-guarded");
+    let run = confirmed(&mut machine, &plan);
+    machine.put("/etc/network/interfaces", b"theirs\n", &Attributes::root(0o644));
+    let before = Picture::of(&machine, &plan);
+    let links = machine.links().clone();
+    let refused = with(&mut machine, |session| takeback::roll_back(session, &run, 120));
+    let Err(EngineError::ChangedSince { stage, files }) = refused else { panic!("{refused:?}") };
+    assert_eq!(stage.as_str(), "network");
+    let files: Vec<_> = files.iter().map(|file| file.path.as_path()).collect();
+    assert_eq!(files, [Path::new("/etc/network/interfaces")]);
+    assert_eq!(before.differences(&Picture::of(&machine, &plan), Extent::SameBoot), Vec::<String>::new());
+    assert_eq!(links, *machine.links());
+    // Once it is what it was before the run, nothing is in the way.
+    let was = case("network-guarded").machine.text(Path::new("/etc/network/interfaces"));
+    machine.put("/etc/network/interfaces", was.as_bytes(), &Attributes::root(0o644));
+    assert!(matches!(roll_back(&mut machine, &run), takeback::Outcome::AwaitingConfirm { .. }));
+}
+
+#[test]
+fn a_nic_that_trains_its_link_anew_is_waited_for_and_one_that_stays_dark_is_not() {
+    for (dark, good) in [(3, true), (60, false)] {
+        let Case { mut machine, plan, .. } = case("network-guarded");
+        machine.retrain("eno1", Duration::from_secs(dark));
+        let outcome = with(&mut machine, |session| apply(session, &plan, &Options::default())).unwrap();
+        match outcome {
+            Outcome::AwaitingConfirm { .. } if good => {}
+            Outcome::Restored { cause: Cause::ChecksFailed { .. }, .. } if !good => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
