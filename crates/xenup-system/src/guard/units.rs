@@ -67,6 +67,8 @@ fn enabled(dir: &Path, wants: &Path, unit: &str, text: String) -> [GuardFile; 2]
 
 const HEADER: &str = "# Written by xenup while a change waits for `xenup confirm`; it goes away with it.\n";
 
+/// It requires what an undo cannot do without, and no more: /boot or /root on a disk that is gone must not keep it from
+/// running. What is mounted at all is mounted before it, by local-fs.target.
 fn boot_unit(binary: &Path) -> String {
     format!(
         "{HEADER}[Unit]
@@ -76,7 +78,7 @@ DefaultDependencies=no
 After=systemd-remount-fs.service local-fs.target
 Wants=network-pre.target
 Before={NETWORK_SERVICES}
-RequiresMountsFor=/etc /boot /root /var/lib/xenup
+RequiresMountsFor=/etc /var/lib/xenup
 AssertPathExists={binary}
 
 [Service]
@@ -105,7 +107,7 @@ Description=xenup: check a trial boot, and go back unless it is confirmed
 Documentation=file:/root/xenup-recovery.txt
 DefaultDependencies=no
 After=local-fs.target {BOOT_UNIT}
-RequiresMountsFor=/etc /boot /root /var/lib/xenup
+RequiresMountsFor=/etc /var/lib/xenup
 IgnoreOnIsolate=yes
 {condition}
 [Service]

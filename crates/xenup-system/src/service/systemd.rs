@@ -42,8 +42,8 @@ impl UnitKind {
                 "RestartSec=1",
                 // These count as a clean end for systemd; for a guard nothing but its own word does.
                 "RestartForceExitStatus=SIGHUP SIGINT SIGTERM SIGPIPE",
-                // 3: undone as far as possible. 203: its program was taken away, which only a disarming does.
-                "RestartPreventExitStatus=3 203",
+                // Its program was taken away, which only a disarming does.
+                "RestartPreventExitStatus=203",
                 "StartLimitIntervalSec=0",
             ],
         }
