@@ -18,10 +18,14 @@ pub use grub::linux_entry;
 /// When a pending stage is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// At this moment, in seconds since 1970.
-    At {
-        /// The moment.
+    /// So many seconds after a moment. The wall clock may be set meanwhile, the time since the boot is not.
+    After {
+        /// Seconds.
+        seconds: u64,
+        /// The moment, in seconds since 1970 by the wall clock as it was then.
         unix_seconds: i64,
+        /// The same moment in seconds since the boot, suspends counted: what uptime(1) shows.
+        uptime_seconds: u64,
     },
     /// So many seconds after the trial boot began.
     AfterTrialBoot {
@@ -84,6 +88,18 @@ fn head(pending: &Pending<'_>) -> String {
         Watch::Network => "At this console, where the network is good:",
         Watch::TrialBoot => "At this console, after the trial boot:",
     };
+    // A rollback in the trial would take away the hypervisor that the machine runs on; the way back is a reboot.
+    let reboot =
+        "To undo it now, in the trial boot: the next boot is plain Linux again.\n    systemctl reboot";
+    let undo = match (watch(stage), pending.deadline) {
+        (Watch::Network, _) => {
+            format!("To undo it now, and the whole run with it:\n    xenup rollback {run}")
+        }
+        (Watch::TrialBoot, Deadline::After { .. }) => reboot.to_owned(),
+        (Watch::TrialBoot, Deadline::AfterTrialBoot { .. }) => {
+            format!("To undo the whole run, before the trial boot:\n    xenup rollback {run}\n{reboot}")
+        }
+    };
     format!(
         "A CHANGE OF THIS MACHINE WAITS FOR A CONFIRMATION\n\n\
          What:      {} (run {run}, stage {})\n\
@@ -92,7 +108,7 @@ fn head(pending: &Pending<'_>) -> String {
          WITH XENUP\n\n\
          To keep it, log in over a new connection and type:\n    xenup confirm\n\
          {console}\n    xenup confirm --console\n\
-         To undo it now:\n    xenup rollback {run}\n\n",
+         {undo}\n\n",
         stage.title,
         stage.id,
         pending.plan.purpose,
@@ -124,10 +140,10 @@ fn watch(stage: &Stage) -> Watch {
 
 fn when(deadline: Deadline) -> String {
     match deadline {
-        Deadline::At { unix_seconds } => {
+        Deadline::After { seconds, unix_seconds, uptime_seconds } => {
             let second = unix_seconds.rem_euclid(86_400);
             format!(
-                "by itself at {:02}:{:02}:{:02} UTC, or at the next boot",
+                "by itself {seconds} s after {:02}:{:02}:{:02} UTC (uptime {uptime_seconds} s), or at the next boot",
                 second / 3600,
                 second / 60 % 60,
                 second % 60
@@ -182,20 +198,25 @@ fn boot(pending: &Pending<'_>) -> String {
     format!("AT THE BOOT MENU\n\nThe entry that boots this machine as it was before:\n{entry}\n\n")
 }
 
-/// With the copy of the binary gone, neither the waiting guard nor the units can do anything.
+/// With the copy of the binary gone, neither the waiting guard nor the units can do anything. The reload comes before the
+/// kill: a unit whose file is gone has no last command, which in a trial is the reboot.
 fn keep(pending: &Pending<'_>) -> String {
     let Pending { run, stage, store, .. } = pending;
     let guard = store.join("guard");
     let what = if pending.kept.is_some() { "ROLLBACK" } else { "CHANGE" };
+    let unit = match watch(stage) {
+        Watch::Network => format!("xenup-guard-{run}-{}.service", stage.id),
+        Watch::TrialBoot => "xenup-trial.service".to_owned(),
+    };
     format!(
         "TO KEEP THE {what} THOUGH XENUP IS GONE\n\n\
          \x20   rm -rf {guard}\n\
          \x20   rm -f /etc/systemd/system/xenup-*.service /etc/systemd/system/sysinit.target.wants/xenup-*.service\n\
          \x20   rm -f /etc/systemd/system/*.service.d/xenup-trial.conf\n\
-         \x20   systemctl kill --signal=KILL xenup-guard-{run}-{stage}.service\n\
+         \x20   systemctl daemon-reload\n\
+         \x20   systemctl kill --signal=KILL {unit}\n\
          \x20   rm -f {BANNER}\n",
         guard = guard.display(),
-        stage = stage.id,
     )
 }
 

@@ -23,9 +23,14 @@ fn made(case: &Value) -> Card {
         stages: vec![stage.clone()],
         not_restored: Vec::new(),
     };
+    let seconds = case["deadline"]["seconds"].as_u64().unwrap();
     let deadline = match case["deadline"]["unix_seconds"].as_i64() {
-        Some(unix_seconds) => Deadline::At { unix_seconds },
-        None => Deadline::AfterTrialBoot { seconds: case["deadline"]["seconds"].as_u64().unwrap() },
+        Some(unix_seconds) => Deadline::After {
+            seconds,
+            unix_seconds,
+            uptime_seconds: case["deadline"]["uptime_seconds"].as_u64().unwrap(),
+        },
+        None => Deadline::AfterTrialBoot { seconds },
     };
     card(&Pending {
         run: &run,
@@ -54,5 +59,5 @@ fn the_cards_are_as_expected() {
         }
         seen += 1;
     }
-    assert!(seen >= 3, "{seen} cases found");
+    assert!(seen >= 4, "{seen} cases found");
 }

@@ -89,14 +89,15 @@ fn probe(machine: &dyn Machine) -> &dyn Probe {
     machine
 }
 
-/// The wall clock's moment of a deadline on the boot clock, for people; a trial's counts from its boot.
+/// A deadline on the boot clock, for people: counted from now, as the wall clock may be set; a trial's from its boot.
 fn deadline(guard: &ArmedGuard, stage: &Stage, now: &Clock) -> Deadline {
     let at = guard.trial.as_ref().map(|trial| trial.boottime_ns).or(guard.deadline_ns);
     match at {
-        Some(at) => {
-            let left = at.saturating_sub(now.boottime_ns) / 1_000_000_000;
-            Deadline::At { unix_seconds: now.unix_seconds + i64::try_from(left).unwrap_or(i64::MAX / 2) }
-        }
+        Some(at) => Deadline::After {
+            seconds: at.saturating_sub(now.boottime_ns) / 1_000_000_000,
+            unix_seconds: now.unix_seconds,
+            uptime_seconds: now.boottime_ns / 1_000_000_000,
+        },
         None => Deadline::AfterTrialBoot {
             seconds: stage.guard.as_ref().map_or(0, |guard| guard.deadline_seconds),
         },
