@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use xenup_engine::action::{Action, FileState, Lasts, Undo};
 use xenup_engine::digest::Digest;
 use xenup_engine::plan::{Guard, Plan, Risk, SCHEMA, Slug, Stage, Step, Watch};
@@ -26,6 +27,8 @@ pub const FOLDERS: [&str; 6] = [
 /// Single files of the same kind.
 pub const FILES: [&str; 5] =
     ["/etc/resolv.conf", "/etc/nftables.conf", "/etc/hosts", "/etc/sysctl.conf", "/etc/dhcpcd.conf"];
+/// The one stage of such a plan.
+const STAGE: &str = "by-hand";
 /// Directories within directories that are followed.
 const DEEPEST: usize = 4;
 /// The longest file that is taken in; a configuration file is far below.
@@ -40,9 +43,11 @@ pub struct Request<'a> {
     pub deadline_seconds: u64,
     /// `/etc/machine-id`.
     pub machine_id: String,
-    /// A directory of its own for what the undo moves out of the way; not there yet.
+    /// A directory of its own for what the undo reads back; not there yet.
     pub aside: PathBuf,
-    /// The command that moves away what the plan does not know (see [`unknown_files`], [`unknown_links`]).
+    /// The command that notes, once the command has ended, what it made (see [`made`]).
+    pub note: Command,
+    /// The command that moves away what was made and the plan does not know (see [`made`]).
     pub sweep: Command,
 }
 
@@ -79,9 +84,16 @@ pub fn plan(probe: &dyn Probe, request: &Request<'_>) -> Result<Plan, MachineErr
         Undo::Command,
         Lasts::OnDisk,
     ));
+    let note = Action::Run {
+        forward: Some(request.note.clone()),
+        backward: None,
+        generates: Vec::new(),
+        once: true,
+    };
+    steps.push(step("note-what-was-made", "Note what it made", note, Undo::Command, Lasts::OnDisk));
     let guard = Guard { watch: Watch::Network, deadline_seconds: request.deadline_seconds, trial: None };
     let stage = Stage {
-        id: Slug::of("by-hand"),
+        id: Slug::of(STAGE),
         title: "A change of the network by hand".to_owned(),
         guard: Some(guard),
         steps,
@@ -113,7 +125,7 @@ fn step(id: &str, title: &str, action: Action, undo: Undo, lasts: Lasts) -> Step
 fn aside(request: &Request<'_>) -> Step {
     let path = request.aside.clone();
     let action = Action::File { path, state: FileState::Dir { mode: 0o700 }, seen: None };
-    step("room-aside", "Make room for what an undo moves away", action, Undo::Restore, Lasts::OnDisk)
+    step("room-aside", "Make room for what an undo reads back", action, Undo::Restore, Lasts::OnDisk)
 }
 
 /// A step that changes nothing and records everything: its undo restores bytes, owner, mode and time.
@@ -200,11 +212,51 @@ fn firewall(
     ])
 }
 
-/// Returns the files of the network's owners that a plan of this room does not know: the command made them.
+/// What is there that a plan of this room does not know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Files of the network's owners.
+    pub files: Vec<PathBuf>,
+    /// Links that can be deleted, ports before what they are in.
+    pub links: Vec<String>,
+}
+
+impl Made {
+    /// Returns what of it was there already when something else was seen: what came later is somebody else's.
+    #[must_use]
+    pub fn seen_in(mut self, earlier: &Self) -> Self {
+        self.files.retain(|path| earlier.files.contains(path));
+        self.links.retain(|link| earlier.links.contains(link));
+        self
+    }
+}
+
+/// Returns what is there now that the plan does not know: right after the command, that is what the command made.
 ///
 /// # Errors
-/// A directory that cannot be read.
-pub fn unknown_files(probe: &dyn Probe, plan: &Plan) -> Result<Vec<PathBuf>, MachineError> {
+/// What is there cannot be read.
+pub fn made(probe: &dyn Probe, plan: &Plan) -> Result<Made, MachineError> {
+    Ok(Made { files: unknown_files(probe, plan)?, links: unknown_links(&probe.network()?, plan) })
+}
+
+/// Returns whether a plan is one of this room.
+#[must_use]
+pub fn is_by_hand(plan: &Plan) -> bool {
+    let once = |step: &Step| matches!(&step.action, Action::Run { once: true, .. });
+    matches!(&plan.stages[..], [stage] if stage.id.as_str() == STAGE && stage.steps.iter().any(once))
+}
+
+/// Returns the directory that a plan of this room makes for itself, which no other plan has.
+#[must_use]
+pub fn aside_of(plan: &Plan) -> Option<&Path> {
+    plan.steps().find_map(|(_, step)| match &step.action {
+        Action::File { path, state: FileState::Dir { .. }, .. } if is_by_hand(plan) => Some(path.as_path()),
+        _ => None,
+    })
+}
+
+/// Returns the files of the network's owners that a plan of this room does not know.
+fn unknown_files(probe: &dyn Probe, plan: &Plan) -> Result<Vec<PathBuf>, MachineError> {
     let known: BTreeSet<&PathBuf> = plan
         .steps()
         .filter_map(|(_, step)| match &step.action {
@@ -217,8 +269,7 @@ pub fn unknown_files(probe: &dyn Probe, plan: &Plan) -> Result<Vec<PathBuf>, Mac
 
 /// Returns the links that a plan of this room does not know and that can be deleted, ports before what they are in.
 /// A guest's are left alone: guests come first.
-#[must_use]
-pub fn unknown_links(network: &Network, plan: &Plan) -> Vec<String> {
+fn unknown_links(network: &Network, plan: &Plan) -> Vec<String> {
     let known: BTreeSet<&String> = plan
         .steps()
         .filter_map(|(_, step)| match &step.action {
@@ -243,4 +294,51 @@ pub fn unknown_links(network: &Network, plan: &Plan) -> Vec<String> {
 pub fn moved_aside(aside: &Path, path: &Path) -> PathBuf {
     let flat = path.display().to_string().trim_start_matches('/').replace('/', "+");
     aside.join(flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use xenup_machine::fake::{FakeMachine, nic};
+    use xenup_machine::file::Attributes;
+    use xenup_machine::network::{Link, Mac, Network};
+    use xenup_machine::process::Command;
+
+    use super::{Made, Request, aside_of, is_by_hand, made, plan};
+
+    #[test]
+    fn what_came_after_the_command_is_not_its() {
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let bridge = |name: &str| Link { kind: Some("bridge".to_owned()), ..nic(name, mac) };
+        let mut network = Network { links: vec![nic("eno1", mac)], ..Network::default() };
+        let mut machine = FakeMachine::new();
+        machine.put("/etc/network/interfaces", b"auto lo\n", &Attributes::root(0o644));
+        machine.connect(network.clone());
+        let aside = PathBuf::from("/var/lib/xenup/aside-1");
+        let command = ["true".to_owned()];
+        let nothing = || Command::new("true", [""; 0]);
+        let request = Request {
+            command: &command,
+            deadline_seconds: 60,
+            machine_id: "0".repeat(32),
+            aside: aside.clone(),
+            note: nothing(),
+            sweep: nothing(),
+        };
+        let plan = plan(&machine, &request).unwrap();
+        assert!(is_by_hand(&plan));
+        assert_eq!(aside_of(&plan), Some(aside.as_path()));
+        assert_eq!(made(&machine, &plan).unwrap(), Made::default());
+        machine.put("/etc/network/interfaces.d/its", b"", &Attributes::root(0o644));
+        network.links.push(bridge("its"));
+        machine.connect(network.clone());
+        let seen = made(&machine, &plan).unwrap();
+        let its = Made { files: vec!["/etc/network/interfaces.d/its".into()], links: vec!["its".to_owned()] };
+        assert_eq!(seen, its);
+        machine.put("/etc/network/interfaces.d/theirs", b"", &Attributes::root(0o644));
+        network.links.push(bridge("theirs"));
+        machine.connect(network);
+        assert_eq!(made(&machine, &plan).unwrap().seen_in(&seen), its);
+    }
 }

@@ -71,10 +71,17 @@ pub enum Verb {
     /// Check a trial boot and wait for its confirmation (run by the trial's unit)
     #[command(hide = true)]
     GuardTrial,
+    /// Note what a guarded command made (run after the command of `guard -- COMMAND`)
+    #[command(hide = true)]
+    GuardNote {
+        /// The directory of the run
+        #[arg(value_name = "DIR")]
+        aside: PathBuf,
+    },
     /// Move away what a guarded command made (run by the undo of `guard -- COMMAND`)
     #[command(hide = true)]
     GuardSweep {
-        /// Where files are moved to
+        /// The directory of the run
         #[arg(value_name = "DIR")]
         aside: PathBuf,
     },

@@ -44,6 +44,14 @@ impl Ui {
         }
     }
 
+    /// Writes a line that another process of ours wrote with these methods; what is said even when quiet stays said.
+    pub fn relay(&mut self, line: &str) {
+        let said = ["error:", "warning:", "hint:", "  caused by:"];
+        if !self.quiet || said.iter().any(|start| line.starts_with(start)) {
+            let _ = writeln!(self.err, "{line}");
+        }
+    }
+
     /// Writes a warning.
     pub fn warning(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.err, "{WARNING}warning:{WARNING:#} {line}");

@@ -15,6 +15,7 @@ use xenup_system::guard::Sleeper;
 use crate::args::{Apply, Source};
 use crate::commands::{machine, plan, work};
 use crate::error::{CommandError, Exit, Outcome};
+use crate::guard::refuse_over_network;
 use crate::ui::Ui;
 
 /// Carries out a plan, or goes on with the run that is not finished.
@@ -38,6 +39,9 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     if chosen.is_empty() {
         ui.result("Nothing to do: the machine is as host.toml asks.");
         return Ok(Exit::Done);
+    }
+    if chosen.stages.iter().any(|stage| stage.guard.is_some()) {
+        refuse_over_network()?;
     }
     if let Some(seconds) = args.deadline {
         set_deadline(&mut chosen, seconds);

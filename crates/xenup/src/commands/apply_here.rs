@@ -10,12 +10,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use xenup_engine::event::Event;
 use xenup_engine::executor::{self, Options, Outcome as Applied};
 use xenup_engine::guard::Session;
+use xenup_engine::journal::Cause;
 use xenup_engine::store::parse_plan;
 use xenup_system::files;
 use xenup_system::service;
 
 use crate::args::ApplyHere;
-use crate::commands::status::because;
 use crate::commands::{events, machine, rollback};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
@@ -95,8 +95,22 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
             Exit::AwaitingConfirm
         }
         Applied::Restored { stage, cause, report, .. } => {
-            ui.status(format!("Stage {stage} was undone: {}.", because(&cause)));
             events::show_report(ui, &report);
+            if !report.is_whole() {
+                ui.error(format!("stage {stage} was undone"));
+                events::say_left(ui, &report);
+                return Exit::NotRestored;
+            }
+            if cause == Cause::Asked {
+                ui.status("Rolled back: the machine is as it was before the run.");
+                return Exit::FailedAndRestored;
+            }
+            ui.error(format!("stage {stage} was undone; the machine is as it was before it"));
+            if let Cause::StepFailed { why, .. } = &cause
+                && let Some(hint) = machine::hint_for_words(why)
+            {
+                ui.hint(hint);
+            }
             Exit::FailedAndRestored
         }
         Applied::BroughtBack { stage, cause, report, .. } => {
@@ -105,9 +119,9 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
             Exit::FailedAndRestored
         }
         Applied::Stuck { report, .. } => {
-            ui.status("Not everything could be undone:");
             events::show_report(ui, &report);
-            ui.status("next: xenup status");
+            ui.error("not everything could be undone");
+            ui.hint("xenup status");
             Exit::NotRestored
         }
     }

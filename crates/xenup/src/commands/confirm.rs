@@ -82,6 +82,10 @@ fn proof(login: &Login, network: &Network, console: bool) -> Result<Proof, Comma
             started_boottime_ns: connection.started_ns,
             from: connection.peer.map_or_else(|| "outside".to_owned(), |peer| peer.to_string()),
         }),
+        (Some(connection), _, false) if connection.peer.is_none() => {
+            Err(refuse("where this connection comes from is not known, so it proves nothing".into())
+                .hinted("at the machine's own console: xenup confirm --console"))
+        }
         (Some(_), _, false) => Err(refuse(
             "this connection comes from the machine itself, which proves nothing about its network".into(),
         )

@@ -1,8 +1,9 @@
 //! The engine's events as lines. Decides their words; never reads the journal.
 
 use xenup_engine::event::Event;
-use xenup_engine::journal::UndoNote;
+use xenup_engine::journal::{Cause, UndoNote};
 use xenup_engine::packages::is_counting;
+use xenup_engine::plan::Slug;
 use xenup_engine::rollback::Report;
 
 use crate::commands::status::because;
@@ -25,15 +26,18 @@ pub fn show(ui: &mut Ui, event: &Event) {
         | Event::StepUndone { .. }
         | Event::StepReturned { .. }
         | Event::AwaitingConfirm { .. } => {}
-        Event::StepFailed { step, why } => ui.warning(format!("{step}: {why}")),
+        Event::StepFailed { step, why } => ui.error(format!("step {step} failed: {}", one_line(why))),
         Event::StageVerified { stage } => ui.status(format!("  {stage} verified")),
         Event::Confirmed { stage } => ui.status(format!("{stage} confirmed")),
         Event::UndoStarted { stages, why, steps } => {
-            let names: Vec<&str> = stages.iter().map(xenup_engine::plan::Slug::as_str).collect();
-            ui.status(format!("undoing {steps} steps of {}: {}", names.join(", "), because(why)));
+            let names: Vec<&str> = stages.iter().map(Slug::as_str).collect();
+            if is_unsaid(why, stages) {
+                ui.error(one_line(&because(why)));
+            }
+            ui.status(format!("undoing {} of {}", count(*steps, "step"), names.join(", ")));
         }
         Event::TakeBackStarted { stage, steps, seconds } => {
-            ui.status(format!("undoing {steps} steps of {stage} first, under a guard"));
+            ui.status(format!("undoing {} of {stage} first, under a guard", count(*steps, "step")));
             ui.status(format!(
                 "  guarded: comes back by itself after {seconds} s without a confirm, a crash and a reboot included"
             ));
@@ -55,15 +59,39 @@ pub fn show(ui: &mut Ui, event: &Event) {
     }
 }
 
+/// A step that failed has said why; what else ends a stage is said where its undo begins.
+fn is_unsaid(why: &Cause, stages: &[Slug]) -> bool {
+    match why {
+        Cause::Asked => false,
+        Cause::StepFailed { step, .. } => stages.contains(step),
+        _ => true,
+    }
+}
+
+/// A cause may be what a program said over several lines.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// Says that what others had changed was left.
+pub fn say_left(ui: &mut Ui, report: &Report) {
+    ui.error(format!("undone, but for what somebody else had changed: {}", report.left().join("; ")));
+    ui.hint("look at each, and put it back by hand where it is not wanted");
+}
+
 /// Says what an undo left, kept beside or could not do.
 pub fn show_report(ui: &mut Ui, report: &Report) {
-    ui.status(format!("{} steps undone and read again", report.undone.len()));
+    ui.status(format!("{} undone and read again", count(report.undone.len(), "step")));
     show_rest(ui, report, "undone");
 }
 
 /// Says the same of a return.
 pub fn show_return(ui: &mut Ui, report: &Report) {
-    ui.status(format!("{} steps brought back and read again", report.undone.len()));
+    ui.status(format!("{} brought back and read again", count(report.undone.len(), "step")));
     show_rest(ui, report, "brought back");
 }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use xenup_core::inspect::facts::{FORMAT, Facts};
 use xenup_core::inspect::{Surroundings, gather};
 use xenup_engine::error::EngineError;
+use xenup_engine::snapshot::{FileSnapshot, Standing};
+use xenup_machine::file::Attributes;
 use xenup_machine::{MachineError, Reason};
 use xenup_system::{Environment, System, files};
 
@@ -86,6 +88,7 @@ pub fn engine_error(error: EngineError) -> CommandError {
         EngineError::Drift { .. } => {
             Some("look at what changed, then make a new plan: xenup plan".to_owned())
         }
+        EngineError::ChangedSince { files, .. } => files.first().map(as_before),
         EngineError::Confirm(_) => None,
         other => other.machine_error().and_then(hint_for),
     };
@@ -94,7 +97,9 @@ pub fn engine_error(error: EngineError) -> CommandError {
             Exit::Refused
         }
         EngineError::NoSuchRun { .. } | EngineError::NoSuchStage { .. } => Exit::Usage,
-        EngineError::OtherMachine { .. } | EngineError::Confirm(_) => Exit::Refused,
+        EngineError::OtherMachine { .. } | EngineError::ChangedSince { .. } | EngineError::Confirm(_) => {
+            Exit::Refused
+        }
         _ => Exit::FailedAndRestored,
     };
     let failed = CommandError::new(exit, error);
@@ -104,6 +109,36 @@ pub fn engine_error(error: EngineError) -> CommandError {
     }
 }
 
+/// How a file gets what stood there before the run, which is what the rollback would have put there.
+fn as_before(file: &FileSnapshot) -> String {
+    let path = file.path.display();
+    let command = match &file.there {
+        None => format!("rm {path}"),
+        Some(Standing { entry, digest: Some(digest), .. }) => {
+            let Attributes { uid, gid, mode, .. } = &entry.attributes;
+            let copy = store().root().join("objects").join(digest.as_str());
+            format!("install -o {uid} -g {gid} -m {mode:04o} {} {path}", copy.display())
+        }
+        Some(_) => format!("put back what stood at {path} before the run"),
+    };
+    format!("keep a copy of your change, give the file up, and roll back again: {command}")
+}
+
+/// What a cause that is known by its words alone asks for: the kernel's numbers, and apt's own advice.
+pub fn hint_for_words(why: &str) -> Option<String> {
+    let path = why.split([' ', ':', '`']).find(|word| word.starts_with('/'));
+    let dir = path.and_then(|path| Path::new(path).parent()).map(|dir| dir.display().to_string());
+    if why.contains("(os error 28)") || why.contains("No space left on device") {
+        return Some(format!("make room: df -h {}", dir.unwrap_or_default()).trim_end().to_owned());
+    }
+    if why.contains("(os error 30)") {
+        return Some(READ_ONLY.to_owned());
+    }
+    why.contains("Unable to fetch some archives").then(|| "apt-get update, then xenup apply".to_owned())
+}
+
+const READ_ONLY: &str = "remount the file system for writing: mount -o remount,rw / (its path may differ)";
+
 fn hint_for(error: &MachineError) -> Option<String> {
     match error.reason {
         Reason::Denied => Some("run it as root".to_owned()),
@@ -111,9 +146,7 @@ fn hint_for(error: &MachineError) -> Option<String> {
             Some(parent) => format!("make room: df -h {}", parent.display()),
             None => "make room: df -h".to_owned(),
         }),
-        Reason::ReadOnly => Some(
-            "remount the file system for writing: mount -o remount,rw / (its path may differ)".to_owned(),
-        ),
+        Reason::ReadOnly => Some(READ_ONLY.to_owned()),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@ mod history;
 mod init;
 mod inspect;
 mod kernel;
+mod lasting;
 mod machine;
 mod plan;
 mod rehearse;
@@ -40,6 +41,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Guest(args) => guest::run(ui, &args),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
+        Verb::GuardNote { aside } => guard::run_note(&aside),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),
         Verb::GuardBoot => keeping::run_boot(ui),

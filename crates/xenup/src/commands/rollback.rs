@@ -3,11 +3,12 @@
 //!
 //! Decides: what is said and asked first, how the end reads. Never: which stage needs a guard (the engine does).
 
+use xenup_core::by_hand;
 use xenup_engine::action::Action;
 use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
 use xenup_engine::journal::End;
-use xenup_engine::status::{ArmedGuard, StageStatus};
+use xenup_engine::status::{ArmedGuard, StageState, StageStatus};
 use xenup_engine::store::{Run, RunId, Store};
 use xenup_engine::takeback::{self, Outcome as Back, Protection};
 use xenup_machine::{Clock, Probe};
@@ -15,7 +16,7 @@ use xenup_system::service;
 
 use crate::args::{Rollback, RollbackHere, Source};
 use crate::commands::status::because;
-use crate::commands::{apply_here, events, machine, work};
+use crate::commands::{apply_here, events, lasting, machine, work};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
 use crate::ui::Ui;
@@ -117,17 +118,26 @@ pub fn run_here(ui: &mut Ui, args: &RollbackHere) -> Outcome {
             Session { machine: &mut machine, keeper: &mut keeper, store: &store, events: &mut tell };
         takeback::roll_back(&mut session, &run, args.deadline).map_err(machine::engine_error)?
     };
-    conclude(ui, &outcome)
+    drop(machine);
+    conclude(ui, &run, &outcome)
 }
 
-fn conclude(ui: &mut Ui, outcome: &Back) -> Outcome {
+fn conclude(ui: &mut Ui, run: &RunId, outcome: &Back) -> Outcome {
     let hint = "xenup status names what is left; xenup rollback tries again";
     match outcome {
         Back::RolledBack(report) => {
             events::show_report(ui, report);
-            if report.is_clean() {
+            if report.is_whole() {
                 ui.status("Rolled back: the machine is as it was before the run.");
-                return Ok(Exit::Done);
+            } else if report.is_clean() {
+                events::say_left(ui, report);
+            }
+            if report.is_clean() && still_runs(run) {
+                ui.status("What the run had started still runs, and ends with this boot.");
+                ui.status("next: systemctl reboot   (to finish)");
+            }
+            if report.is_clean() {
+                return Ok(if report.is_whole() { Exit::Done } else { Exit::NotRestored });
             }
             Err(CommandError::new(Exit::NotRestored, "not everything could be undone").hinted(hint))
         }
@@ -147,6 +157,14 @@ fn conclude(ui: &mut Ui, outcome: &Back) -> Outcome {
             Err(CommandError::new(Exit::NotRestored, "not everything could be brought back").hinted(hint))
         }
     }
+}
+
+/// Returns whether what the run had started runs on in this boot, though all of it is undone.
+fn still_runs(run: &RunId) -> bool {
+    let machine = machine::running().ok();
+    machine.is_some_and(|machine| {
+        machine::store().load(&machine, run).is_ok_and(|run| lasting::ends_with_this_boot(&machine, &run))
+    })
 }
 
 /// Says that an undone stage waits, and for what.
@@ -170,13 +188,28 @@ fn chosen(store: &Store, probe: &dyn Probe, named: Option<&str>) -> Result<Optio
         let id: RunId = name
             .parse()
             .map_err(|error| CommandError::usage(error).hinted("xenup history lists the runs"))?;
-        return store.load(probe, &id).map(Some).map_err(machine::engine_error);
+        let run = store.load(probe, &id).map_err(machine::engine_error)?;
+        return if is_kept_by_hand(&run) { Err(refuse_by_hand(&run)) } else { Ok(Some(run)) };
     }
     for id in store.runs(probe).map_err(machine::engine_error)?.iter().rev() {
         let run = store.load(probe, id).map_err(machine::engine_error)?;
-        if run.status.end != Some(End::RolledBack) {
+        if run.status.end != Some(End::RolledBack) && !is_kept_by_hand(&run) {
             return Ok(Some(run));
         }
     }
     Ok(None)
+}
+
+/// Returns whether a run is a command of somebody's own that was confirmed: nothing knows how to undo that any more.
+fn is_kept_by_hand(run: &Run) -> bool {
+    let kept = |stage: &StageStatus| stage.state == StageState::Kept;
+    by_hand::is_by_hand(&run.plan) && run.status.stages.iter().all(kept)
+}
+
+fn refuse_by_hand(run: &Run) -> CommandError {
+    CommandError::refused(format!(
+        "run {} is a command of your own that was confirmed, and xenup cannot undo what others have built on since: {}",
+        run.id, run.plan.purpose
+    ))
+    .hinted("undo it by a command of your own, guarded in the same way: xenup guard -- COMMAND")
 }

@@ -2,14 +2,14 @@
 //!
 //! Decides: how a run's state reads. Never: changes anything; the state is a fold over the journal.
 
-use xenup_engine::journal::{Cause, End};
+use xenup_engine::journal::{Cause, End, UndoNote};
 use xenup_engine::plan::Watch;
 use xenup_engine::status::{ArmedGuard, StageState, StageStatus, Status, StepState};
 use xenup_engine::store::{Run, Store};
 use xenup_machine::{Clock, Probe};
 
 use crate::args;
-use crate::commands::{machine, print_json};
+use crate::commands::{lasting, machine, print_json};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
@@ -40,7 +40,8 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
         ui.result("next: xenup inspect");
         return Ok(Exit::Done);
     };
-    for line in page(&run, &machine.clock()) {
+    let still_runs = lasting::ends_with_this_boot(&machine, &run);
+    for line in page(&run, &machine.clock(), still_runs) {
         ui.result(line);
     }
     Ok(if run.status.awaiting().is_some() { Exit::AwaitingConfirm } else { Exit::Done })
@@ -55,8 +56,12 @@ fn newest(store: &Store, probe: &dyn Probe) -> Result<Option<Run>, CommandError>
 }
 
 /// Returns the page, line by line.
-fn page(run: &Run, now: &Clock) -> Vec<String> {
-    let advice = advise(&run.status, now);
+fn page(run: &Run, now: &Clock, still_runs: bool) -> Vec<String> {
+    let mut advice = advise(&run.status, now);
+    // Undone is not ended: the hypervisor and its links are there until the next boot.
+    if still_runs && run.status.end.is_some() {
+        advice.next = "systemctl reboot   (ends what the run had started)".to_owned();
+    }
     let mut lines = vec![advice.headline, format!("run {}: {}", run.id, run.plan.purpose)];
     for stage in &run.status.stages {
         let title = run
@@ -95,16 +100,36 @@ fn troubles(stage: &StageStatus) -> impl Iterator<Item = String> + '_ {
             Some(format!("    {} could not be brought back: {why}", step.id))
         }
         StepState::UndoFailed { why } => Some(format!("    {} could not be undone: {why}", step.id)),
-        _ => None,
+        _ => step
+            .notes
+            .iter()
+            .find_map(UndoNote::left_as_changed)
+            .map(|what| format!("    {} left as somebody else had changed it: {what}", step.id)),
     })
+}
+
+/// Returns whether something was left since somebody else had changed it.
+fn is_left(status: &Status) -> bool {
+    let mut notes = status.stages.iter().flat_map(|stage| &stage.steps).flat_map(|step| &step.notes);
+    notes.any(|note| note.left_as_changed().is_some())
 }
 
 fn advise(status: &Status, now: &Clock) -> Advice {
     if let Some(stage) = status.stages.iter().find(|stage| stage.state == StageState::Stuck) {
+        let (safe, next) = match stage.is_armed() {
+            true => (
+                "its guard stays, and tries again by itself, at each boot too",
+                "xenup rollback   (tries at once; by hand: /root/xenup-recovery.txt)",
+            ),
+            false => (
+                "what could not be undone is named above; nothing else is touched",
+                "xenup rollback   (tries again)",
+            ),
+        };
         return Advice {
             headline: format!("STUCK: stage {} could not be undone completely.", stage.id),
-            safe: "what could not be undone is named above; nothing else is touched".to_owned(),
-            next: "xenup rollback   (tries again; by hand: /root/xenup-recovery.txt)".to_owned(),
+            safe: safe.to_owned(),
+            next: next.to_owned(),
         };
     }
     if let Some(stage) = status.awaiting() {
@@ -140,13 +165,23 @@ fn advise(status: &Status, now: &Clock) -> Advice {
         },
         Some(End::Restored { stage, cause }) => Advice {
             headline: format!("Stage {stage} was undone: {}.", because(cause)),
-            safe: format!("what stage {stage} changed is as it was before; the stages before it are kept"),
+            safe: match is_left(status) {
+                true => format!("what stage {stage} changed is undone, but for what is named above"),
+                false => {
+                    format!("what stage {stage} changed is as it was before; the stages before it are kept")
+                }
+            },
             next: "xenup apply   (tries again; xenup rollback undoes the whole run)".to_owned(),
         },
         Some(End::BroughtBack { stage, cause }) => Advice {
             headline: format!("Not rolled back: stage {stage} came back, because {}.", because(cause)),
             safe: format!("stage {stage} is as it was before the rollback; what is undone is named above"),
             next: "nothing; xenup rollback tries again".to_owned(),
+        },
+        Some(End::RolledBack) if is_left(status) => Advice {
+            headline: "Rolled back, but for what somebody else had changed.".to_owned(),
+            safe: "what was left is named above; the rest is as it was before the run".to_owned(),
+            next: "nothing; what was left is put back by hand, where it is not wanted".to_owned(),
         },
         Some(End::RolledBack) => Advice {
             headline: "Rolled back: the machine is as it was before the run.".to_owned(),
@@ -208,7 +243,8 @@ fn awaiting(stage: &StageStatus, now: &Clock) -> Advice {
         (true, false) => Advice {
             headline: "The trial boot is armed: the next boot, and only that one, is the trial.".to_owned(),
             safe: "the default stays what it is".to_owned(),
-            next: "systemctl reboot   (xenup rollback calls the trial off)".to_owned(),
+            next: "systemctl reboot   (xenup rollback calls the trial off, and undoes the whole run)"
+                .to_owned(),
         },
     }
 }
@@ -313,7 +349,7 @@ mod tests {
         records.extend(guarded("boot-trial", Watch::TrialBoot, None));
         let [headline, _, next] = reads(records.clone(), "b");
         assert_eq!(headline, "The trial boot is armed: the next boot, and only that one, is the trial.");
-        assert_eq!(next, "systemctl reboot   (xenup rollback calls the trial off)");
+        assert_eq!(next, "systemctl reboot   (xenup rollback calls the trial off, and undoes the whole run)");
         records.push(Record::TrialBegun {
             stage: stage("boot-trial"),
             boot_id: "c".to_owned(),
@@ -346,7 +382,14 @@ mod tests {
         records.push(Record::StageUndone { stage: stage("network"), clean: false });
         let [headline, _, next] = reads(records, "b");
         assert_eq!(headline, "STUCK: stage network could not be undone completely.");
-        assert!(next.starts_with("xenup rollback"));
+        assert_eq!(next, "xenup rollback   (tries at once; by hand: /root/xenup-recovery.txt)");
+        let unguarded = vec![
+            begun(),
+            Record::StageBegun { stage: stage("prepare") },
+            Record::StageUndone { stage: stage("prepare"), clean: false },
+        ];
+        let [_, _, next] = reads(unguarded, "b");
+        assert_eq!(next, "xenup rollback   (tries again)", "there is no card");
     }
 
     #[test]

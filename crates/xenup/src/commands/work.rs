@@ -32,10 +32,13 @@ pub fn run(ui: &mut Ui, name: &str, args: &[String]) -> Result<Exit, CommandErro
         state_dir: service::state_dir(),
     };
     let mut following = service::start(&task).map_err(CommandError::failed)?;
-    match following.follow(&mut |line| ui.status(line)).map_err(CommandError::failed)? {
+    match following.follow(&mut |line| ui.relay(line)).map_err(CommandError::failed)? {
         Ended::With(code) => Ok(Exit::from_code(code)),
-        Ended::Killed => Err(CommandError::new(Exit::NotRestored, "the work was killed in the middle")
-            .hinted("xenup status says what was done; xenup rollback undoes it")),
+        // By its guard too, which is then undoing it: nothing else is to be begun before that is known.
+        Ended::Killed => {
+            Err(CommandError::new(Exit::NotRestored, "the work was ended in the middle")
+                .hinted("xenup status"))
+        }
     }
 }
 

@@ -76,6 +76,16 @@ impl Keeper {
         Ok(())
     }
 
+    /// Starts the waiting process again, of a guard whose files are there: after a boot, a soft one included.
+    pub(super) fn start_again(
+        &self,
+        machine: &mut dyn Machine,
+        run: &RunId,
+        stage: &Slug,
+    ) -> Result<(), MachineError> {
+        self.start(machine, &self.task(run, stage, &program_copy()?))
+    }
+
     fn task(&self, run: &RunId, stage: &Slug, program: &Path) -> Task {
         let unit = format!("xenup-guard-{run}-{stage}");
         Task {

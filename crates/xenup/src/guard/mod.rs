@@ -10,8 +10,12 @@ mod trial;
 mod watch;
 
 use std::error::Error;
+use std::path::Path;
 
 use xenup_engine::store::Store;
+use xenup_system::guard::network_file_system;
+
+use crate::error::CommandError;
 
 pub use keeper::Keeper;
 pub(crate) use keeper::program_copy;
@@ -26,6 +30,19 @@ pub const STORE: &str = "/var/lib/xenup";
 #[must_use]
 pub fn store() -> Store {
     Store::new(STORE)
+}
+
+/// Refuses a guard that could not run before the network starts.
+pub(crate) fn refuse_over_network() -> Result<(), CommandError> {
+    for path in ["/etc", STORE] {
+        if let Some(kind) = network_file_system(Path::new(path)).map_err(CommandError::failed)? {
+            return Err(CommandError::refused(format!(
+                "{path} lies on {kind}, which is there only once the network is: no guard can undo a change before that"
+            ))
+            .hinted(format!("put {path} on a disk of this machine")));
+        }
+    }
+    Ok(())
 }
 
 /// Returns an error and its causes as one line.

@@ -89,7 +89,14 @@ impl Checks {
         let now = System::running().map_or(now, |machine| machine.clock().boottime_ns);
         match failing(run, stage) {
             None => {
-                announce(&format!("the trial boot is good; it is kept by: xenup confirm (run {})", run.id));
+                // The checks take their time: somebody may have confirmed meanwhile.
+                let waits = load(store, &run.id).is_ok_and(|(_, run)| run.status.awaiting().is_some());
+                if waits {
+                    announce(&format!(
+                        "the trial boot is good; it is kept by: xenup confirm (run {})",
+                        run.id
+                    ));
+                }
                 *self = Self::Hold;
                 Ok(deadline)
             }
