@@ -175,7 +175,8 @@ fn ifquery() -> Result<PathBuf, Box<dyn std::error::Error>> {
 
 /// Runs the guard's tests, each in a container that boots Debian with systemd, one after another.
 fn guard_in_containers() -> crate::Outcome {
-    let cargo = cargo_test(&["--package", "xenup", "--test", "guard_container", "--", "--test-threads=1"]);
+    let tests = ["--test", "guard_container", "--test", "surroundings_container", "--", "--test-threads=1"];
+    let cargo = cargo_test(&[&["--package", "xenup"], &tests[..]].concat());
     shown(&cargo.env("XENUP_CONTAINERS", "1"))
 }
 

@@ -297,11 +297,7 @@ fn a_trial_boot_that_nobody_confirms_goes_back_by_itself() {
     let mut container = Container::boot("trial");
     std::fs::write(container.path("/etc/trial"), "yes\n").unwrap();
     let before = picture(&container);
-    plan(&container, &[]);
-    let mut trial: Value = serde_json::from_str(&container.read("/root/plan.json")).unwrap();
-    trial["stages"][0]["guard"] = json!({"watch": "trial-boot", "deadline_seconds": 20,
-        "trial": {"condition": "file-says", "path": "/etc/trial", "text": "yes"}});
-    std::fs::write(container.path("/root/plan.json"), trial.to_string()).unwrap();
+    trial(&container);
     assert_eq!(apply(&container), 6);
     container.reboot();
     assert_eq!(container.run(&["systemctl", "is-active", "xenup-trial.service"]).trim(), "active");
@@ -309,6 +305,65 @@ fn a_trial_boot_that_nobody_confirms_goes_back_by_itself() {
     container.boot_again();
     assert_eq!(picture(&container), before, "{}", container.logs());
     assert!(!container.path("/var/lib/xenup/guard").exists());
+}
+
+#[test]
+fn the_cards_own_commands_keep_a_trial_whose_binary_is_gone() {
+    if skipped() {
+        return;
+    }
+    let mut container = Container::boot("trial-kept");
+    std::fs::write(container.path("/etc/trial"), "yes\n").unwrap();
+    trial(&container);
+    assert_eq!(apply(&container), 6);
+    container.reboot();
+    let boot = container.run(&["cat", "/proc/sys/kernel/random/boot_id"]);
+    let card = container.read("/root/xenup-recovery.txt");
+    let (_, keep) = card.split_once("TO KEEP THE CHANGE").unwrap();
+    container.run(&["rm", "/usr/sbin/xenup"]);
+    for line in keep.lines().filter_map(|line| line.strip_prefix("    ")) {
+        container.run(&["sh", "-c", line]);
+    }
+    // Well past the deadline, which is 20 seconds after the trial began.
+    container.run(&["sleep", "30"]);
+    assert_eq!(container.run(&["cat", "/proc/sys/kernel/random/boot_id"]), boot, "{}", container.logs());
+    assert!(container.path(FILE).exists());
+    container.reboot();
+    assert!(container.path(FILE).exists(), "a later boot undid it");
+}
+
+#[test]
+fn what_others_make_while_a_command_waits_is_theirs() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("by-hand-others");
+    let script = "ip link add its type bridge; echo '# its' > /etc/network/interfaces.d/its";
+    let args = ["xenup", "guard", "--deadline", DEADLINE, "--", "sh", "-c", script];
+    assert_eq!(container.output(&args).status.code(), Some(6));
+    container.run(&["ip", "link", "add", "theirs", "type", "bridge"]);
+    container.run(&["sh", "-c", "echo '# theirs' > /etc/network/interfaces.d/theirs"]);
+    container.wait_for_end(container.pid_of("xenup-guard-"));
+    let links = container.run(&["ip", "-o", "link", "show", "type", "bridge"]);
+    assert!(links.contains("theirs") && !links.contains("its:"), "{links}\n{}", container.logs());
+    assert_eq!(container.run(&["ls", "/etc/network/interfaces.d"]).trim(), "theirs");
+    // Confirmed, such a run is nobody's to undo.
+    assert_eq!(container.output(&args).status.code(), Some(6));
+    over_ssh(&container, &["xenup", "confirm"], 0);
+    over_ssh(&container, &["xenup", "rollback", "--yes"], 0);
+    let run = container.run(&["sh", "-c", "ls /var/lib/xenup/runs | tail -n 1"]);
+    let said = over_ssh(&container, &["xenup", "rollback", "--yes", run.trim()], 4);
+    assert!(said.contains("a command of your own that was confirmed"), "{said}");
+    assert_eq!(container.read("/etc/network/interfaces.d/its"), "# its\n");
+}
+
+/// A plan of one stage whose guard watches over a trial boot, which /etc/trial tells.
+fn trial(container: &Container) {
+    plan(container, &[]);
+    let mut trial: Value = serde_json::from_str(&container.read("/root/plan.json")).unwrap();
+    trial["stages"][0]["guard"] = json!({"watch": "trial-boot", "deadline_seconds": 20,
+        "trial": {"condition": "file-says", "path": "/etc/trial", "text": "yes"}});
+    std::fs::write(container.path("/root/plan.json"), trial.to_string()).unwrap();
 }
 
 /// A plan of a stage without a guard, and one that makes the machine's only NIC the port of a bridge: applied and
