@@ -66,8 +66,11 @@ pub fn nearest(key: &str) -> Option<&'static str> {
     if key.len() > 40 {
         return None;
     }
-    let dashed: Vec<String> = KEYS.iter().map(|row| row.0.replace('_', "-")).collect();
-    let candidates: Vec<&str> = dashed.iter().map(String::as_str).filter(|known| known.len() > 2).collect();
+    // Two words whose lengths differ by more than a slip are not compared: that is most of them.
+    let near = |known: &&str| known.len() > 2 && known.len().abs_diff(key.len()) <= (known.len() / 3).max(1);
+    let dashed: Vec<String> =
+        KEYS.iter().map(|row| row.0).filter(near).map(|known| known.replace('_', "-")).collect();
+    let candidates: Vec<&str> = dashed.iter().map(String::as_str).collect();
     let meant = crate::host::nearest(key, &candidates)?;
     KEYS.iter().map(|row| row.0).find(|known| known.replace('_', "-") == meant)
 }

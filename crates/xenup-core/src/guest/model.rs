@@ -85,9 +85,9 @@ impl<'a> Guest<'a> {
         // xm also took the names of systems, `linux` first.
         let by_builder = guest.text("builder").and_then(GuestType::of_builder);
         guest.kind = by_type.or(by_builder).unwrap_or(GuestType::Pv);
-        let disks = guest.texts("disk").into_iter().map(|(span, text)| {
-            let refused = DiskSpec::parse(text).err();
-            GuestDisk { span, spec: DiskSpec::parse_old(text), refused }
+        let disks = guest.texts("disk").into_iter().map(|(span, text)| match DiskSpec::parse(text) {
+            Ok(spec) => GuestDisk { span, spec: Ok(spec), refused: None },
+            Err(fault) => GuestDisk { span, spec: DiskSpec::parse_old(text), refused: Some(fault) },
         });
         let (disks, vifs) = (
             disks.collect(),

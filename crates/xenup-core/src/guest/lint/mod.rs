@@ -82,12 +82,15 @@ impl Checked {
 #[must_use]
 pub fn check(files: &[Result<GuestFile, GuestError>], here: &Here<'_>) -> Checked {
     let checked = files.iter().map(|file| match file {
-        Ok(file) => CheckedFile {
-            path: file.path().to_owned(),
-            name: Guest::of(file).filled("name").map(str::to_owned),
-            dialect: Some(file.dialect),
-            findings: lint(file, here),
-        },
+        Ok(file) => {
+            let guest = Guest::of(file);
+            CheckedFile {
+                path: file.path().to_owned(),
+                name: guest.filled("name").map(str::to_owned),
+                dialect: Some(file.dialect),
+                findings: judged(file, guest, here),
+            }
+        }
         Err(error) => CheckedFile {
             path: error.path.clone(),
             name: None,
@@ -102,7 +105,11 @@ pub fn check(files: &[Result<GuestFile, GuestError>], here: &Here<'_>) -> Checke
 /// Returns what is to be said of one file, what blocks first.
 #[must_use]
 pub fn lint(file: &GuestFile, here: &Here<'_>) -> Vec<Finding> {
-    let mut lint = Lint { file, guest: Guest::of(file), here, found: Vec::new() };
+    judged(file, Guest::of(file), here)
+}
+
+fn judged<'a>(file: &'a GuestFile, guest: Guest<'a>, here: &'a Here<'a>) -> Vec<Finding> {
+    let mut lint = Lint { file, guest, here, found: Vec::new() };
     lint.language();
     lint.keys();
     lint.combinations();
