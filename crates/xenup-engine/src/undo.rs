@@ -124,8 +124,12 @@ fn undo_file(
         }
         notes.push(UndoNote::KeptBeside { path: path.clone(), kept });
     }
-    let in_use = put_back(session.machine, session.store, before, now.as_ref(), &temporary)?;
-    if in_use {
+    let put = put_back(session.machine, session.store, before, now.as_ref(), &temporary);
+    if put.is_err() {
+        // The rollback goes on: a name left beside would keep the directory from going with its package.
+        let _ = durable::clear(session.machine, &temporary);
+    }
+    if put? {
         let what = format!("{} holds files of others", path.display());
         notes.push(UndoNote::LeftAsChanged { what });
     }
