@@ -360,6 +360,9 @@ pub struct NetworkFacts {
     /// Why the interfaces files could not be read, with path and line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interfaces_error: Option<String>,
+    /// How DHCP servers know the links that systemd-networkd configures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networkd: Vec<NetworkdClient>,
     /// `/run/network/ifstate`, line by line.
     #[serde(default)]
     pub ifstate: Vec<String>,
@@ -387,6 +390,9 @@ pub struct Nic {
     /// `bond` or `vlan`, or `veth` in a container or a namespace; `None` for a physical NIC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Where it is plugged in, by udev's ID_PATH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Whether it is wireless.
     #[serde(default)]
     pub wireless: bool,
@@ -398,6 +404,19 @@ pub struct Nic {
     /// Whether the default route leaves by it.
     #[serde(default)]
     pub default_route: bool,
+}
+
+/// The DHCP clients of systemd-networkd on a link, as `networkctl status` shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetworkdClient {
+    /// The link.
+    pub link: String,
+    /// IAID of the DHCPv4 client, where its identifier has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iaid4: Option<u32>,
+    /// IAID of the DHCPv6 client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iaid6: Option<u32>,
 }
 
 /// A name that is configured, but that no link has.

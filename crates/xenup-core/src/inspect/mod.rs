@@ -14,7 +14,7 @@ mod hardware;
 mod hostile;
 pub mod kept;
 mod kernels;
-pub(crate) mod network;
+mod network;
 mod packages;
 mod processes;
 mod reader;
@@ -28,6 +28,8 @@ pub use findings::{findings, findings_for};
 
 use reader::Reader;
 use xenup_machine::Probe;
+
+use crate::network::networkd::Host;
 
 /// What only the process that asks can know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,12 +51,19 @@ pub fn gather(probe: &dyn Probe, surroundings: &Surroundings) -> Facts {
     let boot = boot::gather(&reader, &packages, firmware.uefi);
     let processes = processes::gather(&reader);
     let services = services::gather(&reader, &processes, &boot.cmdline);
-    let network = network::gather(&reader, &packages, &processes, &services.active);
+    let (machine_id, hostname) = (line(&reader, "/etc/machine-id"), line(&reader, "/etc/hostname"));
+    let host = Host {
+        name: hostname.clone(),
+        machine_id: machine_id.clone(),
+        cmdline: boot.cmdline.clone(),
+        container: hardware.container.is_some(),
+    };
+    let network = network::gather(&reader, &packages, &processes, &services.active, &host);
     let session = session::gather(&reader, surroundings.ssh_connection.as_deref(), &network.kernel);
     Facts {
         format: facts::FORMAT,
-        machine_id: line(&reader, "/etc/machine-id"),
-        hostname: line(&reader, "/etc/hostname"),
+        machine_id,
+        hostname,
         hardware,
         firmware,
         distro: distro::gather(&reader),

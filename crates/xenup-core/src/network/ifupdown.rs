@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use xenup_engine::plan::{Risk, Step};
 
-use crate::host::{AddressPolicy, Bridge, Host};
+use crate::host::{AddressPolicy, Bridge};
 use crate::inspect::facts::{At, Facts};
 use crate::inspect::{Finding, Weight};
 use crate::plan::step::{Draft, write};
@@ -34,11 +34,11 @@ pub struct Edited {
     after: InterfacesTree,
 }
 
-/// Returns the steps that write the bridges of `host` into the interfaces files; none where they are there.
+/// Returns the steps that write the bridges into the interfaces files; none where they are there.
 ///
 /// # Errors
 /// A finding with path and line, where the files cannot be read or the change is refused.
-pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Box<Finding>> {
+pub fn edit(facts: &Facts, bridges: &[&Bridge]) -> Result<Edited, Box<Finding>> {
     let mut files: BTreeMap<PathBuf, Vec<u8>> =
         facts.network.files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
     let main = Path::new(MAIN);
@@ -48,7 +48,7 @@ pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Box<Finding>> {
         Box::new(Finding::blocking("interfaces-unreadable", error.to_string(), why, fix))
     };
     let tree = interfaces::load(&files, main).map_err(|error| unreadable(&error))?;
-    let rewrite = interfaces::bridge(&tree, &request(facts, host)).map_err(|error| refused(&error))?;
+    let rewrite = interfaces::bridge(&tree, &request(facts, bridges)).map_err(|error| refused(&error))?;
     for edit in &rewrite.edits {
         files.insert(edit.path.clone(), edit.after.clone());
     }
@@ -57,8 +57,8 @@ pub fn edit(facts: &Facts, host: &Host) -> Result<Edited, Box<Finding>> {
     Ok(Edited { steps, findings: rewrite.notes.iter().map(finding).collect(), after })
 }
 
-fn request(facts: &Facts, host: &Host) -> Request {
-    let bridges = host.bridges.iter().map(|bridge| BridgeRequest {
+fn request(facts: &Facts, bridges: &[&Bridge]) -> Request {
+    let bridges = bridges.iter().map(|bridge| BridgeRequest {
         name: bridge.name.to_string(),
         ports: vec![bridge.port.clone()],
         mac: mac(facts, bridge).map(|mac| HwAddress(mac.0)),

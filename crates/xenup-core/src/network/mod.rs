@@ -6,7 +6,9 @@
 pub mod dhcp;
 pub mod ifupdown;
 pub mod interfaces;
+pub mod networkd;
 pub mod pin;
 pub mod plan;
 pub mod refuse;
 pub mod switch;
+pub(crate) mod units;

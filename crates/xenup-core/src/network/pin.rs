@@ -5,9 +5,11 @@
 
 use std::path::PathBuf;
 
+use xenup_machine::network::Link;
+
+use super::networkd::{Device, Host as Machine, Matched, Tree};
 use crate::host::{Bridge, Host};
 use crate::inspect::facts::{At, ConfigFile, Facts};
-use crate::inspect::network::name_given;
 use crate::inspect::{Finding, Weight};
 
 /// A systemd.link(5) file.
@@ -37,33 +39,52 @@ pub fn not_pinned(facts: &Facts, host: &Host) -> Vec<Finding> {
     let mut findings = Vec::new();
     for bridge in host.bridges.iter().filter(|bridge| pin(facts, bridge).is_some()) {
         let others = others(facts, bridge);
-        if others.is_empty() || others.iter().any(|(_, name)| *name == bridge.port) {
+        if others.is_empty() || others.iter().any(|other| other.name.as_ref() == Some(&bridge.port)) {
             continue;
         }
-        let names: Vec<String> = others.iter().map(|(file, _)| file.path.display().to_string()).collect();
+        let names: Vec<String> = others.iter().map(|other| other.path.display().to_string()).collect();
         let finding = Finding::blocking(
             "name-not-pinned",
             format!("the name {} is not pinned: {} may match that NIC", bridge.port, names.join(", ")),
             "udev takes the first .link file that matches a NIC, and that one alone",
             format!("write Name={} under [Link] there, where the file is about that NIC alone", bridge.port),
         );
-        let at = others.iter().map(|(file, _)| At { path: file.path.clone(), line: 0 }).collect();
+        let at = others.into_iter().map(|other| At { path: other.path, line: 0 }).collect();
         findings.push(Finding { weight: Weight::Note, at, ..finding });
     }
     findings
 }
 
-/// Returns the .link files of somebody else that may match the port, each with the name it gives; none where the pin is
-/// there already.
-fn others<'a>(facts: &'a Facts, bridge: &Bridge) -> Vec<(&'a ConfigFile, String)> {
+/// A .link file of somebody else that may match a NIC.
+struct Other {
+    path: PathBuf,
+    /// The name it gives; `None` where it leaves the name to others.
+    name: Option<String>,
+}
+
+/// Returns the .link files of somebody else that may match the port; none where the pin is there already.
+///
+/// A condition that only udev could decide counts as met: a pin that switches somebody's settings off is worse than none.
+fn others(facts: &Facts, bridge: &Bridge) -> Vec<Other> {
     let nic = facts.network.nic(&bridge.port);
     let (Some(nic), Some(link)) = (nic, facts.network.kernel.link(&bridge.port)) else { return Vec::new() };
     if facts.file(&path(bridge)).is_some() {
         return Vec::new();
     }
-    let is_link = |file: &&ConfigFile| file.path.extension().is_some_and(|end| end == "link");
-    let given = |file: &'a ConfigFile| Some((file, name_given(&file.text, nic, link)?));
-    facts.files.iter().filter(is_link).filter_map(given).collect()
+    // udev looks when the NIC appears, with its own address.
+    let appeared = Link { mac: link.permanent_mac.or(link.mac), ..link.clone() };
+    let devices = [link, &appeared].map(|link| Device::nic(nic, Some(link)));
+    let machine = Machine::of(facts);
+    // The network's files have the drop-ins as well.
+    let files: Vec<ConfigFile> = facts.network.files.iter().chain(&facts.files).cloned().collect();
+    let tree = Tree::new(&files, ".link");
+    let may_match = tree
+        .units()
+        .iter()
+        .filter(|unit| devices.iter().any(|device| device.matched(unit, &machine) != Matched::No));
+    may_match
+        .map(|unit| Other { path: unit.path.clone(), name: unit.gives_name().map(str::to_owned) })
+        .collect()
 }
 
 fn path(bridge: &Bridge) -> PathBuf {

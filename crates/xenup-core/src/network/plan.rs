@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use xenup_engine::action::{Action, Condition};
 use xenup_engine::plan::{Guard, Risk, Step, Watch};
-use xenup_machine::network::{Address, Network, Route};
+use xenup_machine::network::{Address, Mac, Network, Route};
 
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
-use crate::inspect::facts::Facts;
+use crate::inspect::facts::{Facts, OwnerKind};
 use crate::plan::step::Draft;
 
 use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, switch, touched};
-use super::{dhcp, ifupdown};
+use super::{dhcp, ifupdown, networkd};
 
 /// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
 const CONFIRM_SECONDS: u64 = 180;
@@ -55,18 +55,23 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     if host.bridges.is_empty() || !blocking.is_empty() {
         return if blocking.is_empty() { Ok(NetworkPlan::default()) } else { Err(blocking) };
     }
-    let edited = match ifupdown::edit(facts, host) {
-        Ok(edited) => Some(edited),
-        Err(finding) => {
-            blocking.push(*finding);
-            None
-        }
-    };
-    let made: Vec<&Bridge> =
-        host.bridges.iter().filter(|bridge| !is_made(&facts.network.kernel, bridge)).collect();
+    let (theirs, ifupdowns): (Vec<&Bridge>, Vec<&Bridge>) =
+        host.bridges.iter().partition(|bridge| is_networkds(facts, bridge));
+    let edited = edit_interfaces(facts, &ifupdowns).unwrap_or_else(|finding| {
+        blocking.push(*finding);
+        None
+    });
+    let theirs: Vec<(&Bridge, Mac)> =
+        theirs.into_iter().filter_map(|bridge| Some((bridge, ifupdown::mac(facts, bridge)?))).collect();
+    let networkd = networkd::edit(facts, &theirs).unwrap_or_else(|findings| {
+        blocking.extend(findings);
+        networkd::Edited::default()
+    });
+    let unmade = |bridge: &&Bridge| !is_made(&facts.network.kernel, bridge);
+    let made: Vec<&Bridge> = ifupdowns.into_iter().filter(unmade).collect();
     let mut live = Vec::new();
     let mut moves_dhcp = false;
-    for bridge in &made {
+    for bridge in host.bridges.iter().filter(unmade) {
         match one(facts, bridge) {
             Ok((steps, dhcp)) => {
                 live.extend(steps);
@@ -75,16 +80,33 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
             Err(findings) => blocking.extend(findings),
         }
     }
-    let Some(edited) = edited.filter(|_| blocking.is_empty()) else { return Err(blocking) };
+    if !blocking.is_empty() {
+        return Err(blocking);
+    }
     let mut plan = NetworkPlan { dhcp: moves_dhcp, ..NetworkPlan::default() };
-    plan.steps.extend(edited.steps.iter().cloned());
+    plan.steps.extend(edited.iter().flat_map(|edited| edited.steps.iter().cloned()));
+    plan.steps.extend(networkd.before);
     plan.steps.extend(live);
-    plan.steps.extend(ifupdown::state(facts, &made, &edited));
+    plan.steps.extend(networkd.after);
+    plan.steps.extend(edited.iter().flat_map(|edited| ifupdown::state(facts, &made, edited)));
     let kernel = &facts.network.kernel;
     plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
+    plan.checks.extend(networkd.checks.iter().cloned());
     plan.lasting_checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, is_lasting)).collect();
-    plan.findings = edited.findings;
+    plan.lasting_checks.extend(networkd.checks);
+    plan.findings = edited.map(|edited| edited.findings).unwrap_or_default();
+    plan.findings.extend(networkd.findings);
     Ok(plan)
+}
+
+/// Whether the bridge's port is configured by systemd-networkd; without any owner, ifupdown is to have it.
+fn is_networkds(facts: &Facts, bridge: &Bridge) -> bool {
+    let nic = facts.network.nic(&bridge.port);
+    nic.is_some_and(|nic| nic.owners.iter().any(|owner| owner.kind == OwnerKind::Networkd))
+}
+
+fn edit_interfaces(facts: &Facts, bridges: &[&Bridge]) -> Result<Option<ifupdown::Edited>, Box<Finding>> {
+    if bridges.is_empty() { Ok(None) } else { ifupdown::edit(facts, bridges).map(Some) }
 }
 
 fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>> {
@@ -100,6 +122,7 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     };
     let name = bridge.name.as_str();
     let clients = match bridge.address {
+        AddressPolicy::Keep if is_networkds(facts, bridge) => no_clients(facts, bridge)?,
         AddressPolicy::Keep => dhcp::moves(facts, bridge)?,
         AddressPolicy::None => no_clients(facts, bridge)?,
     };
@@ -134,19 +157,31 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     Ok((clients.before.into_iter().chain([switch]).chain(clients.after).collect(), has_client))
 }
 
-/// A client on a NIC that is to have no address would give it one again.
+/// A client on a NIC that is to have no address would give it one again; where networkd has the NIC, its own client
+/// moves with the files, and another one would stay behind.
 fn no_clients(facts: &Facts, bridge: &Bridge) -> Result<dhcp::Moved, Vec<Finding>> {
     let clients = facts.network.dhcp_clients.iter().filter(|client| client.link == bridge.port);
     let findings: Vec<Finding> = clients
         .map(|client| {
             let what = format!("{} (process {}) serves {}", client.program, client.pid, bridge.port);
-            let why = format!("{} is to have no address, and it would get one again", bridge.name);
-            Finding::blocking(
-                "dhcp-client-in-the-way",
-                what,
-                why,
-                format!("`ifdown {0}`, then `ip link set {0} up`", bridge.port),
-            )
+            let why = match bridge.address {
+                AddressPolicy::None => {
+                    format!("{} is to have no address, and it would get one again", bridge.name)
+                }
+                AddressPolicy::Keep => {
+                    format!(
+                        "systemd-networkd has {}, and this client would take its address back",
+                        bridge.port
+                    )
+                }
+            };
+            let fix = match bridge.address {
+                AddressPolicy::None => format!("`ifdown {0}`, then `ip link set {0} up`", bridge.port),
+                AddressPolicy::Keep => {
+                    format!("decide for one: stop {} and see that it is not started again", client.program)
+                }
+            };
+            Finding::blocking("dhcp-client-in-the-way", what, why, fix)
         })
         .collect();
     if findings.is_empty() { Ok(dhcp::Moved::default()) } else { Err(findings) }
@@ -174,8 +209,7 @@ fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Ve
     if bridge.address == AddressPolicy::None {
         return checks;
     }
-    let mac =
-        kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(xenup_machine::network::Mac([0; 6]));
+    let mac = kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(Mac([0; 6]));
     let addresses = moved_addresses(kernel, holder, mac);
     let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
     checks.extend(addresses.iter().filter(|address| is_ours(address) && counts(address)).map(has));

@@ -99,10 +99,10 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
 }
 
 fn owner(nic: &Nic) -> Option<Finding> {
-    let other = nic.owners.iter().find(|owner| owner.kind != OwnerKind::Ifupdown)?;
+    let supported = |kind: OwnerKind| matches!(kind, OwnerKind::Ifupdown | OwnerKind::Networkd);
+    let other = nic.owners.iter().find(|owner| !supported(owner.kind))?;
     let program = match other.kind {
-        OwnerKind::Ifupdown => return None,
-        OwnerKind::Networkd => "systemd-networkd",
+        OwnerKind::Ifupdown | OwnerKind::Networkd => return None,
         OwnerKind::Netplan => "netplan",
         OwnerKind::NetworkManager => "NetworkManager",
     };
@@ -111,7 +111,7 @@ fn owner(nic: &Nic) -> Option<Finding> {
         ..Finding::blocking(
             "network-owner-not-supported",
             format!("{} is configured by {program}", nic.name),
-            "this version changes ifupdown only",
+            "this version changes ifupdown and systemd-networkd",
             format!(
                 "configure {} in /etc/network/interfaces, or wait for a version that knows {program}",
                 nic.name

@@ -26,6 +26,11 @@ impl Draft {
         })
     }
 
+    /// Goes on with a step that was written elsewhere.
+    pub fn of(step: Step) -> Self {
+        Self(step)
+    }
+
     pub fn risks(mut self, risks: &[Risk]) -> Self {
         self.0.risks = risks.to_vec();
         self

@@ -59,7 +59,9 @@ pub fn carry_out(facts: &mut Facts, stage: &Stage) {
 }
 
 fn file(facts: &mut Facts, path: &Path, state: &FileState) {
-    let of_the_owner = path.starts_with("/etc/network");
+    let of_the_owner = path.starts_with("/etc/network")
+        || (path.starts_with("/etc/systemd/network") && path.extension().is_none_or(|end| end != "link"))
+        || path.starts_with("/run/systemd/network");
     if path == Path::new("/run/network/ifstate")
         && let FileState::Text { text, .. } = state
     {

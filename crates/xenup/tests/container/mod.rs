@@ -10,8 +10,18 @@ use xenup_image::Suite;
 use xenup_image::plain_tree::{self, PlainTree};
 
 /// What the container needs beyond a minimal Debian.
-const PACKAGES: &[&str] =
-    &["systemd", "systemd-sysv", "dbus", "ifupdown", "iproute2", "openssh-server", "procps", "util-linux"];
+const PACKAGES: &[&str] = &[
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "ifupdown",
+    "iproute2",
+    "openssh-server",
+    "procps",
+    "util-linux",
+    "dnsmasq-base",
+    "iputils-ping",
+];
 
 /// Our address outside, and the machine's.
 pub const OUTSIDE: &str = "10.213.0.1";
@@ -53,11 +63,17 @@ fn base() -> PathBuf {
 }
 
 impl Container {
-    /// Boots a fresh copy.
+    /// Boots a fresh copy, whose network is ifupdown's.
     pub fn boot(name: &str) -> Self {
+        Self::boot_with(name, |_| ())
+    }
+
+    /// Boots a fresh copy after `change` had its tree.
+    pub fn boot_with(name: &str, change: impl FnOnce(&Path)) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
         run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base()).arg(&dir));
         furnish(&dir);
+        change(&dir);
         let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();
         let child = spawn(&dir);
         let mut container = Self { dir, child, leader: 0, notify };
@@ -137,6 +153,13 @@ impl Container {
         command.args(&args[1..]).output().unwrap()
     }
 
+    /// A program of the container's own tree, run in the network namespace around it.
+    pub fn outer_program(&self, program: &str) -> Command {
+        let mut command = self.outer_command("chroot");
+        command.arg(&self.dir).arg(program);
+        command
+    }
+
     /// A command in the network namespace around the container.
     pub fn outer_command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
@@ -147,10 +170,15 @@ impl Container {
 
     /// ssh(1) to the machine, from outside; `more` are options.
     pub fn ssh(&self, more: &[&str], words: &[&str]) -> Command {
+        self.ssh_to(INSIDE, more, words)
+    }
+
+    /// ssh(1) to the machine at that address.
+    pub fn ssh_to(&self, at: &str, more: &[&str], words: &[&str]) -> Command {
         let mut command = self.outer_command("ssh");
         command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o"]);
         command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key(&self.dir));
-        command.args(more).arg(format!("root@{INSIDE}")).args(words);
+        command.args(more).arg(format!("root@{at}")).args(words);
         command
     }
 

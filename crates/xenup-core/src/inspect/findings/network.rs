@@ -73,7 +73,9 @@ pub(super) fn two_owners(context: &Context<'_>) -> Vec<Hit> {
 pub(super) fn owner_not_supported(context: &Context<'_>) -> Vec<Hit> {
     let other = |nic: &'_ Nic| -> Option<Owner> {
         match nic.owners.as_slice() {
-            [owner] if owner.kind != OwnerKind::Ifupdown => Some(owner.clone()),
+            [owner] if !matches!(owner.kind, OwnerKind::Ifupdown | OwnerKind::Networkd) => {
+                Some(owner.clone())
+            }
             _ => None,
         }
     };
@@ -83,7 +85,7 @@ pub(super) fn owner_not_supported(context: &Context<'_>) -> Vec<Hit> {
             let program = program(owner.kind);
             Hit::new(
                 format!("{} is configured by {program}", nic.name),
-                "this version changes ifupdown only",
+                "this version changes ifupdown and systemd-networkd",
                 format!(
                     "configure {} in /etc/network/interfaces, or wait for a version that knows {program}",
                     nic.name

@@ -10,24 +10,24 @@ mod netplan;
 mod networkd;
 mod nics;
 mod owners;
-mod units;
 
 use std::path::Path;
 
-pub(crate) use networkd::name_given;
 use xenup_machine::Reason;
 use xenup_machine::network::Network;
 
 use super::facts::{ConfigFile, NetworkFacts, Packages};
 use super::processes::Process;
 use super::reader::Reader;
+use crate::network::networkd::Host;
 
-/// Gathers the network. `active` are the units that run.
+/// Gathers the network. `active` are the units that run; `host` is what the machine's own files may go by.
 pub(super) fn gather(
     reader: &Reader<'_>,
     packages: &Packages,
     processes: &[Process],
     active: &[String],
+    host: &Host,
 ) -> NetworkFacts {
     let kernel = match reader.probe.network() {
         Ok(network) => network,
@@ -42,7 +42,7 @@ pub(super) fn gather(
         }
     };
     let mut facts = NetworkFacts { nics: nics::gather(reader, &kernel), kernel, ..NetworkFacts::default() };
-    owners::gather(reader, packages, active, processes, &mut facts);
+    owners::gather(reader, packages, active, processes, host, &mut facts);
     facts.dhcp_clients = dhcp::clients(processes, &facts.kernel);
     facts.ifstate = ifstate(reader);
     facts.bridge_nf_call =
@@ -78,7 +78,7 @@ fn keep(reader: &Reader<'_>, files: &mut Vec<ConfigFile>, path: &Path, bytes: Ve
 #[cfg(test)]
 pub(super) fn hostile(text: &str) {
     let _ = netplan::devices(text);
-    let _ = units::parse(text);
+    let _ = crate::network::units::parse(text);
     let _ = mentions::names(text, "eno1");
     let rules = filter::Rules { nftables: text.to_owned(), legacy: text.to_owned() };
     let _ = rules.forward_drop();

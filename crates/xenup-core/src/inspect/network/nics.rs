@@ -46,11 +46,19 @@ fn nic(reader: &Reader<'_>, network: &Network, link: &Link) -> Nic {
         mac: link.permanent_mac.filter(|mac| mac.is_station()).or(link.mac),
         driver,
         kind: link.kind.clone(),
+        path: id_path(reader, &directory),
         wireless,
         owners: Vec::new(),
         master: link.master.clone(),
         default_route: has_default_route(network, &link.name),
     }
+}
+
+/// udev keeps what it knows of a link under the link's number (`/run/udev/data`).
+fn id_path(reader: &Reader<'_>, directory: &str) -> Option<String> {
+    let index = reader.word(format!("{directory}/ifindex"))?;
+    let data = reader.quiet(format!("/run/udev/data/n{index}"))?;
+    data.lines().find_map(|line| line.strip_prefix("E:ID_PATH=")).map(str::to_owned)
 }
 
 fn has_default_route(network: &Network, link: &str) -> bool {

@@ -13,9 +13,11 @@ use xenup_machine::{MachineError, Reason};
 use super::super::facts::{AbsentNic, At, ConfigFile, NetworkFacts, Nic, Owner, OwnerKind, Packages};
 use super::super::processes::Process;
 use super::super::reader::Reader;
-use super::{keep, netplan, networkd, units};
+use super::{keep, netplan, networkd};
 use crate::network::interfaces::glob::Pattern;
 use crate::network::interfaces::{Files, InterfacesTree, Place, Selector, load};
+use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit};
+use crate::network::units;
 
 const INTERFACES: &str = "/etc/network/interfaces";
 
@@ -25,11 +27,12 @@ pub(super) fn gather(
     packages: &Packages,
     active: &[String],
     processes: &[Process],
+    host: &Host,
     facts: &mut NetworkFacts,
 ) {
     ifupdown(reader, packages, facts);
     let runtime = netplans(reader, packages, facts);
-    networkd_files(reader, active, runtime, facts);
+    networkd_files(reader, active, host, runtime, facts);
     let manager = active.iter().any(|unit| unit == "NetworkManager.service")
         || processes.iter().any(|process| process.name == "NetworkManager");
     if manager {
@@ -193,33 +196,41 @@ fn netplan_file(path: &Path, text: &str, facts: &mut NetworkFacts) {
     }
 }
 
-fn networkd_files(reader: &Reader<'_>, active: &[String], netplan: bool, facts: &mut NetworkFacts) {
-    for directory in &networkd::DIRECTORIES[..2] {
-        for end in [".network", ".netdev", ".link"] {
-            for path in reader.ending(directory, end) {
-                if let Some(bytes) = reader.bytes(&path) {
-                    keep(reader, &mut facts.files, &path, bytes);
-                }
-            }
-        }
-    }
+fn networkd_files(
+    reader: &Reader<'_>,
+    active: &[String],
+    host: &Host,
+    netplan: bool,
+    facts: &mut NetworkFacts,
+) {
+    let (own, brought) = DIRECTORIES.split_at(2);
+    networkd::keep_files(reader, &mut facts.files, own);
     let wanted = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
-    let runs = active.iter().any(|unit| unit == "systemd-networkd.service") || reader.exists(wanted);
-    if !runs {
+    let active = active.iter().any(|unit| unit == "systemd-networkd.service");
+    if !active && !reader.exists(wanted) {
         return;
     }
-    let files = networkd::files(reader);
+    networkd::keep_files(reader, &mut facts.files, brought);
+    let tree = Tree::new(&facts.files, ".network");
+    let mut owned = Vec::new();
     for nic in &mut facts.nics {
-        let Some(taken) = networkd::taken(&files, nic, facts.kernel.link(&nic.name)) else { continue };
+        let link = facts.kernel.link(&nic.name);
+        let taken = tree.taken(&Device::nic(nic, link), host);
+        // A condition that cannot be told may be met: to miss an owner is worse than to name one too many.
+        let managed = taken.unit.filter(|unit| !unit.is_unmanaged()).map(Unit::matched_at);
+        let Some(at) = taken.uncertain.into_iter().next().or(managed) else { continue };
         // What netplan wrote for networkd is netplan's.
-        let name = taken.at.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = at.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let of_netplan = netplan && name.starts_with("10-netplan-");
+        // After a switch the bridge has the client.
+        owned.push(link.and_then(|link| link.master.clone()).unwrap_or_else(|| nic.name.clone()));
         if of_netplan && nic.owners.iter().any(|owner| owner.kind == OwnerKind::Netplan) {
             continue;
         }
-        if !taken.unmanaged {
-            add(nic, if of_netplan { OwnerKind::Netplan } else { OwnerKind::Networkd }, [taken.at]);
-        }
+        add(nic, if of_netplan { OwnerKind::Netplan } else { OwnerKind::Networkd }, [at]);
+    }
+    if active {
+        facts.networkd = owned.iter().filter_map(|link| networkd::client(reader, link)).collect();
     }
 }
 

@@ -1,0 +1,252 @@
+//! A bridge over a NIC of systemd-networkd, on a booted Debian in a container: made, confirmed, booted, rolled back.
+//! Needs root, and is skipped elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    dead_code,
+    reason = "the test drives a container, and uses its part of the support"
+)]
+
+mod container;
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use container::{Container, INSIDE, OUTSIDE, missing};
+use serde_json::json;
+use xenup_core::host::Host;
+use xenup_core::inspect::Facts;
+use xenup_core::network::plan::{NetworkPlan, plan};
+
+const LAN: &str = "/etc/systemd/network/20-lan.network";
+const HOST: &str =
+    "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr0\"\nports = [\"host0\"]\naddress = \"keep\"\n";
+
+/// Gives the network to systemd-networkd, with this file.
+fn networkd(dir: &Path, lan: &str) {
+    let etc = dir.join("etc/systemd/system");
+    for (wants, unit) in
+        [("multi-user.target", "systemd-networkd.service"), ("sockets.target", "systemd-networkd.socket")]
+    {
+        let folder = etc.join(format!("{wants}.wants"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let link = folder.join(unit);
+        let _ = std::fs::remove_file(&link);
+        symlink(format!("/lib/systemd/system/{unit}"), link).unwrap();
+    }
+    std::fs::write(dir.join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
+    std::fs::write(dir.join(&LAN[1..]), lan).unwrap();
+}
+
+/// Every file of the network with its bytes and attributes, and what the kernel has.
+fn picture(container: &Container) -> String {
+    let files = container.run(&[
+        "sh",
+        "-c",
+        "cd / && find etc/network etc/systemd ! -type d -exec stat -c '%n %U:%G %a %Y %N' {} + | sort; \
+         find etc/network etc/systemd -type f -exec md5sum {} + | sort",
+    ]);
+    format!("{files}{}", addresses(container))
+}
+
+/// Links, addresses and routes, without what counts down or comes by itself.
+fn addresses(container: &Container) -> String {
+    let said = container.run(&[
+        "sh",
+        "-c",
+        "ip -o -4 address show; ip -4 route show; ip -o link show type bridge | cut -d' ' -f2; \
+         bridge link | cut -d' ' -f2,7,8",
+    ]);
+    let masked: Vec<&str> = said.lines().map(|line| line.split("valid_lft").next().unwrap().trim()).collect();
+    masked.join("\n")
+}
+
+/// Writes the network's part of the plan that this machine's own facts give.
+fn write_plan(container: &Container) {
+    let facts: Facts = serde_json::from_str(&container.run(&["xenup", "inspect", "--json"])).unwrap();
+    let host = Host::parse(Path::new("host.toml"), HOST.as_bytes()).unwrap();
+    let network = plan(&facts, &host).unwrap();
+    let plan = json!({"schema": 1, "machine_id": facts.machine_id, "purpose": "a test",
+        "stages": [{"id": "network", "title": "The bridges", "guard": NetworkPlan::guard(),
+                    "steps": network.steps, "checks": network.checks}]});
+    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
+}
+
+fn apply(container: &Container) {
+    write_plan(container);
+    let output = container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", "30"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{words}\n{}", networkd_says(container));
+}
+
+fn networkd_says(container: &Container) -> String {
+    let said = container.output(&[
+        "sh",
+        "-c",
+        "networkctl --no-pager; journalctl --no-pager -n 60 -u systemd-networkd",
+    ]);
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+/// A hundred packets a second from outside, until it is asked what came of them.
+struct Traffic(Child);
+
+impl Traffic {
+    fn begin(container: &Container, to: &str) -> Self {
+        let mut ping = container.outer_program("/usr/bin/ping");
+        Self(ping.args(["-q", "-i", "0.01", to]).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Returns how many were sent and how many came back.
+    fn end(self) -> (u32, u32) {
+        let pid = self.0.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let said = String::from_utf8(self.0.wait_with_output().unwrap().stdout).unwrap();
+        let line = said.lines().find(|line| line.contains("packets transmitted")).unwrap();
+        let mut counts = line.split(',').filter_map(|part| part.split_whitespace().next()?.parse().ok());
+        println!("{line}");
+        (counts.next().unwrap(), counts.next().unwrap())
+    }
+}
+
+/// What networkctl calls a link: `routable configured`.
+fn state(container: &Container, link: &str) -> String {
+    let said = container.run(&["networkctl", "--no-pager", "--no-legend", "list", link]);
+    said.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
+}
+
+fn confirm(container: &Container, at: &str) {
+    let guard = container.pid_of("xenup-guard-");
+    let output = container.ssh_to(at, &[], &["xenup", "confirm"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    container.wait_for_end(guard);
+}
+
+/// A switch that takes the link down costs a hundred of them; a packet or two may meet the moment of the enslaving.
+fn lost_none_to_speak_of((sent, received): (u32, u32)) {
+    assert!(sent > 10 && sent.saturating_sub(received) <= 3, "{received} of {sent} came back");
+}
+
+fn skipped() -> bool {
+    if let Some(why) = missing() {
+        println!("skipped: {why}");
+        return true;
+    }
+    false
+}
+
+fn fixed() -> String {
+    format!(
+        "# by hand\n[Match]\nName=host*\n\n[Network]\nAddress={INSIDE}/24\nGateway={OUTSIDE}\nIPv6AcceptRA=no\n"
+    )
+}
+
+#[test]
+fn a_static_address_moves_stays_over_a_boot_and_comes_back() {
+    if skipped() {
+        return;
+    }
+    let mut container = Container::boot_with("networkd", |dir| networkd(dir, &fixed()));
+    let before = picture(&container);
+    let traffic = Traffic::begin(&container, INSIDE);
+    apply(&container);
+    lost_none_to_speak_of(traffic.end());
+    assert_eq!(state(&container, "xenbr0"), "routable configured", "{}", networkd_says(&container));
+    assert_eq!(state(&container, "host0"), "enslaved configured", "{}", networkd_says(&container));
+    assert_eq!(container.read(LAN), fixed());
+    confirm(&container, INSIDE);
+    let made = picture(&container);
+    container.reboot();
+    container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--timeout=60"]);
+    assert_eq!(picture(&container), made, "{}", networkd_says(&container));
+    let traffic = Traffic::begin(&container, INSIDE);
+    let back = container.output(&["xenup", "rollback", "--yes"]);
+    assert_eq!(back.status.code(), Some(0), "{}", String::from_utf8_lossy(&back.stderr));
+    container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--timeout=60"]);
+    println!("after a boot and a rollback: {:?}", traffic.end());
+    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    assert_eq!(state(&container, "host0"), "routable configured");
+}
+
+#[test]
+fn a_lease_moves_with_the_identity_of_its_client() {
+    if skipped() {
+        return;
+    }
+    let lan = "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n";
+    let mut container = Container::boot_with("networkd-dhcp", |dir| networkd(dir, lan));
+    let server = Server::begin(&container);
+    container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--interface=host0", "--timeout=60"]);
+    let before = picture(&container);
+    let lent = address(&container, "host0");
+    let traffic = Traffic::begin(&container, &lent);
+    apply(&container);
+    lost_none_to_speak_of(traffic.end());
+    assert_eq!(address(&container, "xenbr0"), lent);
+    assert_eq!(state(&container, "xenbr0"), "routable configured", "{}", networkd_says(&container));
+    let log = server.log(&container);
+    assert!(!log.contains("DHCPRELEASE"), "{log}");
+    assert_eq!(log.matches("DHCPDISCOVER").count(), 1, "the bridge asked as a stranger:\n{log}");
+    // Nobody confirms: the files and the links come back, and the lease is the same.
+    container.wait_for_end(container.pid_of("xenup-guard-"));
+    container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--interface=host0", "--timeout=60"]);
+    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    apply(&container);
+    confirm(&container, &lent);
+    container.reboot();
+    let server = server.again(&container);
+    container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--interface=xenbr0", "--timeout=60"]);
+    assert_eq!(address(&container, "xenbr0"), lent);
+    let leases = server.leases(&container);
+    assert_eq!(leases.lines().count(), 1, "one client, one lease:\n{leases}");
+}
+
+/// The IPv4 address on a link.
+fn address(container: &Container, link: &str) -> String {
+    let said = container.run(&["ip", "-4", "-o", "address", "show", "dev", link]);
+    said.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned()
+}
+
+/// A DHCP server outside.
+struct Server(Child);
+
+impl Server {
+    fn begin(container: &Container) -> Self {
+        let mut server = container.outer_program("/usr/sbin/dnsmasq");
+        server.args([
+            "-k",
+            "--port=0",
+            "--interface=ve-guarded",
+            "--dhcp-authoritative",
+            "--user=root",
+            "--log-dhcp",
+        ]);
+        server.args(["--dhcp-range=10.213.0.100,10.213.0.150,120s", "--no-ping", "--pid-file="]);
+        server.args(["--dhcp-leasefile=/root/leases", "--log-facility=/root/dhcp.log"]);
+        Self(server.spawn().unwrap())
+    }
+
+    /// A reboot takes the link outside away as well.
+    fn again(self, container: &Container) -> Self {
+        drop(self);
+        Self::begin(container)
+    }
+
+    fn log(&self, container: &Container) -> String {
+        container.read("/root/dhcp.log")
+    }
+
+    fn leases(&self, container: &Container) -> String {
+        let all = container.read("/root/leases");
+        all.lines().filter(|line| !line.starts_with("duid")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
