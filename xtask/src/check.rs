@@ -175,8 +175,10 @@ fn ifquery() -> Result<PathBuf, Box<dyn std::error::Error>> {
 
 /// Runs the guard's tests, each in a container that boots Debian with systemd, one after another.
 fn guard_in_containers() -> crate::Outcome {
-    let tests = ["--test", "guard_container", "--test", "surroundings_container", "--", "--test-threads=1"];
-    let cargo = cargo_test(&[&["--package", "xenup"], &tests[..]].concat());
+    let tests = ["guard_container", "networkd_container", "surroundings_container"];
+    let tests = tests.iter().flat_map(|test| ["--test", test]);
+    let args: Vec<&str> = ["--package", "xenup"].into_iter().chain(tests).collect();
+    let cargo = cargo_test(&[&args[..], &["--", "--test-threads=1"]].concat());
     shown(&cargo.env("XENUP_CONTAINERS", "1"))
 }
 

@@ -15,8 +15,8 @@ use xenup_machine::process::Command;
 use super::files::{Change, Lease, OwnFile, Wanted, change};
 use super::matching::{Device, Host};
 use crate::host::{AddressPolicy, Bridge};
-use crate::inspect::Finding;
 use crate::inspect::facts::Facts;
+use crate::inspect::{Finding, Weight};
 use crate::network::refuse::is_made;
 use crate::plan::step::{Draft, write};
 
@@ -59,6 +59,7 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
                     (wanted.lease.lent && !made && bridge.address == AddressPolicy::Keep).then_some(hold),
                 );
                 edited.findings.extend(findings);
+                edited.findings.extend(learnt_anew(facts, bridge).filter(|_| !made));
             }
             Err(findings) => blocking.extend(findings),
         }
@@ -92,6 +93,24 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
         edited.checks = bridges.iter().filter_map(|(bridge, _)| online(bridge)).collect();
     }
     Ok(edited)
+}
+
+/// Measured with systemd 252: it takes the routes away that a router advertised, and waits for the next advertisement.
+fn learnt_anew(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
+    let mut addresses = facts.network.kernel.addresses_on(&bridge.port);
+    let learnt = addresses.any(|address| address.ip.is_ipv6() && address.valid.is_some());
+    if !learnt || facts.distro.version != "12" || bridge.address == AddressPolicy::None {
+        return None;
+    }
+    Some(Finding {
+        weight: Weight::Note,
+        ..Finding::blocking(
+            "ipv6-learnt-anew",
+            format!("{} has IPv6 addresses that a router or a DHCPv6 server gave", bridge.port),
+            "Debian 12's systemd-networkd learns their routes anew when it starts: up to 5 seconds without IPv6",
+            "nothing to do; IPv4 goes on meanwhile",
+        )
+    })
 }
 
 fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>> {
