@@ -65,7 +65,9 @@ fn addresses(container: &Container) -> String {
 
 /// Writes the network's part of the plan that this machine's own facts give.
 fn write_plan(container: &Container) {
-    let facts: Facts = serde_json::from_str(&container.run(&["xenup", "inspect", "--json"])).unwrap();
+    let mut said: serde_json::Value =
+        serde_json::from_str(&container.run(&["xenup", "inspect", "--json"])).unwrap();
+    let facts: Facts = serde_json::from_value(said["facts"].take()).unwrap();
     let host = Host::parse(Path::new("host.toml"), HOST.as_bytes()).unwrap();
     let network = plan(&facts, &host).unwrap();
     let plan = json!({"schema": 1, "machine_id": facts.machine_id, "purpose": "a test",
@@ -91,23 +93,33 @@ fn networkd_says(container: &Container) -> String {
 }
 
 /// A hundred packets a second from outside, until it is asked what came of them.
-struct Traffic(Child);
+struct Traffic(Option<Child>);
 
 impl Traffic {
     fn begin(container: &Container, to: &str) -> Self {
         let mut ping = container.outer_program("/usr/bin/ping");
-        Self(ping.args(["-q", "-i", "0.01", to]).stdout(Stdio::piped()).spawn().unwrap())
+        Self(Some(ping.args(["-q", "-i", "0.01", to]).stdout(Stdio::piped()).spawn().unwrap()))
     }
 
     /// Returns how many were sent and how many came back.
-    fn end(self) -> (u32, u32) {
-        let pid = self.0.id().to_string();
+    fn end(mut self) -> (u32, u32) {
+        let ping = self.0.take().unwrap();
+        let pid = ping.id().to_string();
         assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        let said = String::from_utf8(self.0.wait_with_output().unwrap().stdout).unwrap();
+        let said = String::from_utf8(ping.wait_with_output().unwrap().stdout).unwrap();
         let line = said.lines().find(|line| line.contains("packets transmitted")).unwrap();
         let mut counts = line.split(',').filter_map(|part| part.split_whitespace().next()?.parse().ok());
         println!("{line}");
         (counts.next().unwrap(), counts.next().unwrap())
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        if let Some(ping) = &mut self.0 {
+            let _ = ping.kill();
+            let _ = ping.wait();
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_machine::network::{Mac, Network};
 
+use crate::network::netplan::NetplanDevice;
+
 /// The format number of [`Facts`] as JSON.
 pub const FORMAT: u32 = 1;
 
@@ -360,6 +362,9 @@ pub struct NetworkFacts {
     /// Why the interfaces files could not be read, with path and line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interfaces_error: Option<String>,
+    /// What netplan's files say of each device, all of them merged; empty where netplan is not installed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub netplan: Vec<NetplanDevice>,
     /// How DHCP servers know the links that systemd-networkd configures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networkd: Vec<NetworkdClient>,

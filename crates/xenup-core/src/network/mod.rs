@@ -6,6 +6,7 @@
 pub mod dhcp;
 pub mod ifupdown;
 pub mod interfaces;
+pub mod netplan;
 pub mod networkd;
 pub mod pin;
 pub mod plan;

@@ -16,6 +16,7 @@ use super::super::reader::Reader;
 use super::{keep, netplan, networkd};
 use crate::network::interfaces::glob::Pattern;
 use crate::network::interfaces::{Files, InterfacesTree, Place, Selector, load};
+use crate::network::netplan::merged;
 use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit};
 use crate::network::units;
 
@@ -163,6 +164,12 @@ fn netplans(reader: &Reader<'_>, packages: &Packages, facts: &mut NetworkFacts) 
         let Some(text) = keep(reader, &mut facts.files, &path, bytes) else { continue };
         if installed {
             netplan_file(&path, &text, facts);
+        }
+    }
+    if installed {
+        match merged(&facts.files) {
+            Ok(devices) => facts.netplan = devices,
+            Err(error) => reader.missed(error.path.display().to_string(), error.cause),
         }
     }
     installed
