@@ -225,6 +225,9 @@ fn today_has(facts: &Facts, link: &str) -> Option<String> {
     if let Some(client) = facts.network.dhcp_clients.iter().find(|client| client.link == link) {
         words.push(format!("by DHCP ({})", client.program));
     }
+    if facts.network.networkd.iter().any(|client| client.link == link && client.iaid4.is_some()) {
+        words.push("by DHCP (systemd-networkd)".to_owned());
+    }
     global().next()?;
     Some(words.join(", "))
 }
