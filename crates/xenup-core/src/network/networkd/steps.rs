@@ -24,8 +24,8 @@ const SERVICE: &str = "systemd-networkd.service";
 const SOCKET: &str = "systemd-networkd.socket";
 const WAIT_ONLINE: &str = "/usr/lib/systemd/systemd-networkd-wait-online";
 
-/// A lease on a slow network; a bridge with a static address takes a second.
-const ONLINE_SECONDS: u32 = 60;
+/// A lease on a slow network; a static address takes a second. Less than a condition may take to be looked at.
+const ONLINE_SECONDS: u32 = 50;
 
 /// The steps of all bridges over networkd's NICs, around those that switch the links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
