@@ -86,6 +86,7 @@ impl Case {
             } else {
                 AddressPolicy::Keep
             },
+            lasting: self.word("lasting").into_iter().map(|ip| ip.parse().unwrap()).collect(),
             lease: Lease {
                 iaid4: self.number("iaid4"),
                 iaid6: self.number("iaid6"),

@@ -57,7 +57,7 @@ fn addresses(container: &Container) -> String {
     let said = container.run(&[
         "sh",
         "-c",
-        "ip -o -4 address show; ip -4 route show; ip -o link show type bridge | cut -d' ' -f2; \
+        "ip -o -4 address show | cut -d' ' -f2-; ip -4 route show; ip -o link show type bridge | cut -d' ' -f2; \
          bridge link | cut -d' ' -f2,7,8",
     ]);
     let masked = said.lines().map(|line| line.split("valid_lft").next().unwrap().trim());

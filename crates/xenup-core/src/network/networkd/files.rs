@@ -5,6 +5,7 @@
 //! Never: leaves a setting out without a finding, or writes an identity that was not read.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use xenup_machine::network::Mac;
@@ -37,6 +38,8 @@ pub struct Wanted<'a> {
     pub address: AddressPolicy,
     /// How DHCP servers know the NIC.
     pub lease: Lease,
+    /// The addresses it has that nobody lent and no router advertised.
+    pub lasting: Vec<IpAddr>,
 }
 
 /// How DHCP servers know a link.
@@ -86,6 +89,7 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     let theirs = Tree::new(files, ".network").without(is_ours);
     let unit = refuse::source(&theirs, &wanted.port, host).map_err(|finding| vec![*finding])?;
     let mut blocking = refuse::settings(unit, wanted);
+    blocking.extend(refuse::undeclared(unit, wanted));
     let mut findings = refuse::changing_addresses(unit, wanted);
     let prefix = prefix(&theirs, wanted, host).unwrap_or_else(|finding| {
         blocking.push(*finding);

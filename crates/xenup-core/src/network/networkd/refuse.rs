@@ -1,8 +1,12 @@
 //! What makes a bridge over one of networkd's NICs impossible. Decides that from the NIC's file; never plans a file.
 
+use std::net::IpAddr;
+
+use super::declared::Declared;
 use super::files::Wanted;
 use super::matching::{Device, Host};
 use super::tree::{Line, Tree, Unit};
+use crate::host::AddressPolicy;
 use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
 
@@ -179,6 +183,26 @@ fn setting(line: &Line, wanted: &Wanted<'_>) -> Option<Finding> {
         ));
     }
     None
+}
+
+/// Returns a finding for each address that the NIC has and its file does not declare: networkd takes such an address
+/// away when it starts.
+pub(super) fn undeclared(unit: &Unit, wanted: &Wanted<'_>) -> Vec<Finding> {
+    let declared = Declared::of(unit);
+    let by_client = |ip: &IpAddr| if ip.is_ipv4() { declared.dhcp4 } else { declared.dhcp6 };
+    let kept = wanted.address == AddressPolicy::Keep;
+    let strangers =
+        wanted.lasting.iter().filter(|ip| kept && !declared.addresses.contains(ip) && !by_client(ip));
+    let found = strangers.map(|ip| Finding {
+        at: vec![unit.matched_at()],
+        ..Finding::blocking(
+            "networkd-address-not-declared",
+            format!("{} has {ip}, and its file does not declare it", wanted.port.name),
+            "it was set by hand or by another program: systemd-networkd takes it away when it starts",
+            format!("write Address={ip} with its prefix length into the file, or take it off the NIC"),
+        )
+    });
+    found.collect()
 }
 
 /// Returns a warning for each setting by which an IPv6 address depends on the link's name or hardware.

@@ -124,7 +124,12 @@ fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>>
     };
     let holders = [bridge.port.as_str(), bridge.name.as_str()];
     let mut addresses = holders.into_iter().flat_map(|link| network.kernel.addresses_on(link));
+    let made = is_made(&network.kernel, bridge);
+    // Once the bridge is made, networkd has judged its addresses.
+    let own = network.kernel.addresses_on(&bridge.port).filter(|address| !made && address.valid.is_none());
+    let lasting = own.filter(|address| !address.is_link_local()).map(|address| address.ip).collect();
     Some(Wanted {
+        lasting,
         bridge: bridge.name.as_str(),
         port: Device::nic(nic, network.kernel.link(&bridge.port)),
         mac,
