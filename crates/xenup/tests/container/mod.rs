@@ -56,7 +56,7 @@ fn base() -> PathBuf {
     if let Some(given) = std::env::var_os("XENUP_GUARD_ROOT") {
         return given.into();
     }
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guard-root");
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("container-root");
     let spec = PlainTree { suite: Suite::Bookworm, packages: PACKAGES, script: "" };
     plain_tree::make(&spec, &base, &mut |line| eprintln!("{line}")).unwrap();
     base
