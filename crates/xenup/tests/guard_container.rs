@@ -6,6 +6,7 @@
     reason = "the test drives a container"
 )]
 
+#[allow(dead_code, reason = "each test binary uses its part")]
 mod container;
 
 use container::{Container, INSIDE, missing};

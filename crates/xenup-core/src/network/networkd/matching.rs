@@ -153,9 +153,9 @@ impl Device {
         let value = lines.last().map_or("", |line| line.setting.value.as_str());
         match key {
             "Name" => {
-                let names = std::iter::once(&self.name).chain(&self.alternative);
+                let mut names = std::iter::once(&self.name).chain(&self.alternative);
                 let rules = rules(lines);
-                Some(names.into_iter().any(|name| listed(&rules, Some(name))))
+                Some(names.any(|name| listed(&rules, Some(name))))
             }
             "MACAddress" => Some(one_of(lines, self.mac)),
             "PermanentMACAddress" => Some(one_of(lines, self.permanent_mac)),
