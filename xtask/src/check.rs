@@ -78,9 +78,10 @@ const CHECKS: &[Item] = &[
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often.
     item("faults-real", |check| crate::faults::run(&Faults::real(if check.long { 20 } else { 6 }))),
-    item("guard", |_| guard_in_containers()),
+    item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
+    long("networkd", |_| in_containers(&["networkd_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"])),
@@ -173,9 +174,8 @@ fn ifquery() -> Result<PathBuf, Box<dyn std::error::Error>> {
     if files::exists(&program) { Ok(program) } else { Err("the package has no sbin/ifquery".into()) }
 }
 
-/// Runs the guard's tests, each in a container that boots Debian with systemd, one after another.
-fn guard_in_containers() -> crate::Outcome {
-    let tests = ["guard_container", "networkd_container", "surroundings_container"];
+/// Runs tests each of which boots Debian with systemd in a container, one after another.
+fn in_containers(tests: &[&str]) -> crate::Outcome {
     let tests = tests.iter().flat_map(|test| ["--test", test]);
     let args: Vec<&str> = ["--package", "xenup"].into_iter().chain(tests).collect();
     let cargo = cargo_test(&[&args[..], &["--", "--test-threads=1"]].concat());
