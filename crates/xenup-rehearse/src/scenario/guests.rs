@@ -148,12 +148,12 @@ fn pinged(bench: &mut Bench, s: &mut StepScope<'_, '_>, kind: Kind) -> Result<()
     Err(Failure::unexpected(format!("ping of the {} guest", kind.name()), "answers", "none"))
 }
 
-/// Ends the guests.
+/// Ends the guests, and removes what `guest/make` made.
 ///
 /// # Errors
 /// One is still listed after its time.
 pub fn end(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     // Their init knows no shutdown; nothing is lost with them.
     bench.run(s, "for guest in pv pvh; do xl destroy $guest; done; xl list", 0, SHORT)?;
-    Ok(())
+    bench.run(s, "rm /root/guest.cpio.gz /root/pv.cfg /root/pvh.cfg", 0, SHORT).map(|_| ())
 }
