@@ -34,6 +34,9 @@ _xenup() {
             xenup,guard-boot)
                 cmd="xenup__subcmd__guard__subcmd__boot"
                 ;;
+            xenup,guard-note)
+                cmd="xenup__subcmd__guard__subcmd__note"
+                ;;
             xenup,guard-sweep)
                 cmd="xenup__subcmd__guard__subcmd__sweep"
                 ;;
@@ -92,7 +95,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guard-wait guard-boot guard-trial guard-sweep apply-here rollback-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guard-wait guard-boot guard-trial guard-note guard-sweep apply-here rollback-here docgen"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -212,6 +215,24 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__guard__subcmd__boot)
+            opts="-q -h --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guard__subcmd__note)
             opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

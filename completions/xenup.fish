@@ -43,6 +43,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-trial" -d 'Check a trial boot and wait for its confirmation (run by the trial\'s unit)'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-note" -d 'Note what a guarded command made (run after the command of `guard -- COMMAND`)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-sweep" -d 'Move away what a guarded command made (run by the undo of `guard -- COMMAND`)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply-here" -d 'Carry out a plan in this process (run by apply\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback-here" -d 'Undo a run in this process (run by rollback\'s own service)'
@@ -156,6 +157,9 @@ complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s h -l help -d 
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s h -l help -d 'Print help'
