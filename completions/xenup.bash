@@ -49,6 +49,9 @@ _xenup() {
             xenup,guest)
                 cmd="xenup__subcmd__guest"
                 ;;
+            xenup,guest-disk-read)
+                cmd="xenup__subcmd__guest__subcmd__disk__subcmd__read"
+                ;;
             xenup,history)
                 cmd="xenup__subcmd__history"
                 ;;
@@ -82,6 +85,9 @@ _xenup() {
             xenup__subcmd__guest,convert)
                 cmd="xenup__subcmd__guest__subcmd__convert"
                 ;;
+            xenup__subcmd__guest,disk)
+                cmd="xenup__subcmd__guest__subcmd__disk"
+                ;;
             xenup__subcmd__guest,list)
                 cmd="xenup__subcmd__guest__subcmd__list"
                 ;;
@@ -95,7 +101,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guard-wait guard-boot guard-trial guard-note guard-sweep apply-here rollback-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guest-disk-read guard-wait guard-boot guard-trial guard-note guard-sweep apply-here rollback-here docgen"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,7 +319,25 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__guest)
-            opts="-q -h --color --quiet --help list check convert"
+            opts="-q -h --color --quiet --help list check convert disk"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__disk__subcmd__read)
+            opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,6 +385,28 @@ _xenup() {
             case "${prev}" in
                 --out)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__disk)
+            opts="-q -h --format --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "raw qcow2" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -40,6 +40,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest f
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest-disk-read" -d 'Read the guest\'s disk that is handed over on standard input (run by `guest disk` itself)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-trial" -d 'Check a trial boot and wait for its confirmation (run by the trial\'s unit)'
@@ -97,12 +98,13 @@ complete -c xenup -n "__fish_xenup_using_subcommand history" -l color -d 'When t
 complete -c xenup -n "__fish_xenup_using_subcommand history" -l json -d 'Print JSON (schema: history.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "list" -d 'List the guests that have a file below /etc/xen'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "check" -d 'Say what keeps each guest from starting, or will'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "list" -d 'List the guests that have a file below /etc/xen'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "check" -d 'Say what keeps each guest from starting, or will'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "disk" -d 'Say what is on a guest\'s disk: system, kernel that would boot, what depends on names; nothing is mounted'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l json -d 'Print JSON (schema: guest-list.schema.json)'
@@ -119,6 +121,12 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l format -d 'The image\'s format, raw or qcow2; found out where it is not given' -r -f -a "raw\t''
+qcow2\t''"
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l json -d 'Print JSON (schema: guest-disk.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion or sabotage' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'"
@@ -146,6 +154,9 @@ complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Secon
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l run -d 'The run' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l stage -d 'The stage' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r

@@ -30,6 +30,17 @@ pub(crate) fn u32_be(data: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes(data, at))
 }
 
+pub(crate) fn u64_be(data: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(bytes(data, at))
+}
+
+/// Writes a number at `at`; nothing where the structure ends before.
+pub(crate) fn put_u32_le(data: &mut [u8], at: usize, value: u32) {
+    if let Some(place) = at.checked_add(4).and_then(|end| data.get_mut(at..end)) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
 /// Whether the structure has these bytes at `at`.
 pub(crate) fn has(data: &[u8], at: usize, magic: &[u8]) -> bool {
     at.checked_add(magic.len()).and_then(|end| data.get(at..end)) == Some(magic)
@@ -90,4 +101,40 @@ pub(crate) fn crc32(data: &[u8]) -> u32 {
         }
     }
     !crc
+}
+
+/// CRC-32C tables (Castagnoli, reflected).
+const CRC32C: [u32; 256] = crc32c_table();
+
+const fn crc32c_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            let mask = (crc & 1).wrapping_neg();
+            crc = (crc >> 1) ^ (0x82f6_3b78 & mask);
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+}
+
+/// CRC-32C going on from `seed`, neither begun nor ended by an inversion, as ext4 and jbd2 have it.
+pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
+    data.iter().fold(seed, |crc, &byte| {
+        let index = usize::try_from((crc ^ u32::from(byte)) & 0xff).unwrap_or_default();
+        (crc >> 8) ^ CRC32C.get(index).copied().unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn crc32c_of_the_standard_check() {
+        assert_eq!(!super::crc32c(u32::MAX, b"123456789"), 0xe306_9283);
+    }
 }

@@ -1,6 +1,7 @@
 //! Bytes by offset: what every reader of a disk is written against. Never writes.
 
 use std::io;
+use std::rc::Rc;
 
 /// Bytes could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,19 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
+    /// The bytes that stand for them cannot be made out: a compressed part that does not unpack, say.
+    #[error("{length} bytes at {offset} cannot be made out: {why}")]
+    Damaged {
+        /// Where they begin.
+        offset: u64,
+        /// How many they are.
+        length: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// More was asked for than the disk is worth ([`crate::Budget`]).
+    #[error("the disk asks for more reading than is allowed for one disk")]
+    Budget,
 }
 
 /// A disk, a partition, or an image of one.
@@ -53,7 +67,8 @@ pub trait ReadAt {
     }
 }
 
-fn in_bounds(offset: u64, length: usize, size: u64) -> Result<(), ReadError> {
+/// Refuses bytes behind the end.
+pub(crate) fn in_bounds(offset: u64, length: usize, size: u64) -> Result<(), ReadError> {
     let length = length as u64;
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),
@@ -76,6 +91,16 @@ impl ReadAt for [u8] {
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        (**self).read_at(offset, buffer)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for Rc<T> {
     fn size(&self) -> u64 {
         (**self).size()
     }

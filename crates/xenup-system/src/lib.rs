@@ -6,6 +6,7 @@
 pub mod environment;
 pub mod files;
 pub mod guard;
+pub mod guest_reader;
 mod inotify_drain;
 pub mod lab;
 mod lock;

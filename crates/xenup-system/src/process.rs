@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -153,6 +154,8 @@ pub struct Tool {
     env_clear: bool,
     directory: Option<PathBuf>,
     stdin: Vec<u8>,
+    stdin_from: Option<Arc<OwnedFd>>,
+    user: Option<u32>,
     timeout: Option<Duration>,
     limit: usize,
     die_with_parent: bool,
@@ -168,6 +171,8 @@ impl Tool {
             env_clear: false,
             directory: None,
             stdin: Vec::new(),
+            stdin_from: None,
+            user: None,
             timeout: None,
             limit: DEFAULT_CAPTURE_LIMIT,
             die_with_parent: false,
@@ -220,6 +225,20 @@ impl Tool {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// Gives it this descriptor as standard input; bytes that were given are then not written.
+    #[must_use]
+    pub fn stdin_from(mut self, descriptor: OwnedFd) -> Self {
+        self.stdin_from = Some(Arc::new(descriptor));
+        self
+    }
+
+    /// Runs it as this user, with the group of the same number and no other. Only root can.
+    #[must_use]
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
         self
     }
 
@@ -319,13 +338,20 @@ impl Tool {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
+        }
         Ok(command)
     }
 
     fn communicate(&self, sink: &mut Sink<'_>) -> Result<Output, ProcessError> {
         let mut command = self.command()?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+        command.stdin(match &self.stdin_from {
+            Some(descriptor) => descriptor.try_clone().map_err(|e| self.start_error(e))?.into(),
+            None if self.stdin.is_empty() => Stdio::null(),
+            None => Stdio::piped(),
+        });
         let mut child = command.spawn().map_err(|e| self.start_error(e))?;
         let ended = Conversation::new(&mut child, &self.stdin, self.timeout)
             .and_then(|mut talk| talk.run(sink).map(|end| (end, std::mem::take(&mut talk.stderr_tail))));

@@ -62,6 +62,9 @@ pub enum Verb {
     Kernel(KernelCommand),
     /// Put the same deadline and undo around any change of the network made by hand
     Guard(GuardCommand),
+    /// Read the guest's disk that is handed over on standard input (run by `guest disk` itself)
+    #[command(hide = true)]
+    GuestDiskRead,
     /// Wait for a deadline and undo a stage (run by the guard's own service)
     #[command(hide = true)]
     GuardWait(RunStage),
@@ -249,6 +252,8 @@ pub enum Guest {
     Check(GuestCheck),
     /// Show an xm or xl file in today's form, as a diff; with --in-place or --out, write it
     Convert(GuestConvert),
+    /// Say what is on a guest's disk: system, kernel that would boot, what depends on names; nothing is mounted
+    Disk(GuestDisk),
 }
 
 /// `guest list`
@@ -374,6 +379,20 @@ pub struct GuardCommand {
     /// The command, after `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `guest disk`
+#[derive(Debug, ClapArgs)]
+pub struct GuestDisk {
+    /// A raw or qcow2 image, a block device, or a logical volume
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// The image's format, raw or qcow2; found out where it is not given
+    #[arg(long, value_name = "FORMAT", value_parser = ["raw", "qcow2"], hide_possible_values = true)]
+    pub format: Option<String>,
+    /// Print JSON (schema: guest-disk.schema.json)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A stage of a run.

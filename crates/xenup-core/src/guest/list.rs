@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xenup_machine::file::Kind;
 use xenup_machine::{MachineError, Probe, Reason};
 
-use super::disk::Access;
+use super::disk_spec::Access;
 use super::error::GuestError;
 use super::file::{Dialect, GuestFile};
 use super::here::{Here, followed};

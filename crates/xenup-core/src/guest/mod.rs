@@ -4,10 +4,11 @@
 //! of either stands in the way on this machine, and how it reads in today's xl.cfg. Never: runs xl or Python, writes.
 //!
 //! Reading order: `parse` (values, bounds) → `xl` and `xm` (the two languages) → `file` (what a key is worth) →
-//! `disk`, `vdev`, `vif` (what devices are said to be) → `keys` (what each key is) → `lint` → `convert` → `list`.
+//! `disk_spec`, `vdev`, `vif` (what devices are said to be) → `keys` (what each key is) → `lint` → `convert` → `list`. What is on a guest's disk is in `disk`.
 
 pub mod convert;
-mod disk;
+pub mod disk;
+mod disk_spec;
 mod error;
 mod file;
 mod here;
@@ -22,7 +23,7 @@ mod xl;
 mod xm;
 mod xm_text;
 
-pub use disk::{Access, DiskFault, DiskSpec, Format, OldForm};
+pub use disk_spec::{Access, DiskFault, DiskSpec, Format, OldForm};
 pub use error::{Code, Fault, GuestError};
 pub use file::{Dialect, GuestFile, Setting, as_number};
 pub use here::{Here, followed};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::disk::{DiskFault, DiskSpec};
+use super::disk_spec::{DiskFault, DiskSpec};
 use super::file::{GuestFile, Setting, as_number};
 use super::parse::Value;
 use super::vif::VifSpec;

@@ -11,7 +11,7 @@ pub(super) fn gather(reader: &Reader<'_>) -> Distro {
 }
 
 /// Reads os-release(5): shell-like assignments without expansion.
-pub(super) fn parse(text: &str) -> Distro {
+pub(crate) fn parse(text: &str) -> Distro {
     let mut distro = Distro::default();
     for line in text.lines() {
         let Some((name, value)) = line.trim().split_once('=') else { continue };

@@ -4,7 +4,7 @@
 //! Never: writes, or plans a change.
 
 mod boot;
-mod distro;
+pub(crate) mod distro;
 pub mod facts;
 pub mod finding;
 pub mod findings;

@@ -7,6 +7,7 @@ mod docgen;
 mod events;
 mod guard;
 mod guest;
+mod guest_disk;
 mod history;
 mod init;
 mod inspect;
@@ -39,6 +40,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Guest(args) => guest::run(ui, &args),
+        Verb::GuestDiskRead => guest_disk::serve(),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::GuardNote { aside } => guard::run_note(&aside),

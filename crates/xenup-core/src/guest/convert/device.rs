@@ -1,6 +1,6 @@
 //! Disks and interfaces in today's form.
 
-use super::super::disk::DiskSpec;
+use super::super::disk_spec::DiskSpec;
 use super::super::vif::{VifFault, VifSpec};
 
 /// Returns a disk with every part named, where it is in a form of old times.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::disk::Access;
+use super::super::disk_spec::Access;
 use super::super::file::GuestFile;
 use super::super::model::Guest;
 use crate::inspect::facts::At;

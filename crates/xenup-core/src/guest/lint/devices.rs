@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::disk::OldForm;
+use super::super::disk_spec::OldForm;
 use super::super::model::GuestType;
 use super::super::vdev;
 use super::super::vif::VifFault;

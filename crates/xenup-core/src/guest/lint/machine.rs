@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::disk::Format;
+use super::super::disk_spec::Format;
 use super::super::here::SCRIPTS;
 use super::super::model::GuestType;
 use super::{Lint, words};

@@ -1,0 +1,162 @@
+//! The commands of a GRUB script: simple ones, `if`, functions, menu entries. Loops are taken as their bodies, once;
+//! no generated grub.cfg has one.
+
+use std::rc::Rc;
+
+use super::words::{Token, Word, tokens};
+
+/// The deepest nesting that is read.
+const DEEPEST: usize = 32;
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    Simple(Vec<Word>),
+    /// Conditions with what they guard; the last may have none, which is `else`.
+    If(Vec<(Vec<Command>, Vec<Command>)>),
+    Function(String, Rc<Vec<Command>>),
+    Entry {
+        submenu: bool,
+        words: Vec<Word>,
+        body: Rc<Vec<Command>>,
+    },
+}
+
+/// The commands of a script. What cannot be made out ends the block it is in.
+pub(super) fn parse(text: &str) -> Vec<Command> {
+    let mut parser = Parser { tokens: tokens(text).into_iter().peekable(), depth: 0 };
+    let mut commands = Vec::new();
+    while parser.tokens.peek().is_some() {
+        commands.extend(parser.block(&[]));
+        // A stray `}`, `fi` or the like: the rest is still read.
+        parser.tokens.next();
+    }
+    commands
+}
+
+struct Parser {
+    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+    depth: usize,
+}
+
+/// Words that end a block.
+const ENDS: [&str; 6] = ["fi", "else", "elif", "then", "done", "do"];
+
+impl Parser {
+    fn peek_word(&mut self) -> Option<&str> {
+        match self.tokens.peek() {
+            Some(Token::Word(word)) => word.plain(),
+            _ => None,
+        }
+    }
+
+    /// Commands up to `}`, the end, or one of the words that end a block, none of which is taken. `stop` is for words
+    /// that only end this one.
+    fn block(&mut self, stop: &[&str]) -> Vec<Command> {
+        let mut commands = Vec::new();
+        self.depth = self.depth.saturating_add(1);
+        while self.depth <= DEEPEST {
+            match self.tokens.peek() {
+                None | Some(Token::Close) => break,
+                Some(Token::End | Token::Open) => {
+                    self.tokens.next();
+                    continue;
+                }
+                Some(Token::Word(_)) => {}
+            }
+            let word = self.peek_word().unwrap_or_default().to_owned();
+            if ENDS.contains(&word.as_str()) || stop.contains(&word.as_str()) {
+                break;
+            }
+            match word.as_str() {
+                "if" => commands.push(self.branches()),
+                "while" | "until" | "for" => {
+                    self.until_word("do");
+                    commands.extend(self.block(&[]));
+                    self.until_word("done");
+                }
+                "function" => commands.extend(self.function()),
+                "menuentry" | "submenu" => commands.push(self.entry(word == "submenu")),
+                _ => commands.push(Command::Simple(self.words())),
+            }
+        }
+        self.depth = self.depth.saturating_sub(1);
+        commands
+    }
+
+    /// Takes tokens up to and with a word.
+    fn until_word(&mut self, word: &str) {
+        while self.tokens.peek().is_some() && self.peek_word() != Some(word) {
+            self.tokens.next();
+        }
+        self.tokens.next();
+    }
+
+    /// The words up to the end of a command.
+    fn words(&mut self) -> Vec<Word> {
+        let mut words = Vec::new();
+        while let Some(Token::Word(_)) = self.tokens.peek() {
+            if let Some(Token::Word(word)) = self.tokens.next() {
+                words.push(word);
+            }
+        }
+        words
+    }
+
+    fn branches(&mut self) -> Command {
+        let mut branches = Vec::new();
+        self.tokens.next();
+        loop {
+            let condition = self.block(&[]);
+            if self.peek_word() == Some("then") {
+                self.tokens.next();
+            }
+            let body = self.block(&[]);
+            branches.push((condition, body));
+            match self.peek_word() {
+                Some("elif") => {
+                    self.tokens.next();
+                }
+                Some("else") => {
+                    self.tokens.next();
+                    let body = self.block(&[]);
+                    branches.push((Vec::new(), body));
+                    if self.peek_word() == Some("fi") {
+                        self.tokens.next();
+                    }
+                    break;
+                }
+                Some("fi") => {
+                    self.tokens.next();
+                    break;
+                }
+                _ => break,
+            }
+        }
+        Command::If(branches)
+    }
+
+    fn body(&mut self) -> Rc<Vec<Command>> {
+        while self.tokens.next_if_eq(&Token::End).is_some() {}
+        if self.tokens.next_if_eq(&Token::Open).is_none() {
+            return Rc::default();
+        }
+        let body = self.block(&[]);
+        self.tokens.next_if_eq(&Token::Close);
+        Rc::new(body)
+    }
+
+    fn function(&mut self) -> Option<Command> {
+        self.tokens.next();
+        let words = self.words();
+        let body = self.body();
+        Some(Command::Function(words.first()?.plain()?.to_owned(), body))
+    }
+
+    fn entry(&mut self, submenu: bool) -> Command {
+        self.tokens.next();
+        let words = self.words();
+        let body = self.body();
+        Command::Entry { submenu, words, body }
+    }
+}

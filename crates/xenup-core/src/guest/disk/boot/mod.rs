@@ -1,0 +1,197 @@
+//! Which kernel a guest would boot: what GRUB, GRUB legacy, extlinux and boot loader entries say, as pygrub and the
+//! loaders themselves read it.
+//!
+//! Decides: the entry that each file would boot, and where on the disk its kernel is. Never: which loader the guest's
+//! configuration on the host names; that is for who reads that.
+
+mod bls;
+mod extlinux;
+pub(super) mod grub;
+mod legacy;
+
+use xenup_disk::filesystem::FileKind;
+
+use super::facts::{Boot, Volume};
+use super::files::Files;
+
+/// The most kernels that are listed.
+const MOST_KERNELS: usize = 64;
+
+/// Where an entry says that its files are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Place {
+    /// On the file system of that UUID.
+    Uuid(String),
+    /// On the file system of that label.
+    Label(String),
+    /// On the partition of that number, from 1; 0 is a disk without partitions.
+    Partition(u32),
+    /// It is not said.
+    #[default]
+    Unknown,
+}
+
+/// What an entry boots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Entry {
+    title: String,
+    place: Place,
+    kernel: Option<String>,
+    cmdline: String,
+    initrd: Vec<String>,
+    hypervisor: Option<String>,
+}
+
+/// What a loader's file comes to.
+struct Choice {
+    loader: &'static str,
+    file: String,
+    entries: usize,
+    why: String,
+    entry: Entry,
+}
+
+type Reader = fn(&mut Files<'_>, &str) -> Option<Choice>;
+
+/// The files in pygrub's order (tools/pygrub/src/pygrub of Xen): GRUB, extlinux, GRUB legacy. A boot partition without
+/// its root has them without /boot.
+const LOADERS: [(&[&str], Reader); 3] = [
+    (&["/boot/grub/grub.cfg", "/grub/grub.cfg", "/boot/grub2/grub.cfg", "/grub2/grub.cfg"], grub::choose),
+    (
+        &[
+            "/boot/isolinux/isolinux.cfg",
+            "/boot/extlinux/extlinux.conf",
+            "/boot/extlinux.conf",
+            "/extlinux/extlinux.conf",
+            "/extlinux.conf",
+            "/boot/syslinux/syslinux.cfg",
+            "/syslinux/syslinux.cfg",
+        ],
+        extlinux::choose,
+    ),
+    (&["/boot/grub/menu.lst", "/boot/grub/grub.conf", "/grub/menu.lst", "/grub/grub.conf"], legacy::choose),
+];
+
+/// What each loader's file would boot.
+pub(super) fn choices(files: &mut Files<'_>, volumes: &[Volume]) -> Vec<Boot> {
+    let mut found: Vec<Boot> = Vec::new();
+    for (paths, read) in LOADERS {
+        for path in paths {
+            // A link from menu.lst to grub.conf, or from /boot/boot to /boot, is no second file.
+            let Some(real) = files.real_path(path) else { continue };
+            if found.iter().any(|boot| boot.file == real) {
+                continue;
+            }
+            if let Some(choice) = read(files, &real) {
+                found.push(located(files, volumes, choice));
+            }
+        }
+    }
+    if !found.iter().any(|boot| boot.loader == "bls")
+        && let Some(choice) = bls::choose_alone(files)
+    {
+        found.push(located(files, volumes, choice));
+    }
+    found
+}
+
+/// Kernels by name in /boot, and the links of old Debian in the root.
+pub(super) fn kernels(files: &mut Files<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["/boot", ""] {
+        let names = files.names(if folder.is_empty() { "/" } else { folder });
+        let kernel = |name: &String| name.starts_with("vmlinu") || name.starts_with("kernel-");
+        found.extend(names.iter().filter(|name| kernel(name)).map(|name| format!("{folder}/{name}")));
+    }
+    found.truncate(MOST_KERNELS);
+    found
+}
+
+/// Finds the kernel of an entry.
+fn located(files: &mut Files<'_>, volumes: &[Volume], choice: Choice) -> Boot {
+    let Choice { loader, file, entries, why, entry } = choice;
+    let mut boot = Boot {
+        loader: loader.to_owned(),
+        file,
+        entries,
+        why,
+        title: entry.title,
+        kernel: entry.kernel,
+        cmdline: entry.cmdline,
+        initrd: entry.initrd,
+        hypervisor: entry.hypervisor,
+        ..Boot::default()
+    };
+    let Some(kernel) = &boot.kernel else {
+        files.note(&boot.file, format!("the entry {:?} names no kernel", boot.title));
+        return boot;
+    };
+    let found = candidates(&entry.place, volumes, kernel).into_iter().find_map(|path| {
+        let stat = files.stat(&path).filter(|stat| stat.kind == FileKind::File)?;
+        Some((files.real_path(&path)?, stat.size))
+    });
+    match found {
+        Some((path, size)) => (boot.kernel_path, boot.kernel_size) = (Some(path), Some(size)),
+        None => files.note(&boot.file, format!("the kernel {kernel} of {:?} is not there", boot.title)),
+    }
+    boot
+}
+
+/// The paths in the guest's tree that a path on an entry's file system can be.
+fn candidates(place: &Place, volumes: &[Volume], path: &str) -> Vec<String> {
+    let path = format!("/{}", path.trim_start_matches('/'));
+    let meant = volumes.iter().find(|volume| match place {
+        Place::Uuid(uuid) => volume.uuid.as_ref().is_some_and(|held| held.eq_ignore_ascii_case(uuid)),
+        Place::Label(label) => volume.label.as_ref() == Some(label),
+        Place::Partition(number) => volume.number.unwrap_or_default() == *number,
+        Place::Unknown => false,
+    });
+    let mut found = Vec::new();
+    if let Some((volume, point)) = meant.and_then(|volume| Some((volume, volume.mounted.as_ref()?))) {
+        found.push(format!("{}{path}", point.trim_end_matches('/')));
+        // GRUB sees a btrfs from its top, so that the subvolume is the path's first part.
+        if volume.kind.as_deref() == Some("btrfs")
+            && let Some((_, inside)) = path.trim_start_matches('/').split_once('/')
+        {
+            found.push(format!("{}/{inside}", point.trim_end_matches('/')));
+        }
+        return found;
+    }
+    found.push(path.clone());
+    found.push(format!("/boot{path}"));
+    found
+}
+
+/// Takes a device off the front of a path of GRUB's: `(hd0,1)/vmlinuz`. Returns the place it means, counted as GRUB 2
+/// counts (from 1) or as GRUB legacy does (from 0).
+fn split_device(path: &str, first: u32) -> (Option<Place>, &str) {
+    let Some((device, rest)) = path.strip_prefix('(').and_then(|path| path.split_once(')')) else {
+        return (None, path);
+    };
+    (Some(device_place(device, first)), rest)
+}
+
+/// What a device of GRUB's means: `hd0,msdos1`, `xen/xvda,gpt2`, `hd0,0` of GRUB legacy, or what `search` found.
+fn device_place(device: &str, first: u32) -> Place {
+    if let Some(uuid) = device.strip_prefix("uuid=") {
+        return Place::Uuid(uuid.to_owned());
+    }
+    if let Some(label) = device.strip_prefix("label=") {
+        return Place::Label(label.to_owned());
+    }
+    let Some((disk, partition)) = device.rsplit_once(',') else {
+        return if device.is_empty() { Place::Unknown } else { Place::Partition(0) };
+    };
+    let digits = partition.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let number = digits.parse::<u32>().ok().and_then(|number| number.checked_add(1)?.checked_sub(first));
+    match number {
+        // A second disk is not this one.
+        Some(number) if !disk.ends_with(|c: char| ('1'..='9').contains(&c)) => Place::Partition(number),
+        _ => Place::Unknown,
+    }
+}
+
+/// The folder of a path.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
