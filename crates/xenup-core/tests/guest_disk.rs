@@ -184,9 +184,7 @@ fn a_real_image_cut_at_every_4_kib_is_read_or_noted() {
     assert_eq!(whole.kernel_range(0, 7, 10).unwrap(), b"13");
     assert!(whole.kernel(1).is_err());
     let mut cuts = 0;
-    for size in
-        (0..bytes.len()).step_by(4096).filter(|size| bytes[*size..size + 4096].iter().any(|b| *b != 0))
-    {
+    for size in (0..bytes.len()).step_by(4096) {
         if let Ok(reading) = open(size) {
             serde_json::to_string(&reading.disk).unwrap();
         }
