@@ -2,6 +2,8 @@
 //!
 //! Decides: the order of operations that restore links, addresses and routes. Never: talks to a kernel.
 
+use std::net::IpAddr;
+
 use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Route};
 
 /// IFA_F_NOPREFIXROUTE: the one address flag that somebody chooses; the others the kernel sets by itself.
@@ -182,9 +184,17 @@ fn restore_routes(ops: &mut Vec<LinkOp>, before: &Network, now: &Network) {
     let wanted = before.routes.iter().filter(ours).filter(|route| known(route) && !comes_back(route));
     let (direct, through): (Vec<&Route>, Vec<&Route>) = wanted.partition(|route| route.gateway.is_none());
     ops.extend(direct.into_iter().chain(through).map(|route| LinkOp::ReplaceRoute { route: route.clone() }));
-    let extra = now.routes.iter().filter(ours).filter(|route| !before.routes.contains(route));
-    let extra = extra.filter(|route| known(route));
+    let extra = extra_routes(before, now).filter(ours).filter(|route| known(route));
     ops.extend(extra.map(|route| LinkOp::DeleteRoute { route: route.clone() }));
+}
+
+/// Returns the routes that were not there before. Each link's own `fe80::/64` is the kernel's, as its address is.
+fn extra_routes<'a>(before: &'a Network, now: &'a Network) -> impl Iterator<Item = &'a Route> {
+    let link_local = |route: &Route| match route.destination.map(|to| to.ip) {
+        Some(IpAddr::V6(ip)) => ip.is_unicast_link_local() && route.gateway.is_none(),
+        _ => false,
+    };
+    now.routes.iter().filter(move |route| !before.routes.contains(route) && !link_local(route))
 }
 
 /// Returns whether two addresses are one, whatever the kernel counts down or sets by itself.
@@ -214,7 +224,7 @@ pub fn differences(before: &Network, now: &Network, touches: &[String]) -> Vec<S
     for route in before.routes.iter().filter(|route| !now.routes.contains(route)) {
         found.push(format!("the route {route} is gone"));
     }
-    for route in now.routes.iter().filter(|route| !before.routes.contains(route)) {
+    for route in extra_routes(&before, &now) {
         found.push(format!("the route {route} is there"));
     }
     if before.rules != now.rules {
@@ -271,8 +281,9 @@ fn overrides(later: &LinkOp, earlier: &LinkOp) -> bool {
     let deleted = |name: &str| matches!(later, Delete { link } if link == name);
     match (earlier, later) {
         (ReplaceRoute { route } | DeleteRoute { route }, ReplaceRoute { route: other }) => {
-            (route.destination, route.metric, route.table, route.ipv6)
-                == (other.destination, other.metric, other.table, other.ipv6)
+            (!route.stands_beside_others() || route.link == other.link)
+                && (route.destination, route.metric, route.table, route.ipv6)
+                    == (other.destination, other.metric, other.table, other.ipv6)
         }
         (ReplaceRoute { route }, DeleteRoute { route: other }) => route == other,
         (ReplaceRoute { route }, SetUp { link, up: false } | DeleteAddress { link, .. }) => {

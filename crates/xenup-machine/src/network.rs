@@ -342,11 +342,20 @@ pub struct Rule {
     pub output: Option<String>,
 }
 
+/// RTPROT_KERNEL of linux/rtnetlink.h.
+const KERNEL: u8 = 2;
+
 impl Route {
+    /// Returns whether the kernel keeps it beside a route of the same destination, metric and table by another link:
+    /// every IPv6 route (`fe80::/64` of each link, the default of each router), and the network of an IPv4 address.
+    #[must_use]
+    pub fn stands_beside_others(&self) -> bool {
+        self.ipv6 || (self.protocol == KERNEL && self.gateway.is_none())
+    }
+
     /// Returns whether it is the route that the kernel makes for an address by itself, and takes away with it.
     #[must_use]
     pub fn is_made_by(&self, address: &Address) -> bool {
-        const KERNEL: u8 = 2;
         const NO_PREFIX_ROUTE: u32 = 0x200;
         let usual = if self.ipv6 { matches!(self.metric, 0 | 256) } else { self.metric == 0 };
         let Some(to) = self.destination else { return false };

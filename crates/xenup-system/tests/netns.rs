@@ -144,8 +144,8 @@ fn moved(network: &Network, from: &str, to: &str, enslave: LinkOp) -> Vec<LinkOp
     ops.push(enslave);
     ops.extend(routes.into_iter().map(|route| LinkOp::ReplaceRoute { route }));
     ops.extend(addresses.into_iter().map(remove));
-    // The kernel takes the prefix route of an IPv6 address with a lifetime back only when that ends.
-    let left = network.routes_by(from).filter(|route| route.ipv6 && route.protocol == 2).cloned();
+    // Routes of IPv6 stand beside each other; the prefix route of an address with a lifetime outlives it.
+    let left = network.routes_by(from).filter(|route| route.ipv6).cloned();
     ops.extend(left.map(|route| LinkOp::DeleteRoute { route }));
     ops
 }
@@ -347,6 +347,45 @@ fn what_is_gone_already_is_no_error() {
     ];
     cable.host.run(move || change(ops)).unwrap();
     assert_eq!(on(&cable.network(), NIC), on(&before, NIC));
+}
+
+#[test]
+fn a_route_leaves_those_of_other_links_alone() {
+    let Some(cable) = Cable::new() else { return };
+    for words in [
+        "link add eno2 type veth peer name far",
+        "link set far up",
+        "link set eno2 up",
+        "address add 192.0.2.20/24 dev eno2",
+        "-6 address add fe80::20/64 dev eno2 nodad",
+        "-6 address add fe80::10/64 dev eno1 nodad",
+        "-6 route append 2001:db8:9::/48 dev eno2 metric 700",
+        "-6 route append 2001:db8:9::/48 dev eno1 metric 700 mtu 1300",
+    ] {
+        cable.host.ip(words);
+    }
+    let before = cable.network();
+    let shared = |route: &&Route| {
+        let text = route.to_string();
+        ["192.0.2.0/24 dev", "fe80::/64 dev", "2001:db8:9::/48 dev"].iter().any(|way| text.starts_with(way))
+    };
+    let mine: Vec<Route> = before.routes_by(NIC).filter(shared).cloned().collect();
+    assert_eq!(mine.len(), 3, "{mine:?}");
+    for words in [
+        "route delete 192.0.2.0/24 dev eno1",
+        "-6 route delete fe80::/64 dev eno1",
+        "-6 route delete 2001:db8:9::/48 dev eno1",
+        "-6 route append 2001:db8:9::/48 dev eno1 metric 700 mtu 1280",
+    ] {
+        cable.host.ip(words);
+    }
+    let make: Vec<LinkOp> = mine.into_iter().map(|route| LinkOp::ReplaceRoute { route }).collect();
+    let again = make.clone();
+    cable.host.run(move || change(make)).unwrap();
+    assert_eq!(on(&cable.network(), NIC), on(&before, NIC));
+    assert_eq!(cable.network().routes_by("eno2").count(), before.routes_by("eno2").count());
+    cable.host.run(move || change(again)).unwrap();
+    assert_eq!(cable.network().routes.len(), before.routes.len(), "asked for twice");
 }
 
 #[test]

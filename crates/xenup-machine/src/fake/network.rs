@@ -253,9 +253,11 @@ impl FakeNetwork {
         };
         // The kernel replaces the first of them; others of the same key, by other links, stay. Where one of those is
         // what is asked for, it refuses (fib_table_insert).
-        let first = self.state.routes.iter().position(same);
+        let beside = route.stands_beside_others();
+        let same_way = |there: &Route| (&there.link, there.gateway) == (&route.link, route.gateway);
+        let first = self.state.routes.iter().position(|there| same(there) && (!beside || same_way(there)));
         let there = self.state.routes.iter().position(|there| there == route);
-        if !route.ipv6 && there.is_some() && there != first {
+        if !beside && there.is_some() && there != first {
             return Err("File exists");
         }
         match first {

@@ -96,7 +96,8 @@ pub enum LinkOp {
         /// Address.
         address: Address,
     },
-    /// Adds a route or replaces the one of the same destination, metric and table.
+    /// Makes a route. It takes the place of the one of the same destination, metric and table, except where routes
+    /// stand beside each other ([`Route::stands_beside_others`]): there one by another link stays.
     ReplaceRoute {
         /// Route.
         route: Route,
@@ -153,7 +154,10 @@ impl fmt::Display for LinkOp {
             ),
             Self::AddAddress { link, address } => write_address(f, "replace", link, address),
             Self::DeleteAddress { link, address } => write!(f, "ip address delete {address} dev {link}"),
-            Self::ReplaceRoute { route } => write!(f, "ip {}route replace {route}", family(route.ipv6)),
+            Self::ReplaceRoute { route } => {
+                let verb = if route.stands_beside_others() { "append" } else { "replace" };
+                write!(f, "ip {}route {verb} {route}", family(route.ipv6))
+            }
             Self::DeleteRoute { route } => write!(f, "ip {}route delete {route}", family(route.ipv6)),
             Self::WaitUp { link, at_most_ms } => {
                 write!(f, "# wait until {link} is operational, {at_most_ms} ms at most")

@@ -16,7 +16,7 @@ use xenup_machine::{MachineError, Reason};
 use super::dump::{GET_LINK, INET, INET6, LINK_BODY, LINK_NAME, NEW_LINK, link_state};
 use super::neighbour::Announcer;
 use super::socket::{Connection, Refusal};
-use super::wire::{CREATE, EXCLUSIVE, REPLACE, Writer, i32_at};
+use super::wire::{APPEND, CREATE, EXCLUSIVE, REPLACE, Writer, i32_at};
 
 const DELETE_LINK: u16 = 17;
 const SET_LINK: u16 = 19;
@@ -147,14 +147,8 @@ impl Changer {
                 let message = delete_address(self.index(link)?, address);
                 forgiven(self.kernel.execute(message), &[Errno::ADDRNOTAVAIL])
             }
-            LinkOp::ReplaceRoute { route } => {
-                let message = self.route(route, NEW_ROUTE, CREATE | REPLACE)?;
-                Ok(self.kernel.execute(message)?)
-            }
-            LinkOp::DeleteRoute { route } => match self.route(route, DELETE_ROUTE, 0) {
-                Err(Failure::Refused(refusal)) if refusal.is(&[Errno::NODEV]) => Ok(()),
-                message => forgiven(self.kernel.execute(message?), &[Errno::SRCH]),
-            },
+            LinkOp::ReplaceRoute { route } => self.make_route(route),
+            LinkOp::DeleteRoute { route } => self.delete_route(route),
             LinkOp::WaitUp { link, at_most_ms } => self.wait_up(link, *at_most_ms),
             LinkOp::Announce { link, ip } => self.announcer.announce(link, *ip).map_err(Failure::Other),
         }
@@ -215,6 +209,33 @@ impl Changer {
                 Err(refusal) if refusal.is(&[Errno::NOBUFS]) => {}
                 Err(refusal) => return Err(refusal.into()),
             }
+        }
+    }
+
+    /// Told to replace, the kernel takes away the first route of the same key, whoever's link it leads to.
+    fn make_route(&mut self, route: &Route) -> Result<(), Failure> {
+        if !route.stands_beside_others() {
+            let message = self.route(route, NEW_ROUTE, CREATE | REPLACE)?;
+            return Ok(self.kernel.execute(message)?);
+        }
+        let message = self.route(route, NEW_ROUTE, CREATE | APPEND)?;
+        match self.kernel.execute(message) {
+            Err(refusal) if refusal.is(&[Errno::EXIST]) => {}
+            other => return Ok(other?),
+        }
+        if super::dump::network().map_err(Failure::Other)?.routes.contains(route) {
+            return Ok(());
+        }
+        // The same way with another source or MTU.
+        self.delete_route(route)?;
+        let message = self.route(route, NEW_ROUTE, CREATE | APPEND)?;
+        Ok(self.kernel.execute(message)?)
+    }
+
+    fn delete_route(&mut self, route: &Route) -> Result<(), Failure> {
+        match self.route(route, DELETE_ROUTE, 0) {
+            Err(Failure::Refused(refusal)) if refusal.is(&[Errno::NODEV]) => Ok(()),
+            message => forgiven(self.kernel.execute(message?), &[Errno::SRCH]),
         }
     }
 

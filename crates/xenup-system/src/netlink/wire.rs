@@ -19,6 +19,8 @@ pub(super) const REPLACE: u16 = 0x100;
 pub(super) const EXCLUSIVE: u16 = 0x200;
 /// `NLM_F_CREATE`.
 pub(super) const CREATE: u16 = 0x400;
+/// `NLM_F_APPEND`.
+pub(super) const APPEND: u16 = 0x800;
 /// `NLMSG_ERROR`.
 pub(super) const ERROR: u16 = 2;
 /// `NLMSG_DONE`.

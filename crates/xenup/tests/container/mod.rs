@@ -27,6 +27,9 @@ const PACKAGES: &[&str] = &[
 pub const OUTSIDE: &str = "10.213.0.1";
 pub const INSIDE: &str = "10.213.0.2";
 
+/// Longer than any wait of a test on a busy machine.
+const LIMIT: [&str; 3] = ["timeout", "--kill-after=5", "600"];
+
 pub struct Container {
     dir: PathBuf,
     child: Child,
@@ -137,8 +140,9 @@ impl Container {
         command
     }
 
+    /// Runs a command to its end, which must come: a wait for what never happens is told, not waited out.
     pub fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        self.command(&[&LIMIT[..], args].concat()).output().unwrap()
     }
 
     /// Runs a command that must succeed; returns what it printed.
@@ -175,9 +179,12 @@ impl Container {
 
     /// ssh(1) to the machine at that address.
     pub fn ssh_to(&self, at: &str, more: &[&str], words: &[&str]) -> Command {
-        let mut command = self.outer_command("ssh");
+        let mut command = self.outer_command(LIMIT[0]);
+        command.args(&LIMIT[1..]).arg("ssh");
         command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o"]);
-        command.args(["LogLevel=ERROR", "-o", "BatchMode=yes", "-i"]).arg(key(&self.dir));
+        command
+            .args(["ServerAliveInterval=15", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-i"])
+            .arg(key(&self.dir));
         command.args(more).arg(format!("root@{at}")).args(words);
         command
     }
