@@ -42,11 +42,10 @@ pub fn last_text(host: &Host, facts: &Facts, entries: &Entries, pinned: &Pinned)
     after.push(mark(host, facts));
     let mut text = format!(
         "\
-# Written by xenup from {}: change that, then `xenup plan` shows what becomes of it.
+# Written by xenup as host.toml wants it: change that, then `xenup plan` shows what becomes of it.
 GRUB_CMDLINE_XEN=\"$GRUB_CMDLINE_XEN {}\"
 GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDLINE_LINUX}}{}\"
 ",
-        crate::host::PATH,
         xen_words(host).join(" "),
         before.iter().map(|word| format!("{word} ")).collect::<String>(),
         after.iter().map(|word| format!(" {word}")).collect::<String>(),

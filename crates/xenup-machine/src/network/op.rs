@@ -129,10 +129,11 @@ impl fmt::Display for LinkOp {
         match self {
             Self::CreateBridge { link, mac, bridge } => write!(
                 f,
-                "ip link add {link} address {mac} type bridge stp_state {} forward_delay {} vlan_filtering {}",
+                "ip link add {link} address {mac} type bridge stp_state {} forward_delay {}{}",
                 u8::from(bridge.stp),
                 bridge.forward_delay,
-                u8::from(bridge.vlan_filtering)
+                // Off is what a new bridge has, and a kernel without the option refuses even to be told so.
+                if bridge.vlan_filtering { " vlan_filtering 1" } else { "" }
             ),
             Self::CreateVeth { link, peer } => write!(f, "ip link add {link} type veth peer name {peer}"),
             Self::Delete { link } => write!(f, "ip link delete {link}"),

@@ -78,7 +78,7 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
         Applied::AwaitingConfirm { stage, deadline_seconds, .. } if stage.as_str() == "boot-trial" => {
             ui.status("The next boot, and only that one, is the trial; the default stays what it is.");
             ui.status(format!(
-                "After it you have {deadline_seconds} s to run `xenup confirm`, or it goes back to Linux."
+                "After it you have {deadline_seconds} s to run `xenup confirm`, or the machine reboots to its default entry."
             ));
             ui.status("next: systemctl reboot");
             Exit::AwaitingConfirm

@@ -236,8 +236,11 @@ fn awaiting(stage: &StageStatus, now: &Clock) -> Advice {
             next: confirm,
         },
         (true, true) => Advice {
-            headline: format!("WAITS FOR CONFIRM: this is the trial boot; it goes back to Linux{deadline}."),
-            safe: "without a confirm the machine reboots to plain Linux".to_owned(),
+            headline: format!(
+                "WAITS FOR CONFIRM: this is the trial boot; the machine reboots to its default entry{deadline}."
+            ),
+            safe: "without a confirm the machine reboots to the default entry that it had before the trial"
+                .to_owned(),
             next: confirm,
         },
         (true, false) => Advice {
@@ -356,7 +359,10 @@ mod tests {
             deadline_ns: 75_000_000_000,
         });
         let [headline, ..] = reads(records, "c");
-        assert_eq!(headline, "WAITS FOR CONFIRM: this is the trial boot; it goes back to Linux in 45 s.");
+        assert_eq!(
+            headline,
+            "WAITS FOR CONFIRM: this is the trial boot; the machine reboots to its default entry in 45 s."
+        );
     }
 
     #[test]
