@@ -182,6 +182,16 @@ fn a_refused_login_and_a_failed_check() {
 }
 
 #[test]
+fn a_sign_before_the_prompt_ends_the_wait_for_it() {
+    let stall: &[u8] = b"rcu: \tPossible timer handling issue on cpu=1 timer-softirq=7\r\n";
+    let steps = [&[("", stall)][..], LOGIN].concat();
+    let (mut console, _directory, _peer) = machine(steps);
+    let mut log_in =
+        || console.login_unless("Possible timer handling issue", "root", "secret", LONG).unwrap();
+    assert_eq!((log_in(), log_in()), (false, true));
+}
+
+#[test]
 fn a_long_command_is_sent_as_it_is_read() {
     // The peer reads byte by byte and answers late: more than one piece in flight would be lost on a real machine.
     let (mut console, _directory, peer) = shell(&[("2 $?\n", b"[[xenup 2>>\r\n\r\n<<xenup 2 0]]\r\n")]);

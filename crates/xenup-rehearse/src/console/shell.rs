@@ -27,6 +27,8 @@ const ECHO: Duration = Duration::from_secs(10);
 const DIRECT: usize = 1500;
 /// Where long commands and captured output lie on the machine: memory, not its disk.
 const SCRATCH: &str = "/run/xenup-lab";
+/// What getty(8) ends its question with.
+const LOGIN: &str = " login: ";
 
 /// How a command on the machine ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +56,30 @@ impl Console {
     /// As [`Console::login`].
     pub fn login_within(&mut self, user: &str, password: &str, limit: Duration) -> Result<(), ConsoleError> {
         self.shell = false;
-        self.expect(&Pattern::text(" login: "), limit)?;
+        self.expect(&Pattern::text(LOGIN), limit)?;
+        self.answer_login(user, password)
+    }
+
+    /// As [`Console::login_within`], unless `sign` comes before the prompt. Returns whether somebody is logged in.
+    ///
+    /// # Errors
+    /// As [`Console::login`].
+    pub fn login_unless(
+        &mut self,
+        sign: &str,
+        user: &str,
+        password: &str,
+        limit: Duration,
+    ) -> Result<bool, ConsoleError> {
+        self.shell = false;
+        let seen = self.expect(&Pattern::any(&[Pattern::text(LOGIN), Pattern::text(sign)]), limit)?;
+        if seen.index == 1 {
+            return Ok(false);
+        }
+        self.answer_login(user, password).map(|()| true)
+    }
+
+    fn answer_login(&mut self, user: &str, password: &str) -> Result<(), ConsoleError> {
         self.send(&format!("{user}\n"))?;
         self.expect(&Pattern::text("Password: "), ANSWER)?;
         self.send(&format!("{password}\n"))?;
