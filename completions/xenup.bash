@@ -19,38 +19,14 @@ _xenup() {
             xenup,apply)
                 cmd="xenup__subcmd__apply"
                 ;;
-            xenup,apply-here)
-                cmd="xenup__subcmd__apply__subcmd__here"
-                ;;
             xenup,confirm)
                 cmd="xenup__subcmd__confirm"
-                ;;
-            xenup,docgen)
-                cmd="xenup__subcmd__docgen"
                 ;;
             xenup,guard)
                 cmd="xenup__subcmd__guard"
                 ;;
-            xenup,guard-boot)
-                cmd="xenup__subcmd__guard__subcmd__boot"
-                ;;
-            xenup,guard-note)
-                cmd="xenup__subcmd__guard__subcmd__note"
-                ;;
-            xenup,guard-sweep)
-                cmd="xenup__subcmd__guard__subcmd__sweep"
-                ;;
-            xenup,guard-trial)
-                cmd="xenup__subcmd__guard__subcmd__trial"
-                ;;
-            xenup,guard-wait)
-                cmd="xenup__subcmd__guard__subcmd__wait"
-                ;;
             xenup,guest)
                 cmd="xenup__subcmd__guest"
-                ;;
-            xenup,guest-disk-read)
-                cmd="xenup__subcmd__guest__subcmd__disk__subcmd__read"
                 ;;
             xenup,history)
                 cmd="xenup__subcmd__history"
@@ -72,9 +48,6 @@ _xenup() {
                 ;;
             xenup,rollback)
                 cmd="xenup__subcmd__rollback"
-                ;;
-            xenup,rollback-here)
-                cmd="xenup__subcmd__rollback__subcmd__here"
                 ;;
             xenup,status)
                 cmd="xenup__subcmd__status"
@@ -101,7 +74,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard guest-disk-read guard-wait guard-boot guard-trial guard-note guard-sweep apply-here rollback-here docgen"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,44 +117,8 @@ _xenup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        xenup__subcmd__apply__subcmd__here)
-            opts="-q -h --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         xenup__subcmd__confirm)
             opts="-q -h --console --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__docgen)
-            opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -220,124 +157,8 @@ _xenup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        xenup__subcmd__guard__subcmd__boot)
-            opts="-q -h --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__guard__subcmd__note)
-            opts="-q -h --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__guard__subcmd__sweep)
-            opts="-q -h --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__guard__subcmd__trial)
-            opts="-q -h --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__guard__subcmd__wait)
-            opts="-q -h --run --stage --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --run)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --stage)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         xenup__subcmd__guest)
             opts="-q -h --color --quiet --help list check convert disk"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__guest__subcmd__disk__subcmd__read)
-            opts="-q -h --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -630,28 +451,6 @@ _xenup() {
             ;;
         xenup__subcmd__rollback)
             opts="-y -q -h --yes --deadline --color --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --deadline)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        xenup__subcmd__rollback__subcmd__here)
-            opts="-q -h --deadline --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

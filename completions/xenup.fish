@@ -26,7 +26,7 @@ end
 
 complete -c xenup -n "__fish_xenup_needs_command" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_needs_command" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_needs_command" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_needs_command" -s V -l version -d 'Print version'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "inspect" -d 'Say what this machine is, and what stands in Xen\'s way on it'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "init" -d 'Write /etc/xenup/host.toml from what was found; nothing else changes'
@@ -40,15 +40,6 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest f
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest-disk-read" -d 'Read the guest\'s disk that is handed over on standard input (run by `guest disk` itself)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-wait" -d 'Wait for a deadline and undo a stage (run by the guard\'s own service)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-boot" -d 'Undo what a reboot left unconfirmed (run by the boot-time unit)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-trial" -d 'Check a trial boot and wait for its confirmation (run by the trial\'s unit)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-note" -d 'Note what a guarded command made (run after the command of `guard -- COMMAND`)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard-sweep" -d 'Move away what a guarded command made (run by the undo of `guard -- COMMAND`)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "apply-here" -d 'Carry out a plan in this process (run by apply\'s own service)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback-here" -d 'Undo a run in this process (run by rollback\'s own service)'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "docgen" -d 'Write man pages, completions and schemas'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
@@ -154,33 +145,3 @@ complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Secon
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guest-disk-read" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l run -d 'The run' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l stage -d 'The stage' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-wait" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-boot" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-trial" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-note" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guard-sweep" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand apply-here" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -l deadline -d 'Seconds to wait for a confirmation' -r
-complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand rollback-here" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand docgen" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand docgen" -s h -l help -d 'Print help'

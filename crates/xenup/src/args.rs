@@ -89,10 +89,10 @@ pub enum Verb {
         aside: PathBuf,
     },
     /// Carry out a plan in this process (run by apply's own service)
-    #[command(hide = true)]
+    #[command(hide = true, name = "carry-out")]
     ApplyHere(ApplyHere),
     /// Undo a run in this process (run by rollback's own service)
-    #[command(hide = true)]
+    #[command(hide = true, name = "take-back")]
     RollbackHere(RollbackHere),
     /// Write man pages, completions and schemas
     #[command(hide = true)]
@@ -184,7 +184,7 @@ pub struct Apply {
     pub deadline: Option<u64>,
 }
 
-/// `apply-here`
+/// `carry-out`: named so that it is not taken for a misspelt `apply`
 #[derive(Debug, ClapArgs)]
 pub struct ApplyHere {
     /// The plan file
@@ -214,7 +214,7 @@ pub struct Rollback {
     pub deadline: u64,
 }
 
-/// `rollback-here`
+/// `take-back`
 #[derive(Debug, ClapArgs)]
 pub struct RollbackHere {
     /// The run

@@ -54,7 +54,7 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
 /// Carries a plan out in a service of its own; nobody is asked.
 pub fn carry_out(ui: &mut Ui, plan: &Plan) -> Outcome {
     let file = work::keep_plan(plan, machine::running()?.clock().boottime_ns)?;
-    work::run(ui, "apply", &["apply-here".to_owned(), file.display().to_string()])
+    work::run(ui, "apply", &["carry-out".to_owned(), file.display().to_string()])
 }
 
 /// Goes on with a run, unless it waits for a person.
@@ -73,7 +73,7 @@ pub fn go_on(ui: &mut Ui, run: &Run, wait: bool) -> Outcome {
     }
     let what = if run.status.rolling_back { "the rollback of run" } else { "run" };
     ui.status(format!("going on with {what} {}", run.id));
-    let exit = work::run(ui, "apply", &["apply-here".to_owned()])?;
+    let exit = work::run(ui, "apply", &["carry-out".to_owned()])?;
     after(ui, exit, wait)
 }
 

@@ -33,7 +33,7 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
         Shell::value_variants().iter().filter(|shell| matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish))
     {
         let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut Args::command(), "xenup", &mut script);
+        clap_complete::generate(*shell, &mut offered(&Args::command()), "xenup", &mut script);
         let name = match shell {
             Shell::Zsh => "_xenup",
             Shell::Fish => "xenup.fish",
@@ -47,6 +47,15 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
     schema::<xenup_core::guest::disk::GuestDisk>(dir, "guest-disk")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
+}
+
+/// Returns the command without the verbs that only xenup's own services call: a shell would offer them.
+fn offered(command: &Command) -> Command {
+    let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    let about = command.get_about().cloned().unwrap_or_default();
+    let offered =
+        Command::new("xenup").about(about).version(command.get_version().unwrap_or_default().to_owned());
+    offered.disable_help_subcommand(true).args(command.get_arguments().cloned()).subcommands(shown)
 }
 
 fn manual(dir: &Path, command: &Command, name: &str) -> Result<(), FileError> {

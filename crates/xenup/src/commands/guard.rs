@@ -46,7 +46,7 @@ pub fn run(ui: &mut Ui, args: &GuardCommand) -> Outcome {
         ui.warning(format!("not restored: {missing}"));
     }
     let file = work::keep_plan(&plan, unique)?;
-    let exit = work::run(ui, "guard-command", &["apply-here".to_owned(), file.display().to_string()])?;
+    let exit = work::run(ui, "guard-command", &["carry-out".to_owned(), file.display().to_string()])?;
     Ok(exit)
 }
 

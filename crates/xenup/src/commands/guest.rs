@@ -10,7 +10,7 @@ use xenup_core::guest::list::{self, ListedGuest, Unread};
 use xenup_core::guest::{GuestError, GuestFile, Here, SIZE_LIMIT};
 use xenup_core::inspect::Weight;
 use xenup_machine::{Probe, Reason};
-use xenup_system::{System, files};
+use xenup_system::files;
 
 use crate::args::{Guest, GuestCheck, GuestConvert, GuestFiles};
 use crate::commands::{apply, guest_disk, inspect, machine, print_json};
@@ -30,7 +30,7 @@ pub fn run(ui: &mut Ui, args: &Guest) -> Outcome {
 fn opened(root: Option<&Path>) -> Result<Box<dyn Probe>, CommandError> {
     Ok(match root {
         None => Box::new(machine::running()?),
-        Some(root) => Box::new(System::tree(&machine::absolute(root)).map_err(machine::machine_error)?),
+        Some(root) => Box::new(machine::tree(root)?),
     })
 }
 

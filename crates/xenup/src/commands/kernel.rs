@@ -84,7 +84,7 @@ fn one(args: &KernelCheck, xen: &Hypervisor) -> Result<Checked, CommandError> {
         let error = CommandError::failed(error);
         match args.path.extension().is_some_and(|end| end == "deb") {
             true => error.hinted("unpack the package first: dpkg-deb -x PACKAGE DIR"),
-            false => error,
+            false => error.hinted("name a vmlinuz, a vmlinux, a bzImage or a PVH loader: ls /boot"),
         }
     })?;
     let config = match &args.config {

@@ -7,7 +7,7 @@ use xenup_core::inspect::{Surroundings, gather};
 use xenup_engine::error::EngineError;
 use xenup_engine::snapshot::{FileSnapshot, Standing};
 use xenup_machine::file::Attributes;
-use xenup_machine::{MachineError, Reason};
+use xenup_machine::{MachineError, Probe, Reason};
 use xenup_system::{Environment, System, files};
 
 use crate::args::Source;
@@ -37,7 +37,7 @@ pub fn facts(source: &Source) -> Result<Facts, CommandError> {
     match &source.root {
         None => Ok(gather(&running()?, &surroundings)),
         Some(root) => {
-            let tree = System::tree(&absolute(root)).map_err(machine_error)?;
+            let tree = tree(root)?;
             Ok(gather(&tree, &Surroundings::default()))
         }
     }
@@ -74,6 +74,13 @@ pub fn machine_error(error: MachineError) -> CommandError {
         Some(hint) => failed.hinted(hint),
         None => failed,
     }
+}
+
+/// Opens the machine whose root is mounted somewhere.
+pub fn tree(root: &Path) -> Result<impl Probe + std::fmt::Debug + use<>, CommandError> {
+    System::tree(&absolute(root)).map_err(|error| {
+        CommandError::usage(error).hinted("name the folder where the machine's root is mounted: --root DIR")
+    })
 }
 
 /// Turns a failure of the engine into one with a hint.

@@ -86,7 +86,14 @@ fn read_host(path: &Path) -> Result<Host, CommandError> {
     let bytes = files::read(path).map_err(|error| {
         let absent = !files::exists(path);
         let failed = CommandError::usage(error);
-        if absent { failed.hinted("write it from what this machine is: xenup init") } else { failed }
+        match absent {
+            true if path == Path::new(xenup_core::host::PATH) => {
+                failed.hinted("write it from what this machine is: xenup init")
+            }
+            true => failed
+                .hinted(format!("write it from what this machine is: xenup init --to {}", path.display())),
+            false => failed,
+        }
     })?;
     Host::parse(path, &bytes).map_err(CommandError::usage)
 }

@@ -63,7 +63,7 @@ fn waits(stage: &StageStatus, now: &Clock) -> bool {
 
 /// Undoes a run, or goes on with that, in a service of its own.
 pub fn go_on(ui: &mut Ui, run: &RunId, deadline: u64) -> Outcome {
-    let args = ["rollback-here", run.as_str(), "--deadline", &deadline.to_string()].map(str::to_owned);
+    let args = ["take-back", run.as_str(), "--deadline", &deadline.to_string()].map(str::to_owned);
     work::run(ui, "rollback", &args)
 }
 
