@@ -78,6 +78,7 @@ impl Container {
         furnish(&dir);
         change(&dir);
         let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();
+        notify.set_read_timeout(Some(std::time::Duration::from_secs(600))).unwrap();
         let child = spawn(&dir);
         let mut container = Self { dir, child, leader: 0, notify };
         container.wait_until_ready();
