@@ -19,6 +19,9 @@ _xenup() {
             xenup,apply)
                 cmd="xenup__subcmd__apply"
                 ;;
+            xenup,audit)
+                cmd="xenup__subcmd__audit"
+                ;;
             xenup,confirm)
                 cmd="xenup__subcmd__confirm"
                 ;;
@@ -74,7 +77,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest rehearse kernel guard"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest audit rehearse kernel guard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -103,6 +106,40 @@ _xenup() {
                     return 0
                     ;;
                 --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__audit)
+            opts="-q -h --to --root --html --fix --out --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

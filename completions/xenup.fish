@@ -37,6 +37,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "rollback" -d 'Undo a ru
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what happened, what is pending, and what to type'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest files, judge them, write them in today\'s form'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each guest whether it starts on a Xen, and if not, why and what to change'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
@@ -118,6 +119,15 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l json -d 'Print JSON (schema: guest-disk.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l to -d 'Judge by this release of Xen (4.20) or the one of a Debian suite (trixie) instead of the installed one' -r
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l html -d 'Write the report to FILE as one page for a browser, a telephone or paper' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l out -d 'Where --fix writes the plan' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l fix -d 'Show the changes of guest files that are sure, and write them as a plan for `xenup apply`'
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -l json -d 'Print JSON (schema: audit.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion or sabotage' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'"

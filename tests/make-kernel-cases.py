@@ -213,6 +213,9 @@ def kernels():
     write("linux-32-pae", elf(32, linux32()), "a 32-bit Linux 2.6.26 with PAE", xen="3.4\n" + BOTH)
     write("linux-32-no-pae", elf(32, linux32("no")), "a 32-bit Linux without PAE", xen="3.0\n4.2\n4.4\n")
     write("linux-32-bimodal", elf(32, linux32("bimodal")), "a 32-bit Linux that runs with PAE and without", xen="3.0\n4.4\n")
+    write("linux-32-pvh", bzimage(packed("gzip", elf(32, linux32() + note("PHYS32_ENTRY", (0x1000000, 4)))),
+                                  release=b"5.10.0-34-686-pae (debian-kernel@lists.debian.org) #1 SMP\0"),
+          "a 32-bit Linux with PAE and CONFIG_XEN_PVH, as in Debian's 5.10-686-pae", xen=BOTH)
     write("linux-64-section-notes", elf(notes=linux(), segment=False, section=True), "notes that no segment covers")
     write("linux-64-no-dom0", elf(notes=linux(dom0=False)), "a Linux with PV and without dom0: bit 11 is not set")
     write("linux-64-dom0-bit-alone", elf(notes=linux()), "bit 11 is set, and nothing else says whether it can be dom0")

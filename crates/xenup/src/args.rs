@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anstream::ColorChoice;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use xenup_core::audit::Goal;
 use xenup_core::kernel::Release;
 use xenup_engine::plan::Slug;
 
@@ -56,6 +57,10 @@ pub enum Verb {
     /// List guest files, judge them, write them in today's form
     #[command(subcommand)]
     Guest(Guest),
+    /// Say of each guest whether it starts on a Xen, and if not, why and what to change
+    ///
+    /// Exit code 4 unless every guest starts as it is. Nothing is changed: --fix writes a plan.
+    Audit(Audit),
     /// Try the whole conversion on a throw-away virtual machine
     Rehearse(Rehearse),
     /// Say what kernels can be under Xen
@@ -65,6 +70,9 @@ pub enum Verb {
     /// Read the guest's disk that is handed over on standard input (run by `guest disk` itself)
     #[command(hide = true)]
     GuestDiskRead,
+    /// Read the guest's disk that is handed over on standard input, and its kernels (run by `audit` itself)
+    #[command(hide = true)]
+    GuestAuditRead,
     /// Wait for a deadline and undo a stage (run by the guard's own service)
     #[command(hide = true)]
     GuardWait(RunStage),
@@ -296,6 +304,32 @@ pub struct GuestConvert {
     /// Do not ask
     #[arg(short, long, requires = "in_place")]
     pub yes: bool,
+}
+
+/// `audit`
+#[derive(Debug, ClapArgs)]
+pub struct Audit {
+    /// Guest files, or folders of them; those that `guest list` lists, where none is named
+    #[arg(value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Judge by this release of Xen (4.20) or the one of a Debian suite (trixie) instead of the installed one
+    #[arg(long, value_name = "RELEASE|SUITE")]
+    pub to: Option<Goal>,
+    /// Read the machine whose root is mounted at DIR instead of the running one
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write the report to FILE as one page for a browser, a telephone or paper
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Show the changes of guest files that are sure, and write them as a plan for `xenup apply`
+    #[arg(long)]
+    pub fix: bool,
+    /// Where --fix writes the plan
+    #[arg(long, value_name = "FILE", default_value = "xenup-audit-plan.json", requires = "fix")]
+    pub out: PathBuf,
+    /// Print JSON (schema: audit.schema.json)
+    #[arg(long, conflicts_with = "fix")]
+    pub json: bool,
 }
 
 /// `rehearse`

@@ -62,7 +62,7 @@ impl<'a> Here<'a> {
     }
 
     /// Returns whether something is at a path; `None` where nobody can tell.
-    pub(super) fn exists(&self, path: &Path) -> Option<bool> {
+    pub(crate) fn exists(&self, path: &Path) -> Option<bool> {
         if !self.running && path.starts_with("/dev") {
             return None;
         }

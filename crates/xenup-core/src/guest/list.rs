@@ -209,6 +209,12 @@ fn has_name(file: &GuestFile) -> bool {
     Guest::of(file).filled("name").is_some()
 }
 
+/// Returns whether a file of a folder is a guest's: by its name, or by what it says.
+#[must_use]
+pub fn is_guest(name: &str, file: &Result<GuestFile, GuestError>) -> bool {
+    !is_example(name) && (name.ends_with(".cfg") || file.as_ref().is_ok_and(has_name))
+}
+
 /// Debian's examples (xen-utils-common) and copies that editors and dpkg leave.
 fn is_example(name: &str) -> bool {
     let ends = ["~", ".bak", ".orig", ".dpkg-old", ".dpkg-new", ".dpkg-dist"];

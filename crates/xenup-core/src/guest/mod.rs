@@ -27,6 +27,7 @@ pub use disk_spec::{Access, DiskFault, DiskSpec, Format, OldForm};
 pub use error::{Code, Fault, GuestError};
 pub use file::{Dialect, GuestFile, Setting, as_number};
 pub use here::{Here, followed};
+pub(crate) use model::Guest;
 pub use model::GuestType;
 pub use parse::{Node, Op, SIZE_LIMIT, Statement, Value};
 pub use vdev::number as vdev_number;

@@ -55,7 +55,7 @@ impl GuestType {
 
 /// A disk of the file.
 #[derive(Debug, Clone)]
-pub(super) struct GuestDisk {
+pub(crate) struct GuestDisk {
     /// Where it stands.
     pub span: Range<usize>,
     /// What it says to whoever takes xm's forms too.
@@ -65,7 +65,7 @@ pub(super) struct GuestDisk {
 }
 
 /// A guest as its file has it.
-pub(super) struct Guest<'a> {
+pub(crate) struct Guest<'a> {
     /// Each key's value in the end.
     pub settings: BTreeMap<&'a str, Setting>,
     /// What `type` and `builder` come to; PV where neither says a thing.

@@ -15,7 +15,7 @@ mod hostile;
 pub mod kept;
 mod kernels;
 mod network;
-mod packages;
+pub(crate) mod packages;
 mod processes;
 mod reader;
 mod services;

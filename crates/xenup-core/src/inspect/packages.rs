@@ -79,7 +79,7 @@ pub(super) fn gather(reader: &Reader<'_>) -> (Packages, String) {
 }
 
 /// Returns what `/var/lib/dpkg/status` says. An unknown field or a torn last paragraph is passed over.
-pub(super) fn status(text: &str) -> (Packages, String) {
+pub(crate) fn status(text: &str) -> (Packages, String) {
     let mut packages = Packages::default();
     let mut architecture = String::new();
     for paragraph in paragraphs(text) {
@@ -163,7 +163,7 @@ impl<'a> Paragraph<'a> {
 }
 
 /// Returns the names that `/var/lib/apt/extended_states` marks as automatically installed.
-pub(super) fn auto_marks(text: &str) -> BTreeSet<&str> {
+pub(crate) fn auto_marks(text: &str) -> BTreeSet<&str> {
     paragraphs(text).filter(|paragraph| paragraph.auto).filter_map(|paragraph| paragraph.name).collect()
 }
 

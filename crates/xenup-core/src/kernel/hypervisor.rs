@@ -158,15 +158,17 @@ pub struct Hypervisor {
     pub release: Release,
     /// Its name for people: `4.17`, or `4.17-amd64` where it is installed.
     pub name: String,
-    /// Its configuration (`/boot/xen-*.config`), where it is installed.
+    /// Its configuration (`/boot/xen-*.config`), where it is installed, or known of a build.
     config: Option<String>,
+    /// Where the configuration is known from.
+    origin: String,
 }
 
 impl Hypervisor {
     /// Returns a release as its makers built it.
     #[must_use]
     pub fn of(release: Release) -> Self {
-        Self { release, name: release.to_string(), config: None }
+        Self { release, name: release.to_string(), config: None, origin: String::new() }
     }
 
     /// Returns an installed Xen: `name` as in `/boot/xen-<name>.gz`, with the text of its configuration.
@@ -174,7 +176,16 @@ impl Hypervisor {
     /// # Errors
     /// A name that does not begin with a release in the table.
     pub fn installed(name: &str, config: Option<String>) -> Result<Self, UnknownRelease> {
-        Ok(Self { release: name.parse()?, name: name.to_owned(), config })
+        let origin = format!("/boot/xen-{name}.config");
+        Ok(Self { release: name.parse()?, name: name.to_owned(), config, origin })
+    }
+
+    /// Returns a release as a distribution built it: `config` has the options that are known of the build, `origin`
+    /// says where from.
+    #[must_use]
+    pub fn built(release: Release, config: &str, origin: &str) -> Self {
+        let config = Some(config.to_owned());
+        Self { release, name: release.to_string(), config, origin: origin.to_owned() }
     }
 
     /// Returns what is known of a capability: from its own configuration where that speaks of it, else from the table.
@@ -214,7 +225,7 @@ impl Hypervisor {
     }
 
     fn configured_as(&self, state: State, words: &str) -> Fact {
-        Fact { state, source: format!("/boot/xen-{}.config: {words}", self.name) }
+        Fact { state, source: format!("{}: {words}", self.origin) }
     }
 
     /// Returns what is known of kernels packed so.

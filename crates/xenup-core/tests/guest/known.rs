@@ -20,8 +20,11 @@ pub struct Known {
     files: BTreeMap<PathBuf, Vec<u8>>,
     links: BTreeMap<PathBuf, PathBuf>,
     bridges: Vec<String>,
+    free: Option<u64>,
+    answers: BTreeMap<String, String>,
 }
 
+#[allow(dead_code, reason = "each test binary uses its part")]
 impl Known {
     /// A running machine that has every file, and whose network nobody can read.
     pub fn everything() -> Self {
@@ -39,6 +42,13 @@ impl Known {
                 "there" => drop(known.files.insert(rest.into(), Vec::new())),
                 "text" => drop(known.files.insert(path.into(), more.replace("\\n", "\n").into_bytes())),
                 "link" => drop(known.links.insert(path.into(), more.into())),
+                // A file of tests/cases.
+                "bytes" => drop(known.files.insert(path.into(), of_cases(more))),
+                "free" => known.free = Some(rest.parse::<u64>().expect("MiB") << 20),
+                "answer" => {
+                    let text = String::from_utf8(of_cases(path)).expect("words");
+                    drop(known.answers.insert(more.to_owned(), text));
+                }
                 "bridge" => known.bridges.push(rest.to_owned()),
                 other => panic!("machine.txt does not know `{other}`"),
             }
@@ -53,6 +63,12 @@ impl Known {
     fn names(&self) -> impl Iterator<Item = &PathBuf> {
         self.files.keys().chain(self.links.keys())
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a case names files of other cases")]
+fn of_cases(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 impl Probe for Known {
@@ -80,11 +96,22 @@ impl Probe for Known {
     }
 
     fn space(&self, path: &Path) -> Result<Space, MachineError> {
-        Self::absent(path)
+        let space = self.free.map(|free| Space { free, total: free, read_only: false });
+        space.map_or_else(|| Self::absent(path), Ok)
     }
 
-    fn query(&self, _: &Query) -> Result<Output, MachineError> {
-        Self::absent(Path::new("program"))
+    fn query(&self, query: &Query) -> Result<Output, MachineError> {
+        if !self.running {
+            return Err(MachineError::at(
+                "query",
+                Path::new("program"),
+                Reason::NotRunning,
+                "a tree of files",
+            ));
+        }
+        let stdout = self.answers.get(&query.line()).cloned().map(String::into_bytes);
+        let output = stdout.map(|stdout| Output { status: 0, stdout, stderr: Vec::new() });
+        output.map_or_else(|| Self::absent(Path::new("program")), Ok)
     }
 
     fn network(&self) -> Result<Network, MachineError> {

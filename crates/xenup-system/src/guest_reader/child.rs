@@ -24,6 +24,8 @@ pub struct Handed {
     pub format: Option<Format>,
     /// Number of the boot entry whose kernel is asked for too.
     pub kernel: Option<usize>,
+    /// Digests of files that need not be looked into again.
+    pub known: Vec<String>,
     backing: Vec<Result<Rc<dyn ReadAt>, String>>,
 }
 
@@ -101,5 +103,5 @@ fn handed(request: Request, files: Vec<File>) -> Result<Handed, String> {
         Some(error) => Err(error),
         None => next(),
     });
-    Ok(Handed { image, format, kernel: request.kernel, backing: backing.collect() })
+    Ok(Handed { image, format, kernel: request.kernel, known: request.known, backing: backing.collect() })
 }

@@ -29,6 +29,8 @@ const NOBODY: u32 = 65534;
 const LONGEST_ANSWER: usize = 4 << 20;
 /// The most bytes of a file that a child hands out.
 pub const LONGEST_FILE: usize = 128 << 20;
+/// The most digests in a request, which has to fit.
+pub const MOST_KNOWN: usize = 256;
 /// The longest request.
 const LONGEST_REQUEST: usize = 64 << 10;
 /// How long a child may take unless the caller says otherwise. It has a limit of processor time besides.
@@ -85,6 +87,9 @@ struct Request {
     backing: Vec<Backing>,
     /// Number of the boot entry whose kernel is asked for too.
     kernel: Option<usize>,
+    /// Digests of files that the parent needs not be told about again.
+    #[serde(default)]
+    known: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -131,6 +136,7 @@ pub struct GuestReader {
     program: Tool,
     format: Option<String>,
     kernel: Option<usize>,
+    known: Vec<String>,
     time: Duration,
 }
 
@@ -145,7 +151,7 @@ impl GuestReader {
     #[must_use]
     pub fn new(program: &Path, verb: &str) -> Self {
         let program = Tool::new(program).arg(verb).env_clear().current_dir("/");
-        Self { program, format: None, kernel: None, time: TIME }
+        Self { program, format: None, kernel: None, known: Vec::new(), time: TIME }
     }
 
     /// Says the image's format, "raw" or "qcow2", which is otherwise found out.
@@ -159,6 +165,13 @@ impl GuestReader {
     #[must_use]
     pub fn kernel(mut self, boot: usize) -> Self {
         self.kernel = Some(boot);
+        self
+    }
+
+    /// Says which files need not be looked into again, by their digests; at most [`MOST_KNOWN`] of them are handed on.
+    #[must_use]
+    pub fn known(mut self, digests: impl IntoIterator<Item = String>) -> Self {
+        self.known = digests.into_iter().take(MOST_KNOWN).collect();
         self
     }
 
@@ -176,7 +189,12 @@ impl GuestReader {
     pub fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Read<T>, GuestReaderError> {
         let opened = image::open(path, self.format.as_deref())?;
         let hand = |source: std::io::Error| GuestReaderError::Hand { image: path.to_owned(), source };
-        let request = Request { format: self.format.clone(), backing: opened.backing, kernel: self.kernel };
+        let request = Request {
+            format: self.format.clone(),
+            backing: opened.backing,
+            kernel: self.kernel,
+            known: self.known.clone(),
+        };
         let request = serde_json::to_vec(&request).map_err(|error| hand(error.into()))?;
         let ask = |as_nobody: bool| {
             let socket = handed(&request, &opened.files).map_err(hand)?;

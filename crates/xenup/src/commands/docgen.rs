@@ -45,6 +45,7 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::kernel::report::Report>(dir, "kernel")?;
     schema::<xenup_core::guest::list::GuestList>(dir, "guest-list")?;
     schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
+    schema::<xenup_core::audit::Audit>(dir, "audit")?;
     schema::<xenup_core::guest::disk::GuestDisk>(dir, "guest-disk")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }

@@ -27,7 +27,8 @@ pub fn run(ui: &mut Ui, args: &Guest) -> Outcome {
     }
 }
 
-fn opened(root: Option<&Path>) -> Result<Box<dyn Probe>, CommandError> {
+/// Opens the running machine, or the one whose root is mounted at `root`.
+pub fn opened(root: Option<&Path>) -> Result<Box<dyn Probe>, CommandError> {
     Ok(match root {
         None => Box::new(machine::running()?),
         Some(root) => Box::new(machine::tree(root)?),

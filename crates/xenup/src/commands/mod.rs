@@ -2,6 +2,8 @@
 
 mod apply;
 mod apply_here;
+mod audit;
+mod audit_disks;
 mod confirm;
 mod docgen;
 mod events;
@@ -41,6 +43,8 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Guest(args) => guest::run(ui, &args),
         Verb::GuestDiskRead => guest_disk::serve(),
+        Verb::Audit(args) => audit::run(ui, &args),
+        Verb::GuestAuditRead => audit_disks::serve(),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::GuardNote { aside } => guard::run_note(&aside),

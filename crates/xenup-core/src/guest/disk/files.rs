@@ -143,7 +143,7 @@ impl<'a> Files<'a> {
 }
 
 /// A text without control characters but for newline and tab.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let kept = |c: char| c == '\n' || c == '\t' || !c.is_control();
     text.chars().filter(|c| *c != '\r').map(|c| if kept(c) { c } else { '\u{fffd}' }).collect()
 }

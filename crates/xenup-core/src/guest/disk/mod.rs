@@ -25,6 +25,7 @@ use xenup_disk::{Budget, ReadAt};
 
 pub use facts::{Found, GuestDisk, Note};
 pub use files::GuestFiles;
+pub(crate) use files::clean;
 
 use facts::{FORMAT, Volume};
 use files::Files;
@@ -60,6 +61,17 @@ impl Reading {
     pub fn kernel_range(&mut self, boot: usize, offset: u64, length: u64) -> Result<Vec<u8>, FsError> {
         let path = self.kernel_path(boot)?;
         self.tree()?.read_range(&path, offset, length)
+    }
+
+    /// The text of a file in the kernel's own folder, at most a MiB of it.
+    ///
+    /// # Errors
+    /// As [`Reading::kernel`]; the file is longer than that.
+    pub fn beside_kernel(&mut self, boot: usize, name: &str) -> Result<String, FsError> {
+        let kernel = self.kernel_path(boot)?;
+        let folder = kernel.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let bytes = self.tree()?.read(&format!("{folder}/{name}"), 1 << 20)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn kernel_path(&self, boot: usize) -> Result<String, FsError> {

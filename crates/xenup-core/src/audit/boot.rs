@@ -1,0 +1,449 @@
+//! What a guest boots, and whether that can be what the guest is.
+//!
+//! Decides: the way (a kernel of dom0's, pygrub, GRUB for Xen, firmware), the kernel at its end, and what another type
+//! would make of it. Facts: libxl takes the first disk for a boot loader; GRUB for Xen unpacks kernels itself, so what
+//! Xen's own loader unpacks does not matter there. Never: promises that a kernel has drivers.
+
+use std::path::{Path, PathBuf};
+
+use crate::guest::GuestType;
+use crate::guest::disk::facts::Boot;
+use crate::kernel::hypervisor::{Capability, State};
+use crate::kernel::role::answer;
+use crate::kernel::{Answer, Class, Content, Hypervisor, Image, Release, Role};
+
+use super::fix::Change;
+use super::judge::Case;
+use super::report::{Effect, Evidence, Reason};
+use super::world::{GRUB_XEN, KernelSeen, OwnKernel, system_disks};
+
+/// Keys that a PVH guest has no use for, and that a guest has for a reason.
+const NOT_FOR_PVH: [&str; 3] = ["pci", "vfb", "usbctrl"];
+
+/// A kernel that would run, and how the guest comes to it.
+pub(super) struct Boots<'b> {
+    pub image: Image,
+    pub config: Option<&'b str>,
+    /// Its path, with the disk where it is on one.
+    pub name: String,
+    /// The file it is in.
+    pub place: PathBuf,
+    pub by: By,
+    /// The command line, where a boot loader's file has it.
+    pub entry: Option<&'b Boot>,
+}
+
+/// How a guest comes to its kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// `kernel =` is it.
+    Direct,
+    /// dom0 reads it from the guest's disk.
+    Pygrub,
+    /// GRUB runs in the guest.
+    Grub,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn what_boots(&mut self) {
+        let world = self.world;
+        let role = match self.guest.kind {
+            GuestType::Hvm => {
+                self.boots = Some("by its firmware".to_owned());
+                return;
+            }
+            GuestType::Pvh if self.in_shim() => {
+                let fact = self.xen.fact(Capability::Shim);
+                self.capability("audit-shim", &fact, "PV guests inside a PVH one", "pvshim");
+                Role::Pv
+            }
+            GuestType::Pv => Role::Pv,
+            GuestType::Pvh => Role::Pvh,
+        };
+        let kernel = self.guest.filled("kernel").map(str::to_owned);
+        if let (Some(path), None) = (&kernel, self.guest.filled("bootloader")) {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            if file.starts_with("pv-grub") {
+                return self.pv_grub(path);
+            }
+            match world.kernels.get(Path::new(path)) {
+                // `guest check` has said so; with it there, this is what it would start.
+                Some(KernelSeen::Absent) if is_loader(file) => match self.own(By::Grub) {
+                    Ok(own) => self.judged(role, &own),
+                    Err(reason) => self.push(*reason),
+                },
+                // `guest check` has said so; its own disk may hold another.
+                Some(KernelSeen::Absent) | None => self.instead_of_absent(),
+                Some(KernelSeen::Unreadable(why)) => {
+                    let what = format!("{path} cannot be read as a kernel: {why}");
+                    let reason =
+                        Reason::new("audit-kernel-unread", Effect::NotKnown, what).seen(self.line("kernel"));
+                    self.push(reason);
+                }
+                Some(KernelSeen::Read(image, config)) => self.kernel(role, path, image, config.as_deref()),
+            }
+            return;
+        }
+        if self.is_pygrub() {
+            match self.own(By::Pygrub) {
+                Ok(boots) => self.judged(role, &boots),
+                Err(reason) => self.push(*reason),
+            }
+        } else if let Some(loader) = self.guest.filled("bootloader") {
+            let what = format!("what {loader} boots is not known: only pygrub is");
+            let reason =
+                Reason::new("audit-bootloader", Effect::NotKnown, what).seen(self.line("bootloader"));
+            self.push(reason);
+        }
+    }
+
+    /// `kernel =`: a kernel, or a loader that looks for one on the guest's disk.
+    fn kernel(&mut self, role: Role, path: &str, image: &Image, config: Option<&'a str>) {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let place = PathBuf::from(path);
+        let boots =
+            |by| Boots { image: image.clone(), config, name: path.to_owned(), place, by, entry: None };
+        if !is_loader(file) {
+            let boots = boots(By::Direct);
+            self.judged(role, &boots);
+            self.of_dom0(path);
+            return;
+        }
+        // The loader has to start, and then the guest's own kernel.
+        let loader = boots(By::Grub);
+        let own = self.own(By::Grub);
+        let loaded = answer(role, image, config, &self.inner());
+        match (loaded, own) {
+            (Answer::Yes { given }, Ok(own)) if given.is_empty() => {
+                if image_class(image) == Some(Class::Bits64)
+                    && role == Role::Pv
+                    && image_class(&own.image) == Some(Class::Bits32)
+                {
+                    let what = format!("{file} starts 64-bit kernels, and {} has 32 bits", own.name);
+                    let reason =
+                        Reason::new("audit-loader-class", Effect::Stops, what).seen(self.line("kernel"));
+                    let reason = self.other_type(role, &own, reason);
+                    self.push(reason);
+                } else {
+                    self.judged(role, &own);
+                }
+            }
+            (Answer::Yes { given }, Err(reason)) if given.is_empty() => self.push(*reason),
+            (stopped, Ok(own)) => {
+                let mut reason = self.refused(role, &loader, stopped);
+                reason.change = None;
+                let reason = self.other_type(role, &own, reason);
+                self.push(reason);
+            }
+            (stopped, Err(unread)) => {
+                let reason = self.refused(role, &loader, stopped);
+                self.push(reason);
+                self.push(*unread);
+            }
+        }
+    }
+
+    /// The GRUB 0.97 of Xen's own tools: it reads menu.lst, and what it unpacks is not known here.
+    fn pv_grub(&mut self, path: &str) {
+        if super::judge::release_of(path).is_some_and(|release| release != self.xen.release) {
+            return;
+        }
+        let what = format!("what {path} finds and unpacks on the guest's disk is not known");
+        let reason = Reason::new("audit-pv-grub", Effect::NotKnown, what).seen(self.line("kernel"));
+        let change = "boot by GRUB for Xen in its place: package grub-xen-host";
+        self.push(reason.advice(change));
+    }
+
+    /// What the guest's own disk offers where the kernel of its file is not there.
+    fn instead_of_absent(&mut self) {
+        let Ok(own) = self.own(By::Grub) else { return };
+        let ways = [(Role::Pvh, "grub-i386-xen_pvh.bin"), (Role::Pv, "grub-x86_64-xen.bin")];
+        let mut ways =
+            ways.into_iter().filter(|(role, _)| *role == Role::Pv || self.pvh_runs() == Some(true));
+        let Some((kind, loader)) = ways.find(|(role, _)| can(*role, &own, self.xen)) else {
+            return;
+        };
+        let what = format!("the guest's own disk has a kernel that can be {kind}: {}", own.name);
+        let word = if kind == Role::Pvh { "pvh" } else { "pv" };
+        let reason = Reason::new("audit-own-kernel", Effect::ToKnow, what).advice(format!(
+            "type = \"{word}\" and kernel = \"{GRUB_XEN}/{loader}\" boot it, without ramdisk and cmdline"
+        ));
+        self.push(reason);
+    }
+
+    /// Judges the kernel at the end of the way.
+    fn judged(&mut self, role: Role, boots: &Boots<'_>) {
+        self.root_device(boots);
+        match answer(role, &boots.image, boots.config, &self.inner()) {
+            Answer::Yes { given } if given.is_empty() => {
+                let inside = if self.in_shim() { " in the shim" } else { "" };
+                self.boots = Some(format!("{}, which can be {role}{inside}", boots.name));
+            }
+            stopped => {
+                let stops = matches!(stopped, Answer::No { .. });
+                let mut reason = self.refused(role, boots, stopped);
+                if stops {
+                    reason = self.other_type(role, boots, reason);
+                }
+                self.push(reason);
+            }
+        }
+    }
+
+    /// Why a kernel is not what the guest is, or why that cannot be told.
+    fn refused(&self, role: Role, boots: &Boots<'_>, answer: Answer) -> Reason {
+        let name = &boots.name;
+        let typed = if self.guest.settings.contains_key("type") || self.guest.settings.contains_key("builder")
+        {
+            self.line("type")
+        } else {
+            Evidence { what: "no type= in it, and then xl makes a PV guest".to_owned(), ..self.line("type") }
+        };
+        match answer {
+            Answer::Yes { given } => {
+                let what = format!("{name} can be {role} only if {}", given.join(", and if "));
+                Reason::new("audit-kernel-condition", Effect::NotKnown, what).seen(typed)
+            }
+            Answer::Unknown { why } => {
+                let what = format!("whether {name} can be {role} is not known: {why}");
+                Reason::new("audit-kernel-unknown", Effect::NotKnown, what).seen(typed)
+            }
+            Answer::No { reason, evidence, change } => {
+                let what = format!("{name} cannot be {role}: {reason}");
+                // What a hypervisor does not take is no fact of the kernel's file.
+                let of_xen = evidence.offset.is_none() && reason.starts_with("Xen ");
+                let inside = boots.entry.and_then(|entry| entry.kernel_path.as_deref());
+                let inside = inside.map(|path| format!("in {path}, ")).unwrap_or_default();
+                let shown = if of_xen {
+                    Evidence::words(evidence.what)
+                } else {
+                    let words = Evidence::words(format!("{inside}{}", evidence.what));
+                    Evidence { path: Some(boots.place.clone()), offset: evidence.offset, ..words }
+                };
+                let mut reason = Reason::new("audit-kernel-role", Effect::Stops, what).seen(typed);
+                if of_xen && let Some(class) = image_class(&boots.image) {
+                    let words = Evidence::words(format!("{inside}a {class} kernel{}", packed(&boots.image)));
+                    reason = reason.seen(Evidence { path: Some(boots.place.clone()), ..words });
+                }
+                reason.seen(shown).advice(change)
+            }
+        }
+    }
+
+    /// Adds to a reason what another type would make of the kernel.
+    fn other_type(&self, role: Role, boots: &Boots<'_>, reason: Reason) -> Reason {
+        if self.in_shim() {
+            return reason;
+        }
+        let (other, word) = if role == Role::Pv { (Role::Pvh, "pvh") } else { (Role::Pv, "pv") };
+        let held =
+            NOT_FOR_PVH.iter().find(|key| other == Role::Pvh && self.guest.settings.contains_key(**key));
+        let runs = if other == Role::Pvh { self.pvh_runs() } else { Some(true) };
+        let small =
+            boots.by == By::Grub && other == Role::Pv && image_class(&boots.image) != Some(Class::Bits64);
+        let where_known =
+            if runs.is_none() { ", where the processor has hardware virtualization" } else { "" };
+        if runs == Some(false) {
+            return reason.advice(
+                "give the guest a 64-bit kernel for PV: this processor runs no PVH guest under that Xen",
+            );
+        }
+        if small {
+            return reason;
+        }
+        if can(other, boots, self.xen) {
+            if let Some(key) = held {
+                let words =
+                    format!("type = \"{word}\" would do for the kernel, but {key}= is for PV or HVM: decide");
+                return reason.advice(words);
+            }
+            let mut edits = vec![Change::set("type", word)];
+            let mut words = format!("write type = \"{word}\": this kernel can be {other}{where_known}");
+            if boots.by == By::Grub {
+                let loader = if other == Role::Pvh { "grub-i386-xen_pvh.bin" } else { "grub-x86_64-xen.bin" };
+                let path = format!("{GRUB_XEN}/{loader}");
+                words = format!(
+                    "write type = \"{word}\" and kernel = \"{path}\": the guest's kernel can be {other}{where_known}"
+                );
+                edits.push(Change::set("kernel", &path));
+            }
+            let sure = runs == Some(true);
+            return reason.settled_by(words).edits(if sure { edits } else { Vec::new() });
+        }
+        // In the shim 32-bit PV is there whatever the hypervisor was built with.
+        if other == Role::Pvh
+            && boots.by != By::Grub
+            && held.is_none()
+            && image_class(&boots.image) == Some(Class::Bits32)
+            && self.xen.fact(Capability::Shim).state == State::Yes
+            && can(Role::Pv, boots, &shim(self.xen.release))
+        {
+            return reason.settled_by(format!(
+                "write type = \"pvh\" and pvshim = 1: the kernel then runs inside a PVH guest{where_known}"
+            ));
+        }
+        reason
+    }
+
+    /// Whether PVH guests run on this processor.
+    fn pvh_runs(&self) -> Option<bool> {
+        let shadow = self.xen.fact(Capability::Shadow).state;
+        match (self.world.hvm, self.world.hap) {
+            (Some(false), _) => Some(false),
+            (_, Some(false)) if shadow == State::No => Some(false),
+            (Some(true), hap) if hap == Some(true) || shadow == State::Yes => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether the guest is a PV guest inside a PVH one.
+    fn in_shim(&self) -> bool {
+        self.guest.kind == GuestType::Pvh && self.guest.number("pvshim") == Some(1)
+    }
+
+    /// The hypervisor that the kernel sees.
+    fn inner(&self) -> Hypervisor {
+        if self.in_shim() { shim(self.xen.release) } else { self.xen.clone() }
+    }
+
+    /// A kernel of dom0's own packages.
+    fn of_dom0(&mut self, path: &str) {
+        let version =
+            path.strip_prefix("/boot/vmlinuz-").filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if version.is_none() {
+            return;
+        }
+        let what = format!("it boots dom0's own {path}, which goes when apt removes that kernel");
+        let change = "keep a copy beside the guest's disks, or boot the guest's own kernel";
+        let reason =
+            Reason::new("audit-dom0-kernel", Effect::ToKnow, what).seen(self.line("kernel")).advice(change);
+        self.push(reason);
+    }
+
+    /// Finds the kernel on the guest's own disk.
+    fn own(&self, by: By) -> Result<Boots<'a>, Box<Reason>> {
+        let unknown = |what: String| {
+            Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(self.line("disk")))
+        };
+        let mut seen = None;
+        for spec in system_disks(&self.guest) {
+            let Some(path) = spec.path().map(PathBuf::from) else {
+                let script = spec.script.clone().unwrap_or_default();
+                seen = seen.or(Some(unknown(format!(
+                    "what is on disk {} is not known: the script {script} makes it when the guest starts",
+                    spec.vdev
+                ))));
+                continue;
+            };
+            match self.world.disks.get(&path) {
+                None => {}
+                Some(Err(why)) => {
+                    seen = seen
+                        .or(Some(unknown(format!("the disk {} could not be read: {why}", path.display()))));
+                }
+                Some(Ok(read)) => {
+                    let wanted = |boot: &&Boot| by != By::Grub || boot.loader == "grub";
+                    let Some((number, boot)) =
+                        read.disk.found.boot.iter().enumerate().find(|(_, boot)| wanted(boot))
+                    else {
+                        let notes: Vec<String> = read
+                            .disk
+                            .notes
+                            .iter()
+                            .map(|note| format!("{}, {}", note.about, note.text))
+                            .collect();
+                        let notes =
+                            if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
+                        let what =
+                            format!("nothing that was found on {} says what it boots{notes}", path.display());
+                        seen = seen.or(Some(unknown(what)));
+                        continue;
+                    };
+                    let own = read.kernels.iter().find(|kernel| kernel.boot == number);
+                    return self.booted(&path, boot, own, by);
+                }
+            }
+        }
+        Err(seen.unwrap_or_else(|| unknown("it has no disk that could be looked at for a kernel".to_owned())))
+    }
+
+    fn booted(
+        &self,
+        disk: &Path,
+        boot: &'a Boot,
+        own: Option<&'a OwnKernel>,
+        by: By,
+    ) -> Result<Boots<'a>, Box<Reason>> {
+        let place = || Evidence::words(format!("{} on {}", boot.file, disk.display()));
+        if let Some(hypervisor) = &boot.hypervisor {
+            let what = format!("the entry that boots starts a hypervisor of its own, {hypervisor}");
+            return Err(Box::new(Reason::new("audit-own-hypervisor", Effect::NotKnown, what).seen(place())));
+        }
+        let Some(path) = &boot.kernel_path else {
+            let named = boot.kernel.as_deref().unwrap_or("none");
+            let what = format!("the kernel that its boot loader's file names is not there: {named}");
+            let reason = Reason::new("audit-own-kernel-absent", Effect::Stops, what)
+                .seen(place())
+                .advice("repair it from inside the guest, or boot it once by a kernel of dom0's");
+            return Err(Box::new(reason));
+        };
+        let name = format!("{path} on {}", disk.display());
+        match own {
+            Some(OwnKernel { image: Some(image), config, .. }) => {
+                let mut image = image.clone();
+                if by == By::Grub {
+                    image.compression = None;
+                }
+                let (config, place) = (config.as_deref(), disk.to_owned());
+                Ok(Boots { image, config, name, place, by, entry: Some(boot) })
+            }
+            other => {
+                let why = other
+                    .and_then(|own| own.error.clone())
+                    .unwrap_or_else(|| "it was not looked at".to_owned());
+                let what = format!("{name} cannot be read as a kernel: {why}");
+                Err(Box::new(Reason::new("audit-kernel-unread", Effect::NotKnown, what).seen(place())))
+            }
+        }
+    }
+
+    /// Lines of the guest's fstab that name disks as Xen does not.
+    pub(super) fn names_in_the_guest(&mut self) {
+        let world = self.world;
+        let paths: Vec<PathBuf> =
+            system_disks(&self.guest).filter_map(|spec| spec.path()).map(PathBuf::from).collect();
+        for path in paths {
+            let Some(Ok(read)) = world.disks.get(&path) else { continue };
+            for note in read.disk.notes.iter().filter(|note| note.about.starts_with("/etc/fstab:")) {
+                let place = Evidence::words(format!("{} on {}", note.about, path.display()));
+                self.push(Reason::new("audit-fstab", Effect::ToKnow, note.text.clone()).seen(place));
+            }
+        }
+    }
+}
+
+/// The Xen that a PV guest inside a PVH one runs on: it is built for that, 32-bit guests included.
+fn shim(release: Release) -> Hypervisor {
+    Hypervisor::built(release, "CONFIG_PV=y\nCONFIG_PV32=y\n", "the shim")
+}
+
+/// Whether a kernel can be something, and nothing more would have to be known.
+fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
+    matches!(answer(role, &boots.image, boots.config, xen), Answer::Yes { given } if given.is_empty())
+}
+
+fn packed(image: &Image) -> String {
+    image.compression.map(|packed| format!(", packed with {packed}")).unwrap_or_default()
+}
+
+/// GRUB built for Xen, by the name that Debian gives it.
+fn is_loader(file: &str) -> bool {
+    file.starts_with("grub-") && file.contains("xen") && file.ends_with(".bin")
+}
+
+fn image_class(image: &Image) -> Option<Class> {
+    match &image.content {
+        Content::Kernel(kernel) => Some(kernel.class),
+        _ => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! Will each guest start on that hypervisor, and if not, why, and what to change.
+//!
+//! Decides: a verdict for each guest of a host, from its file, its kernel, its disk and the hypervisor it is to run on;
+//! what concerns the host as a whole (saved guests, room for saves, xendomains' time, kernels that apt removes); which
+//! changes of guest files are sure. A yes is said where nothing known stands in the way, and *cannot be told* where
+//! something would have to be known.
+//! Never: starts a guest, asks a hypervisor, writes a file, or reads a disk itself: that is [`GuestDisks`]' affair.
+//!
+//! Reading order: [`target`] (which hypervisor) → [`world`] (what is read) → `judge` and `boot` (a guest) → `fix`
+//! (changes that are sure) → `host`, `saved`, `xendomains` (the host) → [`report`] (what comes out) → [`text`],
+//! [`html`].
+
+mod boot;
+mod fix;
+mod host;
+pub mod html;
+mod judge;
+pub mod report;
+mod root_device;
+mod running;
+mod saved;
+pub mod target;
+pub mod text;
+pub mod world;
+mod xendomains;
+
+use std::path::Path;
+
+use xenup_machine::Probe;
+
+use crate::guest::list::{Found, Unread};
+use crate::guest::{GuestError, GuestFile, GuestType};
+use crate::inspect::{Finding, Weight};
+use crate::kernel::Hypervisor;
+
+pub use fix::plan;
+pub use report::{Audit, Verdict};
+pub use target::Goal;
+pub use world::{DiskRead, GuestDisks, OwnKernel, World};
+
+use report::{FORMAT, Fixed, GuestReport, Guests, Reason, verdict};
+
+/// The guests that are asked about.
+#[derive(Debug)]
+pub struct Asked {
+    /// Their files.
+    pub found: Vec<Found>,
+    /// Files that nobody may read.
+    pub unread: Vec<Unread>,
+    /// Whether these are all of the host: then what runs without a file, and the host itself, are judged too.
+    pub whole_host: bool,
+}
+
+/// Judges guests against the hypervisor that `goal` names, or the one that is installed.
+#[must_use]
+pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, asked: Asked) -> Audit {
+    let Asked { found, unread, whole_host } = asked;
+    let world = World::look(probe, disks, goal, &found);
+    let mut guests: Vec<GuestReport> = found.iter().map(|one| guest(one, &world)).collect();
+    if whole_host {
+        guests.extend(running::without_a_file(&world, &guests));
+    }
+    let mut notes = world.notes.clone();
+    notes.extend(unread.into_iter().map(|Unread { path, why }| format!("{}: {why}", path.display())));
+    let virtual_hardware = |guest: &GuestReport| matches!(guest.kind, Some(GuestType::Pvh | GuestType::Hvm));
+    if (world.hvm.is_none() || world.hap.is_none()) && guests.iter().any(virtual_hardware) {
+        let note = "whether the processor has hardware virtualization and nested page tables (EPT, NPT) could not be \
+                    asked: PVH and HVM guests start only where it has";
+        notes.push(note.to_owned());
+    }
+    let saved = if whole_host { saved::judged(&world) } else { Vec::new() };
+    let host = if whole_host { host::findings(probe, &world, &guests, &saved) } else { Vec::new() };
+    Audit {
+        format: FORMAT,
+        from: world.now.as_ref().map(|xen| xen.name.clone()),
+        to: world.target.shown(),
+        counted: Guests::count(&guests),
+        host,
+        guests,
+        saved,
+        notes,
+    }
+}
+
+fn guest(found: &Found, world: &World<'_>) -> GuestReport {
+    match &found.file {
+        Ok(file) => readable(file, &found.auto, world),
+        Err(error) => unreadable(error, &found.auto),
+    }
+}
+
+fn readable(file: &GuestFile, auto: &[std::path::PathBuf], world: &World<'_>) -> GuestReport {
+    let judged = judge::judge(file, world, &world.target.xen);
+    let plain = verdict(&judged.reasons);
+    // What is sure is tried: the changed file is judged again, and nothing may stand in its way.
+    let fixed = match plain {
+        Verdict::Starts => None,
+        _ => fix::fixed(file, &judged.reasons).filter(|fixed| {
+            let again = GuestFile::parse(file.path(), fixed.after.clone().into_bytes());
+            again.is_ok_and(|again| {
+                let judged = judge::judge(&again, world, &world.target.xen);
+                again.refused_by_xl.is_none() && verdict(&judged.reasons) == Verdict::Starts
+            })
+        }),
+    };
+    let name = judged.name.clone().unwrap_or_else(|| stem(file.path()));
+    GuestReport {
+        running: world.running.as_ref().map(|guests| guests.iter().any(|guest| guest.name == name)),
+        name,
+        path: Some(file.path().to_owned()),
+        kind: Some(judged.kind),
+        memory: judged.memory,
+        auto: auto.to_vec(),
+        now: world.now.as_ref().map(|xen| on(file, world, xen)),
+        verdict: if fixed.is_some() { Verdict::StartsAfterChange } else { plain },
+        boots: judged.boots,
+        reasons: judged.reasons,
+        fix: fixed,
+    }
+}
+
+/// The verdict under another hypervisor; nothing is changed for it.
+fn on(file: &GuestFile, world: &World<'_>, xen: &Hypervisor) -> Verdict {
+    verdict(&judge::judge(file, world, xen).reasons)
+}
+
+fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
+    let reason = Reason::of_finding(&crate::guest::lint::unreadable(error));
+    GuestReport {
+        name: stem(&error.path),
+        path: Some(error.path.clone()),
+        kind: None,
+        memory: None,
+        auto: auto.to_vec(),
+        running: None,
+        now: None,
+        verdict: Verdict::WillNotStart,
+        boots: None,
+        reasons: vec![reason],
+        fix: None,
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What a finding's places come to as evidence.
+fn places(finding: &Finding) -> Vec<report::Evidence> {
+    finding.at.iter().map(|at| report::Evidence::line(&at.path, at.line)).collect()
+}
+
+impl Audit {
+    /// Returns whether every guest starts as it is and nothing of the host's is in the way: what cannot be told is no yes.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let all_start = self.guests.iter().all(|guest| guest.verdict == Verdict::Starts);
+        all_start && self.host.iter().all(|finding| finding.weight != Weight::Blocks)
+    }
+
+    /// Returns the changes that are sure, guest by guest.
+    pub fn fixes(&self) -> impl Iterator<Item = (&Path, &Fixed)> {
+        self.guests.iter().filter_map(|guest| Some((guest.path.as_deref()?, guest.fix.as_ref()?)))
+    }
+}
