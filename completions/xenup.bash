@@ -55,6 +55,9 @@ _xenup() {
             xenup,status)
                 cmd="xenup__subcmd__status"
                 ;;
+            xenup,tls)
+                cmd="xenup__subcmd__tls"
+                ;;
             xenup__subcmd__guest,check)
                 cmd="xenup__subcmd__guest__subcmd__check"
                 ;;
@@ -77,7 +80,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest audit rehearse kernel guard"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest audit rehearse kernel tls guard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,6 +518,28 @@ _xenup() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__tls)
+            opts="-q -h --root --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -40,6 +40,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest f
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each guest whether it starts on a Xen, and if not, why and what to change'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "tls" -d 'Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
@@ -151,6 +152,11 @@ complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subc
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (schema: kernel.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand tls" -l root -d 'Look at the system whose root is mounted at DIR, under both kinds of kernel' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand tls" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand tls" -l json -d 'Print JSON (schema: tls.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand tls" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand tls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Seconds until the change is undone unless confirmed' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'

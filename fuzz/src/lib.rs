@@ -62,6 +62,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("proc-tcp", proc_tcp),
     ("qmp", |bytes| drop(qmp::Message::parse(bytes))),
     ("systemd-unit", |bytes| inspect("/etc/systemd/system/x.service", bytes)),
+    ("tls", tls),
 ];
 
 fn text(bytes: &[u8]) -> String {
@@ -89,6 +90,14 @@ fn grubenv(bytes: &[u8]) {
     for (name, value) in grubenv::variables(bytes) {
         assert!(grubenv::value(bytes, &name).is_some(), "{name}={value}");
     }
+}
+
+/// The same bytes as loader, libc, cache and ldconfig's configuration: what of them is read does not depend on the rest.
+fn tls(bytes: &[u8]) {
+    let paths =
+        ["/lib/ld-linux.so.2", "/lib/libc.so.6", "/lib/tls/libc.so.6", "/etc/ld.so.cache", "/etc/ld.so.conf"];
+    let files = paths.into_iter().fold(Files::debian(), |files, path| files.with(path, bytes));
+    assert_eq!(xenup_core::tls::Report::of_tree(&files).judged.len(), 2);
 }
 
 fn host_toml(bytes: &[u8]) {

@@ -78,6 +78,7 @@ const CHECKS: &[Item] = &[
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often.
     item("faults-real", |check| crate::faults::run(&Faults::real(if check.long { 20 } else { 6 }))),
+    item("tls", |_| crate::tls::run()),
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
@@ -148,30 +149,34 @@ fn shown(tool: &Tool) -> crate::Outcome {
     Ok(true)
 }
 
-/// Runs every test; ifupdown's own reader is fetched first, as the oracle of ours, without being installed.
+/// Runs every test; ifupdown's own reader is fetched first, as the oracle of ours, and busybox as a second shell,
+/// without being installed.
 fn tests() -> crate::Outcome {
     let mut cargo = cargo_test(&["--workspace", "--quiet", "--no-fail-fast"]);
-    match ifquery() {
+    match unpacked("ifupdown", "sbin/ifquery") {
         Ok(program) => cargo = cargo.env("XENUP_IFQUERY", program),
         Err(error) => println!("without ifquery as the oracle: {error}"),
+    }
+    match unpacked("busybox", "bin/busybox") {
+        Ok(program) => cargo = cargo.env("XENUP_BUSYBOX", program),
+        Err(error) => println!("without busybox as a second shell: {error}"),
     }
     shown(&cargo)
 }
 
-fn ifquery() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let folder = crate::project().join("target/ifupdown");
-    let program = folder.join("sbin/ifquery");
-    if files::exists(&program) {
-        return Ok(program);
+/// Fetches a package and unpacks it below target; returns where a program of it is.
+fn unpacked(package: &str, program: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let folder = crate::project().join("target").join(package);
+    let path = folder.join(program);
+    if files::exists(&path) {
+        return Ok(path);
     }
     files::create_dir_all(&folder)?;
-    Tool::new("apt-get").args(["-qq", "download", "ifupdown"]).current_dir(&folder).run()?;
-    for package in
-        files::list(&folder)?.iter().filter(|path| path.extension().is_some_and(|end| end == "deb"))
-    {
-        Tool::new("dpkg-deb").arg("-x").arg(package).arg(&folder).run()?;
+    Tool::new("apt-get").args(["-qq", "download", package]).current_dir(&folder).run()?;
+    for deb in files::list(&folder)?.iter().filter(|path| path.extension().is_some_and(|end| end == "deb")) {
+        Tool::new("dpkg-deb").arg("-x").arg(deb).arg(&folder).run()?;
     }
-    if files::exists(&program) { Ok(program) } else { Err("the package has no sbin/ifquery".into()) }
+    if files::exists(&path) { Ok(path) } else { Err(format!("{package} has no {program}").into()) }
 }
 
 /// Runs tests each of which boots Debian with systemd in a container, one after another.

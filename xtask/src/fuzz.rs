@@ -68,6 +68,7 @@ const SEEDS: &[(&str, &str, &str)] = &[
     ("proc-tcp", "session", "net/tcp"),
     ("proc-tcp", "session", "net/tcp6"),
     ("systemd-unit", "inspect", ".service"),
+    ("tls", "cli", "lib/libc.so.6"),
 ];
 
 /// What became of one parser.

@@ -12,6 +12,7 @@ mod fuzz;
 mod kernels;
 mod matrix;
 mod package;
+mod tls;
 mod words;
 
 use std::process::ExitCode;

@@ -40,6 +40,7 @@ pub fn run(options: &Package) -> crate::Outcome {
         let lintian = Tool::new("lintian")
             .args(["--allow-root", "--fail-on", "error,warning"])
             .arg(&package)
+            .arg(package.with_file_name(name_of("xenup-tls", "all")?))
             .output()?;
         (good, said) = (lintian.status.success(), lintian.text());
     }
@@ -86,9 +87,11 @@ pub fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
 /// # Errors
 /// debian/changelog cannot be read.
 pub fn built() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let project = crate::project();
-    let name = format!("xenup_{}_amd64.deb", version(&project)?);
-    Ok(project.join("target/package").join(name))
+    Ok(crate::project().join("target/package").join(name_of("xenup", "amd64")?))
+}
+
+fn name_of(package: &str, architecture: &str) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(format!("{package}_{}_{architecture}.deb", version(&crate::project())?))
 }
 
 /// Returns the folder that cargo itself takes: CARGO_HOME, else ~/.cargo.

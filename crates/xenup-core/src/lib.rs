@@ -14,3 +14,4 @@ pub mod network;
 pub mod packages;
 pub mod plan;
 pub mod recovery;
+pub mod tls;

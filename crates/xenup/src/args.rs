@@ -65,6 +65,11 @@ pub enum Verb {
     Rehearse(Rehearse),
     /// Say what kernels can be under Xen
     Kernel(KernelCommand),
+    /// Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would
+    ///
+    /// Changes nothing: on such a system that is done by /etc/init.d/xenup-tls of the package xenup-tls, which
+    /// decides alike.
+    Tls(Tls),
     /// Put the same deadline and undo around any change of the network made by hand
     Guard(GuardCommand),
     /// Read the guest's disk that is handed over on standard input (run by `guest disk` itself)
@@ -389,6 +394,17 @@ pub struct KernelCheck {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON (schema: kernel.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tls`
+#[derive(Debug, ClapArgs)]
+pub struct Tls {
+    /// Look at the system whose root is mounted at DIR, under both kinds of kernel
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Print JSON (schema: tls.schema.json)
     #[arg(long)]
     pub json: bool,
 }

@@ -47,6 +47,7 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
     schema::<xenup_core::audit::Audit>(dir, "audit")?;
     schema::<xenup_core::guest::disk::GuestDisk>(dir, "guest-disk")?;
+    schema::<xenup_core::tls::Report>(dir, "tls")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }
 

@@ -20,6 +20,7 @@ mod plan;
 mod rehearse;
 mod rollback;
 mod status;
+mod tls;
 mod work;
 
 use serde_json::Value;
@@ -47,6 +48,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::GuestAuditRead => audit_disks::serve(),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
+        Verb::Tls(args) => tls::run(ui, &args),
         Verb::GuardNote { aside } => guard::run_note(&aside),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),
