@@ -41,6 +41,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each 
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "tls" -d 'Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "network" -d 'Draw the network, read an old Xen host\'s'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand inspect" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
@@ -157,6 +158,26 @@ complete -c xenup -n "__fish_xenup_using_subcommand tls" -l color -d 'When to us
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -l json -d 'Print JSON (schema: tls.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and not __fish_seen_subcommand_from import show" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand network; and not __fish_seen_subcommand_from import show" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and not __fish_seen_subcommand_from import show" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and not __fish_seen_subcommand_from import show" -f -a "import" -d 'Read what xend and ifupdown made of an old host\'s network into a host.toml'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and not __fish_seen_subcommand_from import show" -f -a "show" -d 'Draw who is a port of whom, who has which address, whose file says so; before and after a plan'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -l out -d 'Write the host.toml to FILE, which must not be there yet, and print the findings' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -l json -d 'Print JSON (schema: network-import.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l facts -d 'Take the facts from FILE, written by `xenup inspect --json` on any machine' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l plan -d 'Draw also what this plan file would leave' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l host -d 'Draw also what a plan for this host.toml would leave' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l svg -d 'Write the picture as SVG to FILE; `-` is standard output' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -l json -d 'Print JSON (schema: network-show.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand network; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l deadline -d 'Seconds until the change is undone unless confirmed' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guard" -s q -l quiet -d 'Print results and errors alone'

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::host::Host;
 use xenup_core::inspect::{Surroundings, findings, gather};
+use xenup_core::network::import;
 use xenup_core::network::interfaces::{BridgeAddress, BridgeRequest, Request, bridge, load, undo};
+use xenup_core::network::show::Picture;
 use xenup_core::packages::AptSimulation;
 use xenup_engine::digest::Digest;
 use xenup_engine::{grubenv, journal, packages, store, validate};
@@ -54,15 +56,19 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("network-manager", |bytes| {
         inspect("/etc/NetworkManager/system-connections/x.nmconnection", bytes);
     }),
+    ("network-script", network_script),
     ("networkd", |bytes| inspect("/etc/systemd/network/10-x.network", bytes)),
     ("networkd-netdev", |bytes| inspect("/etc/systemd/network/10-x.netdev", bytes)),
     ("os-release", |bytes| inspect("/etc/os-release", bytes)),
+    ("picture", picture),
     ("plan", plan),
     ("proc-stat", |bytes| drop(ProcStat::parse(&text(bytes)))),
     ("proc-tcp", proc_tcp),
     ("qmp", |bytes| drop(qmp::Message::parse(bytes))),
     ("systemd-unit", |bytes| inspect("/etc/systemd/system/x.service", bytes)),
     ("tls", tls),
+    ("udev-names", |bytes| import(&[("/etc/udev/rules.d/70-persistent-net.rules", bytes), XEND])),
+    ("xend-config", |bytes| import(&[("/etc/xen/xend-config.sxp", bytes)])),
 ];
 
 fn text(bytes: &[u8]) -> String {
@@ -78,6 +84,47 @@ fn inspect(path: &str, bytes: &[u8]) {
     let json = serde_json::to_vec(&facts).expect("facts are JSON");
     let again: xenup_core::inspect::Facts = serde_json::from_slice(&json).expect("facts are read back");
     assert_eq!(again, facts);
+}
+
+/// A configuration of xend that calls network-bridge.
+const XEND: (&str, &[u8]) = ("/etc/xen/xend-config.sxp", b"(network-script 'own netdev=eth0')\n");
+
+/// An old host with these files: the host.toml that comes of it is read back, whatever they hold.
+fn import(with: &[(&str, &[u8])]) {
+    let files = with.iter().fold(Files::debian(), |files, (path, bytes)| files.with(path, bytes));
+    if let Ok(import) = import::import(&files) {
+        let host = Host::parse(Path::new("host.toml"), import.host_toml.as_bytes());
+        assert_eq!(host.expect("it is a host.toml").bridges.len(), import.bridges.len());
+    }
+}
+
+/// As a wrapper, and as the network-bridge whose rule is told by its lines.
+fn network_script(bytes: &[u8]) {
+    import(&[XEND, ("/etc/xen/scripts/own", bytes)]);
+    let call: (&str, &[u8]) = (XEND.0, b"(network-script network-bridge)\n");
+    import(&[call, ("/etc/xen/scripts/network-bridge", bytes)]);
+}
+
+/// Names come from guests: whatever they are, the document is of our own tags alone.
+fn picture(bytes: &[u8]) {
+    let mut facts = gather(&Files::debian(), &Surroundings::default());
+    let mut parts = bytes.splitn(3, |&byte| byte == b'\n').map(text);
+    let mut part = || parts.next().unwrap_or_default();
+    facts.hostname = part();
+    let (name, link) = (part(), part());
+    facts.xen.domains.push(xenup_core::inspect::facts::Domain { id: 1, name });
+    for name in [link.as_str(), "vif1.0"] {
+        let mut drawn = xenup_machine::fake::nic(name, xenup_machine::network::Mac([2, 0, 0, 0, 0, 1]));
+        drawn.master = Some(link.clone());
+        facts.network.kernel.links.push(drawn);
+    }
+    let picture = Picture::of(&facts);
+    assert!(!picture.text().is_empty());
+    let known = ["svg", "title", "rect", "text", "tspan", "polyline"];
+    for tag in picture.svg().split('<').skip(1) {
+        let name = tag.trim_start_matches('/').split([' ', '>']).next().unwrap_or_default();
+        assert!(known.contains(&name), "{name}");
+    }
 }
 
 fn grub_cfg(bytes: &[u8]) {

@@ -37,7 +37,8 @@ impl Files {
             )
         };
         let mut files: BTreeMap<_, _> =
-            [stat(1, "systemd", 0), stat(930, "sshd", 1), stat(940, "sshd", 930), stat(950, "bash", 940)].into();
+            [stat(1, "systemd", 0), stat(930, "sshd", 1), stat(940, "sshd", 930), stat(950, "bash", 940)]
+                .into();
         files.insert("/proc/930/cmdline".into(), b"sshd: /usr/sbin/sshd -D [listener]\0".to_vec());
         files.insert("/proc/940/cmdline".into(), b"sshd: root@pts/0\0".to_vec());
         Self(files)
@@ -68,9 +69,7 @@ impl Probe for Files {
             Some(bytes) => Kind::File { size: bytes.len() as u64 },
             None if self.0.keys().any(|file| file.starts_with(path)) => Kind::Dir,
             // A descriptor of the session's process that is a socket.
-            None if path == Path::new("/proc/940/fd/4") => {
-                Kind::Symlink { target: "socket:[4711]".into() }
-            }
+            None if path == Path::new("/proc/940/fd/4") => Kind::Symlink { target: "socket:[4711]".into() },
             None => return Ok(None),
         };
         Ok(Some(Entry { kind, attributes: Attributes::root(0o644), device: 1 }))

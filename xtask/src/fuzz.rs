@@ -60,6 +60,8 @@ const SEEDS: &[(&str, &str, &str)] = &[
     ("mountinfo", "inspect", "mountinfo"),
     ("netplan", "inspect", ".yaml"),
     ("network-manager", "inspect", ".nmconnection"),
+    ("network-script", "network-import", "scripts/network-bridge"),
+    ("network-script", "network-import", "scripts/mine"),
     ("networkd", "inspect", ".network"),
     ("networkd-netdev", "inspect", ".netdev"),
     ("os-release", "inspect", "os-release"),
@@ -69,6 +71,8 @@ const SEEDS: &[(&str, &str, &str)] = &[
     ("proc-tcp", "session", "net/tcp6"),
     ("systemd-unit", "inspect", ".service"),
     ("tls", "cli", "lib/libc.so.6"),
+    ("udev-names", "network-import", "net.rules"),
+    ("xend-config", "network-import", "xend-config.sxp"),
 ];
 
 /// What became of one parser.

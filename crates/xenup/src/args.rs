@@ -70,6 +70,9 @@ pub enum Verb {
     /// Changes nothing: on such a system that is done by /etc/init.d/xenup-tls of the package xenup-tls, which
     /// decides alike.
     Tls(Tls),
+    /// Draw the network, read an old Xen host's
+    #[command(subcommand)]
+    Network(Network),
     /// Put the same deadline and undo around any change of the network made by hand
     Guard(GuardCommand),
     /// Read the guest's disk that is handed over on standard input (run by `guest disk` itself)
@@ -407,6 +410,52 @@ pub struct Tls {
     /// Print JSON (schema: tls.schema.json)
     #[arg(long)]
     pub json: bool,
+}
+
+/// `network`
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// Read what xend and ifupdown made of an old host's network into a host.toml
+    ///
+    /// Prints the host.toml, each value with the file and the line it comes from, and what it cannot
+    /// say as comments with the way by hand. Exit code 4 where no bridge comes of it.
+    Import(NetworkImport),
+    /// Draw who is a port of whom, who has which address, whose file says so; before and after a plan
+    Show(NetworkShow),
+}
+
+/// `network import`
+#[derive(Debug, ClapArgs)]
+pub struct NetworkImport {
+    /// Read the machine whose root is mounted at DIR instead of the running one
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write the host.toml to FILE, which must not be there yet, and print the findings
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print JSON (schema: network-import.schema.json)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `network show`
+#[derive(Debug, ClapArgs)]
+pub struct NetworkShow {
+    /// The machine
+    #[command(flatten)]
+    pub source: Source,
+    /// Draw also what this plan file would leave
+    #[arg(long, value_name = "FILE", conflicts_with = "host")]
+    pub plan: Option<PathBuf>,
+    /// Draw also what a plan for this host.toml would leave
+    #[arg(long, value_name = "FILE")]
+    pub host: Option<PathBuf>,
+    /// Print JSON (schema: network-show.schema.json)
+    #[arg(long, conflicts_with = "svg")]
+    pub json: bool,
+    /// Write the picture as SVG to FILE; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 /// What a rehearsal plays.

@@ -125,3 +125,19 @@ impl<'a> Guest<'a> {
         }
     }
 }
+
+impl GuestFile {
+    /// Returns the guest's name; the file's where it has none.
+    #[must_use]
+    pub fn guest_name(&self) -> String {
+        let stem = || self.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Guest::of(self).filled("name").map_or_else(stem, str::to_owned)
+    }
+
+    /// Returns the guest's network interfaces, each with its line.
+    #[must_use]
+    pub fn vifs(&self) -> Vec<(u32, VifSpec)> {
+        let vifs = Guest::of(self).vifs.into_iter();
+        vifs.map(|(span, vif)| (self.line(span.start), vif)).collect()
+    }
+}

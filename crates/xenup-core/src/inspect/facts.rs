@@ -196,6 +196,18 @@ pub struct Xen {
     /// Names of running guests, as `xl list` says; empty where it cannot be asked.
     #[serde(default)]
     pub guests: Vec<String>,
+    /// The same guests with their numbers, by which their links are called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
+}
+
+/// A running guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Domain {
+    /// Its number in this run.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
 }
 
 /// The running hypervisor.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xenup_machine::process::Query;
 
-use super::facts::{Hypervisor, RunningXen, Xen};
+use super::facts::{Domain, Hypervisor, RunningXen, Xen};
 use super::reader::Reader;
 use crate::kernel::beside::is_garbage;
 use crate::kernel::config::is_set;
@@ -20,11 +20,12 @@ const XL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) fn gather(reader: &Reader<'_>) -> Xen {
     let running = running(reader);
     let toolstacks = toolstacks(reader);
-    let guests = match &running {
-        Some(xen) if xen.dom0 && toolstacks.contains(&xen.version) => guests(reader),
-        _ => Vec::new(),
+    let table = match &running {
+        Some(xen) if xen.dom0 && toolstacks.contains(&xen.version) => table(reader),
+        _ => String::new(),
     };
-    Xen { running, hypervisors: hypervisors(reader), toolstacks, guests }
+    let (guests, domains) = (guest_names(&table), domains(&table));
+    Xen { running, hypervisors: hypervisors(reader), toolstacks, guests, domains }
 }
 
 fn running(reader: &Reader<'_>) -> Option<RunningXen> {
@@ -70,25 +71,38 @@ fn hypervisors(reader: &Reader<'_>) -> Vec<Hypervisor> {
         .collect()
 }
 
-fn guests(reader: &Reader<'_>) -> Vec<String> {
+fn table(reader: &Reader<'_>) -> String {
     let query = Query::new("xl", ["list"]).within(XL_TIMEOUT);
-    reader.answer(&query).map(|output| guest_names(&output.text())).unwrap_or_default()
+    reader.answer(&query).map(|output| output.text()).unwrap_or_default()
 }
 
-/// Returns the names in `xl list`'s table, without its head and dom0.
-fn guest_names(table: &str) -> Vec<String> {
-    let rows = table.lines().skip(1).filter_map(|line| {
-        // A name may contain blanks; the five columns behind it do not.
+/// Returns the rows of `xl list`'s table: a name, and the five columns behind it.
+fn rows(table: &str) -> impl Iterator<Item = (String, Vec<&str>)> {
+    table.lines().skip(1).filter_map(|line| {
+        // A name may contain blanks; the columns do not.
         let mut words: Vec<&str> = line.split_ascii_whitespace().collect();
-        words.truncate(words.len().checked_sub(5)?);
-        Some(words.join(" "))
+        let columns = words.split_off(words.len().checked_sub(5)?);
+        Some((words.join(" "), columns))
+    })
+}
+
+/// Returns the names without dom0.
+fn guest_names(table: &str) -> Vec<String> {
+    rows(table).map(|(name, _)| name).filter(|name| !name.is_empty() && name != "Domain-0").collect()
+}
+
+/// Returns the names with their numbers, without dom0.
+fn domains(table: &str) -> Vec<Domain> {
+    let numbered = rows(table).filter_map(|(name, columns)| {
+        let id = columns.first()?.parse().ok().filter(|id| *id != 0)?;
+        Some(Domain { id, name })
     });
-    rows.filter(|name| !name.is_empty() && name != "Domain-0").collect()
+    numbered.filter(|domain| !domain.name.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::guest_names;
+    use super::{Domain, domains, guest_names};
 
     #[test]
     fn guests_are_the_names_below_the_head() {
@@ -96,6 +110,7 @@ mod tests {
                      Domain-0                                     0  1024     2     r-----      44.9\n\
                      pv1                                          3   128     1     -b----       2.1\n";
         assert_eq!(guest_names(table), ["pv1"]);
-        assert!(guest_names("").is_empty());
+        assert_eq!(domains(table), [Domain { id: 3, name: "pv1".to_owned() }]);
+        assert!(guest_names("").is_empty() && domains("").is_empty());
     }
 }

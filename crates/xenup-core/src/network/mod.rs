@@ -5,11 +5,13 @@
 
 pub mod dhcp;
 pub mod ifupdown;
+pub mod import;
 pub mod interfaces;
 pub mod netplan;
 pub mod networkd;
 pub mod pin;
 pub mod plan;
 pub mod refuse;
+pub mod show;
 pub mod switch;
 pub(crate) mod units;

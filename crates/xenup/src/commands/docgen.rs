@@ -48,6 +48,8 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::audit::Audit>(dir, "audit")?;
     schema::<xenup_core::guest::disk::GuestDisk>(dir, "guest-disk")?;
     schema::<xenup_core::tls::Report>(dir, "tls")?;
+    schema::<xenup_core::network::import::Import>(dir, "network-import")?;
+    schema::<xenup_core::network::show::Picture>(dir, "network-show")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }
 

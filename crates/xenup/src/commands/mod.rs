@@ -16,6 +16,7 @@ mod inspect;
 mod kernel;
 mod lasting;
 mod machine;
+mod network;
 mod plan;
 mod rehearse;
 mod rollback;
@@ -49,6 +50,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::Tls(args) => tls::run(ui, &args),
+        Verb::Network(args) => network::run(ui, &args),
         Verb::GuardNote { aside } => guard::run_note(&aside),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),

@@ -71,7 +71,8 @@ fn blocks(found: &[Finding]) -> bool {
     found.iter().any(|finding| finding.weight == Weight::Blocks)
 }
 
-fn refuse(ui: &mut Ui, found: &[Finding]) -> CommandError {
+/// Prints what blocks, and returns the refusal.
+pub fn refuse(ui: &mut Ui, found: &[Finding]) -> CommandError {
     let mut blocking: Vec<Finding> =
         found.iter().filter(|finding| finding.weight == Weight::Blocks).cloned().collect();
     blocking.dedup();
@@ -82,7 +83,8 @@ fn refuse(ui: &mut Ui, found: &[Finding]) -> CommandError {
         .hinted("do what stands after `fix`, then: xenup plan")
 }
 
-fn read_host(path: &Path) -> Result<Host, CommandError> {
+/// Reads host.toml.
+pub fn read_host(path: &Path) -> Result<Host, CommandError> {
     let bytes = files::read(path).map_err(|error| {
         let absent = !files::exists(path);
         let failed = CommandError::usage(error);

@@ -1,0 +1,55 @@
+//! Whose file says what a link is. Decides by the facts alone: NICs as `inspect` found them, links that the owners make
+//! themselves by the names in their files. Never decides which of two owners wins.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::inspect::Facts;
+use crate::inspect::facts::{At, ConfigFile, Owner, OwnerKind};
+use crate::network::interfaces::load;
+use crate::network::units::parse;
+
+/// ifupdown's first file.
+pub(super) const INTERFACES: &str = "/etc/network/interfaces";
+const NETWORKD: [&str; 2] = ["/etc/systemd/network", "/run/systemd/network"];
+
+/// Returns who configures a link, and where.
+pub(super) fn owners(facts: &Facts, link: &str) -> Vec<Owner> {
+    match facts.network.nic(link) {
+        Some(nic) => nic.owners.clone(),
+        None => named(&facts.network.files, link),
+    }
+}
+
+/// Returns the places in files of ifupdown and systemd-networkd that name a link.
+pub(super) fn named(files: &[ConfigFile], link: &str) -> Vec<Owner> {
+    let found = [(OwnerKind::Ifupdown, stanzas(files, link)), (OwnerKind::Networkd, units(files, link))];
+    found.into_iter().filter(|(_, at)| !at.is_empty()).map(|(kind, at)| Owner { kind, at }).collect()
+}
+
+fn stanzas(files: &[ConfigFile], link: &str) -> Vec<At> {
+    let by_path: BTreeMap<PathBuf, Vec<u8>> =
+        files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
+    let Ok(tree) = load(&by_path, Path::new(INTERFACES)) else { return Vec::new() };
+    let places = tree.stanzas_of(link).map(|view| view.place());
+    places.map(|place| At { path: place.path, line: u32::try_from(place.line).unwrap_or(0) }).collect()
+}
+
+/// Files that match the link by its whole name, and the one that makes it.
+fn units(files: &[ConfigFile], link: &str) -> Vec<At> {
+    let mut places = Vec::new();
+    for file in files.iter().filter(|file| NETWORKD.iter().any(|dir| file.path.starts_with(dir))) {
+        let section = match file.path.extension().and_then(|end| end.to_str()) {
+            Some("network") => "Match",
+            Some("netdev") => "NetDev",
+            _ => continue,
+        };
+        let settings = parse(&file.text);
+        let names = settings.iter().find(|setting| {
+            let names = setting.section == section && setting.key == "Name";
+            names && setting.value.split_whitespace().any(|name| name == link)
+        });
+        places.extend(names.map(|setting| At { path: file.path.clone(), line: setting.line }));
+    }
+    places
+}
