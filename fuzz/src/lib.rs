@@ -79,7 +79,7 @@ fn text(bytes: &[u8]) -> String {
 fn inspect(path: &str, bytes: &[u8]) {
     let files = Files::debian().with(path, bytes);
     let facts = gather(&files, &Surroundings::default());
-    findings(&facts, None);
+    let _ = findings(&facts, None);
     // What is written down can be read back.
     let json = serde_json::to_vec(&facts).expect("facts are JSON");
     let again: xenup_core::inspect::Facts = serde_json::from_slice(&json).expect("facts are read back");
