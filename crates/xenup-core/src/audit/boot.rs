@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::guest::GuestType;
 use crate::guest::disk::facts::Boot;
+use crate::guest::{GuestType, Value};
 use crate::kernel::hypervisor::{Capability, State};
 use crate::kernel::role::answer;
 use crate::kernel::{Answer, Class, Content, Hypervisor, Image, Release, Role};
@@ -15,10 +15,26 @@ use crate::kernel::{Answer, Class, Content, Hypervisor, Image, Release, Role};
 use super::fix::Change;
 use super::judge::Case;
 use super::report::{Effect, Evidence, Reason};
-use super::world::{GRUB_XEN, KernelSeen, OwnKernel, system_disks};
+use super::world::{GRUB_XEN, KernelSeen, OwnKernel, boot_disks, system_disks};
 
-/// Keys that a PVH guest has no use for, and that a guest has for a reason.
-const NOT_FOR_PVH: [&str; 3] = ["pci", "vfb", "usbctrl"];
+/// Keys that a PVH guest has no use for, or another one, and that a guest has for a reason.
+const NOT_FOR_PVH: [&str; 15] = [
+    "pci",
+    "vfb",
+    "usbctrl",
+    "usbdev",
+    "vnc",
+    "sdl",
+    "vkb",
+    "ioports",
+    "irqs",
+    "iomem",
+    "passthrough",
+    "e820_host",
+    "vnuma",
+    "rdm",
+    "dtdev",
+];
 
 /// A kernel that would run, and how the guest comes to it.
 pub(super) struct Boots<'b> {
@@ -46,12 +62,20 @@ pub(super) enum By {
 
 impl<'a> Case<'a> {
     pub(super) fn what_boots(&mut self) {
+        self.way();
+        let told = self.reasons.iter().any(|reason| reason.effect != Effect::ToKnow);
+        if self.boots.is_none() && !told {
+            let what = "what it boots was not found, and nothing that was read says that it boots nothing";
+            let reason = Reason::new("audit-boots-unknown", Effect::NotKnown, what);
+            self.push(reason.seen(Evidence::line(self.file.path(), 0)));
+        }
+    }
+
+    /// Follows the way to the kernel.
+    fn way(&mut self) {
         let world = self.world;
         let role = match self.guest.kind {
-            GuestType::Hvm => {
-                self.boots = Some("by its firmware".to_owned());
-                return;
-            }
+            GuestType::Hvm => return self.hvm(),
             GuestType::Pvh if self.in_shim() => {
                 let fact = self.xen.fact(Capability::Shim);
                 self.capability("audit-shim", &fact, "PV guests inside a PVH one", "pvshim");
@@ -60,6 +84,7 @@ impl<'a> Case<'a> {
             GuestType::Pv => Role::Pv,
             GuestType::Pvh => Role::Pvh,
         };
+        self.not_followed();
         let kernel = self.guest.filled("kernel").map(str::to_owned);
         if let (Some(path), None) = (&kernel, self.guest.filled("bootloader")) {
             let file = path.rsplit('/').next().unwrap_or(path);
@@ -73,7 +98,9 @@ impl<'a> Case<'a> {
                     Err(reason) => self.push(*reason),
                 },
                 // `guest check` has said so; its own disk may hold another.
-                Some(KernelSeen::Absent) | None => self.instead_of_absent(),
+                Some(KernelSeen::Absent) => self.instead_of_absent(),
+                // A path that no kernel was looked for at has its reason from `not_followed`.
+                None => {}
                 Some(KernelSeen::Unreadable(why)) => {
                     let what = format!("{path} cannot be read as a kernel: {why}");
                     let reason =
@@ -93,6 +120,54 @@ impl<'a> Case<'a> {
             let what = format!("what {loader} boots is not known: only pygrub is");
             let reason =
                 Reason::new("audit-bootloader", Effect::NotKnown, what).seen(self.line("bootloader"));
+            self.push(reason);
+        }
+    }
+
+    /// An HVM guest boots by its firmware, unless a kernel is put in its place: xl passes over hvmloader alone.
+    fn hvm(&mut self) {
+        match self.guest.filled("kernel") {
+            Some(path) if !is_hvmloader(path) => {
+                let what = format!("the firmware starts {path} itself: whether it can is not known");
+                let reason =
+                    Reason::new("audit-hvm-kernel", Effect::NotKnown, what).seen(self.line("kernel"));
+                self.push(reason);
+            }
+            _ => self.boots = Some("by its firmware".to_owned()),
+        }
+    }
+
+    /// What decides over the boot and is not followed here.
+    fn not_followed(&mut self) {
+        let loader = self.guest.filled("bootloader").is_some();
+        for key in ["kernel", "ramdisk"] {
+            // A boot loader puts its own in their place.
+            let relative = self.guest.filled(key).filter(|path| !loader && !path.starts_with('/'));
+            let Some(path) = relative.map(str::to_owned) else { continue };
+            let what =
+                format!("{key} {path} is looked for in the folder that xl is started in, which is not known");
+            let reason = Reason::new("audit-path-relative", Effect::NotKnown, what)
+                .seen(self.line(key))
+                .advice(format!("write the whole path, from / on, as {key}"));
+            self.push(reason);
+        }
+        if let Some(firmware) = self.guest.filled("firmware").map(str::to_owned) {
+            let what = format!("what firmware {firmware} finds and unpacks on the guest's disk is not known");
+            let reason = Reason::new("audit-firmware", Effect::NotKnown, what)
+                .seen(self.line("firmware"))
+                .advice("boot by GRUB for Xen in its place: package grub-xen-host");
+            self.push(reason);
+        }
+        let arguments = self.guest.filled("bootloader_args").is_some()
+            || self
+                .guest
+                .settings
+                .get("bootloader_args")
+                .is_some_and(|setting| matches!(&setting.value, Value::List(items) if !items.is_empty()));
+        if loader && arguments {
+            let what = "bootloader_args can name another entry, kernel or partition, and are not read";
+            let reason = Reason::new("audit-bootloader-args", Effect::NotKnown, what)
+                .seen(self.line("bootloader_args"));
             self.push(reason);
         }
     }
@@ -236,8 +311,7 @@ impl<'a> Case<'a> {
             return reason;
         }
         let (other, word) = if role == Role::Pv { (Role::Pvh, "pvh") } else { (Role::Pv, "pv") };
-        let held =
-            NOT_FOR_PVH.iter().find(|key| other == Role::Pvh && self.guest.settings.contains_key(**key));
+        let held = if other == Role::Pvh { self.held() } else { None };
         let runs = if other == Role::Pvh { self.pvh_runs() } else { Some(true) };
         let small =
             boots.by == By::Grub && other == Role::Pv && image_class(&boots.image) != Some(Class::Bits64);
@@ -253,8 +327,8 @@ impl<'a> Case<'a> {
         }
         if can(other, boots, self.xen) {
             if let Some(key) = held {
-                let words =
-                    format!("type = \"{word}\" would do for the kernel, but {key}= is for PV or HVM: decide");
+                let why = if key == "maxmem" { "is not its memory" } else { "is for PV or HVM" };
+                let words = format!("type = \"{word}\" would do for the kernel, but {key}= {why}: decide");
                 return reason.advice(words);
             }
             let mut edits = vec![Change::set("type", word)];
@@ -283,6 +357,15 @@ impl<'a> Case<'a> {
             ));
         }
         reason
+    }
+
+    /// A key that keeps a change to PVH from being sure.
+    fn held(&self) -> Option<&'static str> {
+        let named = NOT_FOR_PVH.into_iter().find(|key| self.guest.settings.contains_key(*key));
+        let (memory, most) = (self.guest.number("memory"), self.guest.number("maxmem"));
+        // PVH fills what is between them on demand, and its guest has to balloon early.
+        let balloons = self.guest.settings.contains_key("maxmem") && (most.is_none() || memory != most);
+        named.or_else(|| balloons.then_some("maxmem"))
     }
 
     /// Whether PVH guests run on this processor.
@@ -326,7 +409,7 @@ impl<'a> Case<'a> {
             Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(self.line("disk")))
         };
         let mut seen = None;
-        for spec in system_disks(&self.guest) {
+        for spec in boot_disks(&self.guest, by == By::Pygrub) {
             let Some(path) = spec.path().map(PathBuf::from) else {
                 let script = spec.script.clone().unwrap_or_default();
                 seen = seen.or(Some(unknown(format!(
@@ -434,6 +517,11 @@ fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
 
 fn packed(image: &Image) -> String {
     image.compression.map(|packed| format!(", packed with {packed}")).unwrap_or_default()
+}
+
+/// What xl passes over as the kernel of an HVM guest.
+pub(super) fn is_hvmloader(path: &str) -> bool {
+    path.rsplit('/').next() == Some("hvmloader")
 }
 
 /// GRUB built for Xen, by the name that Debian gives it.

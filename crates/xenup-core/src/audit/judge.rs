@@ -5,7 +5,7 @@
 //! docs/audit.md. Never: looks at the machine; all that was read is in [`World`].
 
 use crate::guest::lint::{CONVERTIBLE, lint};
-use crate::guest::{Guest, GuestFile, GuestType};
+use crate::guest::{Guest, GuestFile, GuestType, Value};
 use crate::inspect::{Finding, Weight};
 use crate::kernel::hypervisor::{Capability, Fact, State};
 use crate::kernel::{Hypervisor, Release};
@@ -95,7 +95,7 @@ impl Case<'_> {
                 continue;
             }
             if finding.id == "guest-file-absent"
-                && self.is_pygrub()
+                && self.guest.filled("bootloader").is_some_and(is_known_pygrub)
                 && finding.what.starts_with("bootloader ")
             {
                 continue;
@@ -114,6 +114,17 @@ impl Case<'_> {
         let kind = self.guest.kind;
         if kind == GuestType::Pv {
             return;
+        }
+        let passed = matches!(
+            self.guest.settings.get("pci").map(|setting| &setting.value),
+            Some(Value::List(items)) if !items.is_empty()
+        );
+        if kind == GuestType::Pvh && passed {
+            self.push(
+                Reason::new("audit-pvh-pci", Effect::Stops, "a PVH guest takes no PCI device of the host's")
+                    .seen(self.line("pci"))
+                    .advice("take pci out, or give the guest type = \"pv\" or \"hvm\""),
+            );
         }
         if kind == GuestType::Hvm {
             let fact = self.xen.fact(Capability::Hvm);
@@ -184,8 +195,7 @@ impl Case<'_> {
     }
 
     pub fn is_pygrub(&self) -> bool {
-        let loader = self.guest.filled("bootloader");
-        loader.is_some_and(|loader| loader.rsplit('/').next() == Some("pygrub"))
+        super::world::is_pygrub(&self.guest)
     }
 
     /// Files that come with one release of Xen's tools and go with it.
@@ -219,7 +229,9 @@ impl Case<'_> {
 
     /// xl passes over kernel= of an HVM guest where that is hvmloader.
     fn is_passed_over(&self, key: &str) -> bool {
-        key == "kernel" && self.guest.kind == GuestType::Hvm
+        key == "kernel"
+            && self.guest.kind == GuestType::Hvm
+            && self.guest.filled(key).is_some_and(super::boot::is_hvmloader)
             || key == "pvshim_path" && self.guest.number("pvshim") != Some(1)
     }
 
@@ -267,6 +279,12 @@ impl Case<'_> {
 fn settles(finding: &Finding) -> bool {
     let by_a_package = finding.fix.starts_with("apt install ");
     by_a_package || !NOT_SETTLED.contains(&finding.id.as_str())
+}
+
+/// Whether that is pygrub where a release has it, or its name alone: whether it is there after is judged here.
+fn is_known_pygrub(path: &str) -> bool {
+    let of_release = release_of(path).is_some() && path.ends_with("/bin/pygrub");
+    of_release || matches!(path, "pygrub" | "/usr/bin/pygrub")
 }
 
 /// The release whose folder a path lies in: `/usr/lib/xen-4.17/…`.

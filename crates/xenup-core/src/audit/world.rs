@@ -169,7 +169,8 @@ impl<'a> World<'a> {
         if let Some(path) = guest.filled("kernel").filter(|path| path.starts_with('/')) {
             self.kernel(probe, Path::new(path));
         }
-        for spec in system_disks(&guest) {
+        let pygrub = is_pygrub(&guest);
+        for spec in boot_disks(&guest, pygrub) {
             let Some(path) = spec.path().map(PathBuf::from) else { continue };
             let read = match &spec.script {
                 Some(script) => Err(format!("the block script {script} makes it when the guest starts")),
@@ -205,6 +206,21 @@ impl<'a> World<'a> {
 pub(super) fn system_disks<'a>(guest: &'a Guest<'_>) -> impl Iterator<Item = &'a DiskSpec> {
     let specs = guest.disks.iter().filter_map(|disk| disk.spec.as_ref().ok());
     specs.filter(|spec| !spec.cdrom && spec.format != Format::Empty).take(DISKS_LOOKED_AT)
+}
+
+/// Whether the guest boots by pygrub, whatever folder it is in.
+pub(super) fn is_pygrub(guest: &Guest<'_>) -> bool {
+    let loader = guest.filled("bootloader");
+    loader.is_some_and(|loader| loader.rsplit('/').next() == Some("pygrub"))
+}
+
+/// The disks that a boot loader looks at: libxl hands pygrub the file's first one, a CD too, and no other.
+pub(super) fn boot_disks<'a>(guest: &'a Guest<'_>, pygrub: bool) -> Vec<&'a DiskSpec> {
+    if !pygrub {
+        return system_disks(guest).collect();
+    }
+    let first = guest.disks.first().and_then(|disk| disk.spec.as_ref().ok());
+    first.into_iter().filter(|spec| spec.format != Format::Empty).collect()
 }
 
 fn kernel_at(probe: &dyn Probe, path: &Path) -> KernelSeen {
