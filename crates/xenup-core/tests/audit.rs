@@ -20,10 +20,11 @@ use disks::Described;
 use known::Known;
 use proptest::prelude::*;
 use xenup_core::audit::{Asked, Audit, Verdict, audit, html, plan, text};
-use xenup_core::guest::GuestFile;
 use xenup_core::guest::list::{Found, Unread, find};
+use xenup_core::guest::{GuestFile, followed};
 use xenup_engine::action::{Action, FileState};
 use xenup_engine::drill::{Case, Mutant, drill_all};
+use xenup_engine::validate::validate;
 
 fn of_kernel_case(name: &str) -> Vec<u8> {
     let path =
@@ -174,6 +175,32 @@ fn a_plan_of_what_is_sure_is_carried_out_and_undone_whole_after_a_fault() {
     let count = drill_all(&drilled, 11, 2, Mutant::None).unwrap();
     assert!(count.faults > 0);
     assert_eq!(count.restored, count.faults, "{:#?}", count.failures);
+}
+
+#[test]
+fn a_file_is_changed_once_and_each_step_has_its_name() {
+    let guest = "name='a'\\ntype='pv'\\nbootloader='/usr/bin/pygrub'\\ndisk=['/srv/a.img,raw,xvda,rw']\\n";
+    let known = Known::of(&format!(
+        "there /srv/a.img\ntext /etc/xen/web.1.cfg {guest}\ntext /etc/xen/web-1.cfg {guest}\n\
+         link /etc/xen/again.cfg /etc/xen/web.1.cfg\nlink /etc/xen/more.cfg /etc/xen/web.1.cfg"
+    ));
+    let disks = Described::of("boots /srv/a.img grub /boot/vmlinuz-6.1 bzimage-xz root=UUID=1 ro");
+    let audit = audit(&known, &disks, Some("trixie".parse().unwrap()), all(find(&known).unwrap()));
+    assert_eq!(audit.fixes().count(), 4, "{}", as_text(&audit));
+    let plan = plan(&audit, "0123456789abcdef0123456789abcdef", &|path| followed(&known, path).ok()?);
+    let steps: Vec<&str> = plan.steps().map(|(_, step)| step.id.as_str()).collect();
+    assert_eq!(steps, ["guest-etc-xen-web-1-cfg", "guest-etc-xen-web-1-cfg-2"]);
+    validate(&plan).unwrap();
+}
+
+#[test]
+fn text_page_and_data_say_the_same_of_a_hostile_name() {
+    let audit = audited(&room().join("forged-lines"));
+    let text = as_text(&audit);
+    assert!(!text.lines().any(|line| line.starts_with("web: starts")), "{text}");
+    let name = "x\u{fffd}web: starts\u{fffd}\u{fffd}y";
+    let json = serde_json::to_string(&audit).unwrap();
+    assert!(text.contains(name) && html::page(&audit).contains(name) && json.contains(name), "{text}");
 }
 
 #[test]

@@ -44,6 +44,21 @@ pub fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// At most `limit` bytes from the start of a regular file, at the end of links. Anything else is an error of kind
+/// `InvalidInput`, and a pipe that nobody writes to is not waited for.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
+    let flags = i32::try_from(flags).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(on("open", path))?;
+    if !file.metadata().map_err(on("look at", path))?.is_file() {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        return Err(on("read", path)(error));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(on("read", path))?;
+    Ok(bytes)
+}
+
 /// Writes a file in place (mode 0644 less the umask where it is new). Not durable: see [`write_atomic`].
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     fs::write(path, bytes).map_err(on("write", path))

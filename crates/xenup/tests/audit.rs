@@ -143,6 +143,27 @@ fn a_disk_outside_the_tree_is_not_read() {
 }
 
 #[test]
+fn a_pipe_is_not_waited_for_and_what_is_not_read_is_no_yes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    put(root, "root/etc/os-release", "VERSION_CODENAME=trixie\n");
+    put(root, "guests/notes", "nothing of a guest's\n");
+    for pipe in ["pipe", "guests/web.cfg", "guests/socket", "root/etc/xen/web.cfg"] {
+        let path = root.join(pipe);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    }
+    let (code, _, err) = audit(root, &["pipe"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("it is no regular file") && err.contains("hint: xenup guest list"), "{err}");
+    for arguments in [&["guests"][..], &[]] {
+        let (code, out, err) = audit(root, arguments);
+        assert_eq!(code, Some(4), "{out}{err}");
+        assert!(out.contains("web: cannot be told") && out.contains("1 guest: 1 cannot be told"), "{out}");
+    }
+}
+
+#[test]
 fn the_reader_answers_only_who_hands_it_a_disk() {
     let output = Command::new(env!("CARGO_BIN_EXE_xenup"))
         .arg("guest-audit-read")

@@ -3,6 +3,7 @@
 //! Decides: how a change is written with the fewest bytes touched. Whether it is enough is judged again, by the file with
 //! the change in it. Never: writes; a plan is carried out by `xenup apply`, and undone by `xenup rollback`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use similar::TextDiff;
@@ -125,14 +126,16 @@ fn replaced(text: &str, key: &str, from: &str, to: &str) -> Option<String> {
 /// to.
 #[must_use]
 pub fn plan(audit: &Audit, machine_id: &str, place: &dyn Fn(&Path) -> Option<std::path::PathBuf>) -> Plan {
+    let (mut places, mut ids) = (BTreeSet::new(), BTreeSet::new());
     let steps: Vec<_> = audit
         .fixes()
         .filter_map(|(path, fixed)| {
-            let path = place(path)?;
+            // Two names may lead to one file.
+            let path = place(path).filter(|path| places.insert(path.clone()))?;
             let action = write(&path, &fixed.after, Some(&fixed.before))?;
             let title = format!("Change {}", path.display());
-            let id = format!("guest-{}", path.display());
-            Some(Draft::new(&id, title, fixed.changes.join("; "), action).step())
+            let id = free(&mut ids, &format!("guest-{}", path.display()));
+            Some(Draft::new(id.as_str(), title, fixed.changes.join("; "), action).step())
         })
         .collect();
     let stages = if steps.is_empty() {
@@ -148,6 +151,17 @@ pub fn plan(audit: &Audit, machine_id: &str, place: &dyn Fn(&Path) -> Option<std
         not_restored: Vec::new(),
         stages,
     }
+}
+
+/// Takes a step's name that no other has: a slug tells fewer files apart than a path.
+fn free(taken: &mut BTreeSet<Slug>, wanted: &str) -> Slug {
+    let mut slug = Slug::of(wanted);
+    let mut number = 1_u64;
+    while !taken.insert(slug.clone()) {
+        number = number.saturating_add(1);
+        slug = Slug::of(&format!("{wanted}-{number}"));
+    }
+    slug
 }
 
 #[cfg(test)]

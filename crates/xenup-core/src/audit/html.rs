@@ -122,7 +122,7 @@ fn one(out: &mut String, guest: &GuestReport, audit: &Audit) {
         let _ = writeln!(
             out,
             "<details open><summary>What <code>xenup audit --fix</code> changes</summary><pre>{}</pre></details>",
-            escaped(&fixed.diff)
+            escaped_lines(&fixed.diff)
         );
     }
     out.push_str("</section>\n");
@@ -175,6 +175,12 @@ fn host(out: &mut String, findings: &[Finding]) {
     out.push_str("</ul>\n");
 }
 
+/// Text whose lines and tabs stay.
+fn escaped_lines(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Text for HTML, in elements and in attributes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -185,11 +191,8 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
             // A control character has no place in HTML; marks that turn the direction of text hide what stands there.
-            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                out.push('\u{fffd}');
-            }
+            c if super::plain::hides(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

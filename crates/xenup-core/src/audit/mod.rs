@@ -10,11 +10,13 @@
 //! (changes that are sure) → `host`, `saved`, `xendomains` (the host) → [`report`] (what comes out) → [`text`],
 //! [`html`].
 
+mod between;
 mod boot;
 mod fix;
 mod host;
 pub mod html;
 mod judge;
+mod plain;
 pub mod report;
 mod root_device;
 mod running;
@@ -28,7 +30,7 @@ use std::path::Path;
 
 use xenup_machine::Probe;
 
-use crate::guest::list::{Found, Unread};
+use crate::guest::list::{AUTO, Found, NOWHERE, Unread};
 use crate::guest::{GuestError, GuestFile, GuestType};
 use crate::inspect::{Finding, Weight};
 use crate::kernel::Hypervisor;
@@ -38,7 +40,7 @@ pub use report::{Audit, Verdict};
 pub use target::Goal;
 pub use world::{DiskRead, GuestDisks, OwnKernel, World};
 
-use report::{FORMAT, Fixed, GuestReport, Guests, Reason, verdict};
+use report::{Effect, FORMAT, Fixed, GuestReport, Guests, Reason, verdict};
 
 /// The guests that are asked about.
 #[derive(Debug)]
@@ -57,11 +59,15 @@ pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, aske
     let Asked { found, unread, whole_host } = asked;
     let world = World::look(probe, disks, goal, &found);
     let mut guests: Vec<GuestReport> = found.iter().map(|one| guest(one, &world)).collect();
+    guests.extend(unread.into_iter().map(not_read));
+    if whole_host {
+        guests.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    between::judged(&found, &mut guests);
     if whole_host {
         guests.extend(running::without_a_file(&world, &guests));
     }
     let mut notes = world.notes.clone();
-    notes.extend(unread.into_iter().map(|Unread { path, why }| format!("{}: {why}", path.display())));
     let virtual_hardware = |guest: &GuestReport| matches!(guest.kind, Some(GuestType::Pvh | GuestType::Hvm));
     if (world.hvm.is_none() || world.hap.is_none()) && guests.iter().any(virtual_hardware) {
         let note = "whether the processor has hardware virtualization and nested page tables (EPT, NPT) could not be \
@@ -70,7 +76,7 @@ pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, aske
     }
     let saved = if whole_host { saved::judged(&world) } else { Vec::new() };
     let host = if whole_host { host::findings(probe, &world, &guests, &saved) } else { Vec::new() };
-    Audit {
+    let audit = Audit {
         format: FORMAT,
         from: world.now.as_ref().map(|xen| xen.name.clone()),
         to: world.target.shown(),
@@ -79,7 +85,8 @@ pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, aske
         guests,
         saved,
         notes,
-    }
+    };
+    plain::audit(audit)
 }
 
 fn guest(found: &Found, world: &World<'_>) -> GuestReport {
@@ -135,6 +142,34 @@ fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
         running: None,
         now: None,
         verdict: Verdict::WillNotStart,
+        boots: None,
+        reasons: vec![reason],
+        fix: None,
+    }
+}
+
+/// A file that was not read: what xendomains finds no file behind does not start, and of the rest nothing is known.
+fn not_read(unread: Unread) -> GuestReport {
+    let Unread { path, why } = unread;
+    let auto = path.starts_with(AUTO);
+    let effect = if auto && why == NOWHERE { Effect::Stops } else { Effect::NotKnown };
+    let change = if effect == Effect::Stops {
+        "remove the link, or make it lead to the guest's file"
+    } else {
+        "make it a file that the user who runs xenup may read, or remove it"
+    };
+    let reason = Reason::new("audit-file-unread", effect, format!("its file was not read: {why}"))
+        .seen(report::Evidence::line(&path, 0))
+        .advice(change);
+    GuestReport {
+        name: stem(&path),
+        kind: None,
+        memory: None,
+        auto: if auto { vec![path.clone()] } else { Vec::new() },
+        path: Some(path),
+        running: None,
+        now: None,
+        verdict: verdict(std::slice::from_ref(&reason)),
         boots: None,
         reasons: vec![reason],
         fix: None,

@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<Running>> {
         let config = guest.get("config")?;
         let name = config.get("c_info")?.get("name")?.as_str()?;
         let kib = config.get("b_info").and_then(|info| info.get("max_memkb")).and_then(Value::as_u64);
-        Some(Running { name: crate::guest::disk::clean(name), memory: kib.map(|kib| kib / 1024) })
+        Some(Running { name: name.to_owned(), memory: kib.map(|kib| kib / 1024) })
     });
     Some(running.collect())
 }

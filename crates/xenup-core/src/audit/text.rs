@@ -1,9 +1,9 @@
 //! An audit as text for a terminal of 80 columns. Decides the words and their order: the summary first, then a block for
 //! each guest, those that do not start before the others. Never: uses colour, or trusts a text's control characters.
 
-use crate::guest::disk::clean;
 use crate::inspect::{Finding, Weight};
 
+use super::plain::plain;
 use super::report::{Audit, Effect, GuestReport, Reason, Restored, Saved, To, Verdict};
 
 /// Lines are not longer, unless a word is.
@@ -157,7 +157,7 @@ pub fn saved_words(save: &Saved) -> String {
 
 fn block(out: &mut Vec<Line>, guest: &GuestReport, audit: &Audit) {
     out.push(Line::Plain(String::new()));
-    out.push(Line::Heading(clean(&format!("{}: {}", guest.name, verdict(guest, audit)))));
+    out.push(Line::Heading(plain(&format!("{}: {}", guest.name, verdict(guest, audit)))));
     wrapped(out, "  ", 2, &described(guest));
     if let Some(boots) = &guest.boots {
         labelled(out, "boots", boots);
@@ -212,7 +212,7 @@ fn wrapped(out: &mut Vec<Line>, first: &str, indent: usize, text: &str) {
         line = format!("{line:<indent$}");
     }
     let mut filled = false;
-    for word in clean(text).split_whitespace() {
+    for word in plain(text).split_whitespace() {
         let wide = line.chars().count() + usize::from(filled) + word.chars().count();
         if filled && wide > WIDTH {
             out.push(Line::Plain(line));

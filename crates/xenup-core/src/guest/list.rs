@@ -18,6 +18,8 @@ use super::parse::SIZE_LIMIT;
 pub const DIR: &str = "/etc/xen";
 /// What xendomains starts with the host.
 pub const AUTO: &str = "/etc/xen/auto";
+/// Why a link that leads nowhere is not read.
+pub const NOWHERE: &str = "it leads to nothing";
 /// The form of [`GuestList`].
 pub const FORMAT: u32 = 1;
 
@@ -102,24 +104,37 @@ pub struct Found {
 pub fn find(probe: &dyn Probe) -> Result<(Vec<Found>, Vec<Unread>), MachineError> {
     let (mut found, mut unread): (Vec<Found>, Vec<Unread>) = (Vec::new(), Vec::new());
     for (name, path) in entries(probe, Path::new(DIR))? {
-        if is_example(&name) || !is_file(probe, &path) {
+        if is_example(&name) {
             continue;
         }
         let named = name.ends_with(".cfg");
-        match read(probe, &path) {
+        let target = match standing(probe, &path) {
+            Ok(Standing::File(_)) => read(probe, &path),
+            Ok(Standing::Dir) => continue,
+            Ok(other) if named => {
+                unread.push(Unread { path, why: other.words().to_owned() });
+                continue;
+            }
+            Ok(_) => continue,
+            Err(error) => Err(error),
+        };
+        match target {
             Ok(file) if named || file.as_ref().is_ok_and(has_name) => {
                 found.push(Found { file, auto: Vec::new() });
             }
             Ok(_) => {}
-            Err(error) if named => unread.push(Unread { path, why: error.words }),
+            // What is no toolstack's own may be a guest's under any name.
+            Err(error) if named || error.reason == Reason::Denied && !is_toolstacks(&name) => {
+                unread.push(Unread { path, why: error.words });
+            }
             Err(_) => {}
         }
     }
     for (_, link) in entries(probe, Path::new(AUTO))? {
-        let target = match followed(probe, &link) {
-            Ok(Some(target)) => target,
-            Ok(None) => {
-                unread.push(Unread { path: link, why: "it leads to nothing".to_owned() });
+        let target = match standing(probe, &link) {
+            Ok(Standing::File(target)) => target,
+            Ok(other) => {
+                unread.push(Unread { path: link, why: other.words().to_owned() });
                 continue;
             }
             Err(error) => {
@@ -130,7 +145,7 @@ pub fn find(probe: &dyn Probe) -> Result<(Vec<Found>, Vec<Unread>), MachineError
         let known = found.iter_mut().find(|found| path_of(&found.file) == target);
         if let Some(known) = known {
             known.auto.push(link);
-        } else if is_file(probe, &target) {
+        } else {
             match read(probe, &target) {
                 Ok(file) => found.push(Found { file, auto: vec![link] }),
                 Err(error) => unread.push(Unread { path: link, why: error.words }),
@@ -215,8 +230,9 @@ pub fn is_guest(name: &str, file: &Result<GuestFile, GuestError>) -> bool {
     !is_example(name) && (name.ends_with(".cfg") || file.as_ref().is_ok_and(has_name))
 }
 
-/// Debian's examples (xen-utils-common) and copies that editors and dpkg leave.
-fn is_example(name: &str) -> bool {
+/// Returns whether a name is that of Debian's examples (xen-utils-common) and copies that editors and dpkg leave.
+#[must_use]
+pub fn is_example(name: &str) -> bool {
     let ends = ["~", ".bak", ".orig", ".dpkg-old", ".dpkg-new", ".dpkg-dist"];
     name.starts_with("xlexample.")
         || name.starts_with("xmexample")
@@ -235,9 +251,34 @@ fn entries(probe: &dyn Probe, dir: &Path) -> Result<Vec<(String, PathBuf)>, Mach
     }
 }
 
-fn is_file(probe: &dyn Probe, path: &Path) -> bool {
-    let target = followed(probe, path).ok().flatten();
-    target.is_some_and(|target| {
-        probe.entry(&target).ok().flatten().is_some_and(|entry| matches!(entry.kind, Kind::File { .. }))
+/// The configuration of the toolstack itself, and of xend.
+fn is_toolstacks(name: &str) -> bool {
+    name.ends_with(".conf") || name.ends_with(".sxp") || name == "cpupool"
+}
+
+/// What stands at the end of a path's links.
+enum Standing {
+    File(PathBuf),
+    Dir,
+    Special,
+    Nothing,
+}
+
+impl Standing {
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Nothing => NOWHERE,
+            _ => "it is no regular file",
+        }
+    }
+}
+
+fn standing(probe: &dyn Probe, path: &Path) -> Result<Standing, MachineError> {
+    let Some(target) = followed(probe, path)? else { return Ok(Standing::Nothing) };
+    Ok(match probe.entry(&target)?.map(|entry| entry.kind) {
+        Some(Kind::File { .. }) => Standing::File(target),
+        Some(Kind::Dir) => Standing::Dir,
+        Some(_) => Standing::Special,
+        None => Standing::Nothing,
     })
 }

@@ -19,6 +19,8 @@ pub struct Known {
     running: bool,
     files: BTreeMap<PathBuf, Vec<u8>>,
     links: BTreeMap<PathBuf, PathBuf>,
+    pipes: BTreeSet<PathBuf>,
+    denied: BTreeSet<PathBuf>,
     bridges: Vec<String>,
     free: Option<u64>,
     answers: BTreeMap<String, String>,
@@ -42,6 +44,11 @@ impl Known {
                 "there" => drop(known.files.insert(rest.into(), Vec::new())),
                 "text" => drop(known.files.insert(path.into(), more.replace("\\n", "\n").into_bytes())),
                 "link" => drop(known.links.insert(path.into(), more.into())),
+                "pipe" => drop(known.pipes.insert(rest.into())),
+                "denied" => {
+                    known.files.insert(rest.into(), Vec::new());
+                    known.denied.insert(rest.into());
+                }
                 // A file of tests/cases.
                 "bytes" => drop(known.files.insert(path.into(), of_cases(more))),
                 "free" => known.free = Some(rest.parse::<u64>().expect("MiB") << 20),
@@ -61,7 +68,7 @@ impl Known {
     }
 
     fn names(&self) -> impl Iterator<Item = &PathBuf> {
-        self.files.keys().chain(self.links.keys())
+        self.files.keys().chain(self.links.keys()).chain(&self.pipes)
     }
 }
 
@@ -73,12 +80,18 @@ fn of_cases(name: &str) -> Vec<u8> {
 
 impl Probe for Known {
     fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>, MachineError> {
+        let path = self.links.get(path).map_or(path, PathBuf::as_path);
+        if self.denied.contains(path) {
+            return Err(MachineError::at("read", path, Reason::Denied, "Permission denied"));
+        }
         self.files.get(path).cloned().map_or_else(|| Self::absent(path), Ok)
     }
 
     fn entry(&self, path: &Path) -> Result<Option<Entry>, MachineError> {
         let kind = if let Some(target) = self.links.get(path) {
             Kind::Symlink { target: target.clone() }
+        } else if self.pipes.contains(path) {
+            Kind::Special
         } else if self.files.contains_key(path) || self.everything {
             Kind::File { size: 0 }
         } else if self.names().any(|name| name.starts_with(path)) {

@@ -1,11 +1,13 @@
 //! `xenup audit`: will each guest start on that Xen. Decides where files come from, how the answer is set out and which
 //! exit code it has; never judges a guest (xenup-core does), and changes nothing: `--fix` writes a plan.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use xenup_core::audit::{self, Asked, Audit, html, text};
 use xenup_core::guest::list::{self, Found, Unread};
 use xenup_core::guest::{GuestFile, SIZE_LIMIT, followed};
+use xenup_engine::validate::validate;
 use xenup_machine::Probe;
 use xenup_system::files;
 
@@ -56,7 +58,7 @@ fn named(paths: &[PathBuf]) -> Result<(Vec<Found>, Vec<Unread>), CommandError> {
     let (mut found, mut unread) = (Vec::new(), Vec::new());
     for path in paths {
         let Ok(inside) = files::list(path) else {
-            let bytes = files::read_start(path, SIZE_LIMIT + 1).map_err(|error| {
+            let bytes = files::read_regular(path, SIZE_LIMIT + 1).map_err(|error| {
                 CommandError::usage(error).hinted("xenup guest list names the guest files")
             })?;
             found.push(Found { file: GuestFile::parse(path, bytes), auto: Vec::new() });
@@ -64,17 +66,20 @@ fn named(paths: &[PathBuf]) -> Result<(Vec<Found>, Vec<Unread>), CommandError> {
         };
         for path in inside {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if files::list(&path).is_ok() {
+            if list::is_example(&name) || files::list(&path).is_ok() {
                 continue;
             }
-            match files::read_start(&path, SIZE_LIMIT + 1) {
+            match files::read_regular(&path, SIZE_LIMIT + 1) {
                 Ok(bytes) => {
                     let file = GuestFile::parse(&path, bytes);
                     if list::is_guest(&name, &file) {
                         found.push(Found { file, auto: Vec::new() });
                     }
                 }
-                Err(error) => unread.push(Unread { path, why: error.to_string() }),
+                // A pipe or a socket is a guest's file only by its name.
+                Err(error)
+                    if error.source.kind() == io::ErrorKind::InvalidInput && !name.ends_with(".cfg") => {}
+                Err(error) => unread.push(Unread { path, why: error.source.to_string() }),
             }
         }
     }
@@ -98,12 +103,14 @@ fn fix(ui: &mut Ui, args: &Args, probe: &dyn Probe, audit: &Audit) -> Outcome {
         followed(probe, &inside).ok().flatten()
     };
     let plan = audit::plan(audit, String::from_utf8_lossy(&machine_id).trim(), &place);
-    let (sure, steps) = (audit.fixes().count(), plan.steps().count());
-    let left = audit.guests.iter().filter(|guest| guest.verdict != audit::Verdict::Starts).count() - steps;
-    if steps < sure {
+    validate(&plan).map_err(CommandError::failed)?;
+    let steps = plan.steps().count();
+    let elsewhere = audit.fixes().filter(|(path, _)| place(path).is_none()).count();
+    let needing = audit.guests.iter().filter(|guest| guest.verdict != audit::Verdict::Starts);
+    let left = needing.filter(|guest| guest.fix.is_none()).count() + elsewhere;
+    if elsewhere > 0 {
         ui.warning(format!(
-            "{} of the changed files is not on the machine that is audited, and not in the plan",
-            sure - steps
+            "{elsewhere} of the changed files is not on the machine that is audited, and not in the plan"
         ));
     }
     if steps > 0 {

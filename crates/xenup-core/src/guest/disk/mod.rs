@@ -25,7 +25,6 @@ use xenup_disk::{Budget, ReadAt};
 
 pub use facts::{Found, GuestDisk, Note};
 pub use files::GuestFiles;
-pub(crate) use files::clean;
 
 use facts::{FORMAT, Volume};
 use files::Files;
