@@ -41,9 +41,9 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Kills in a real Debian, so many.
-    pub fn real(kills: u64) -> Self {
-        Self { json: false, filter: None, every: 1, real: true, kills, seed: None }
+    /// Kills in a real Debian, so many, at moments that follow from the seed; from the clock where none is given.
+    pub fn real(kills: u64, seed: Option<u64>) -> Self {
+        Self { json: false, filter: None, every: 1, real: true, kills, seed }
     }
 }
 
