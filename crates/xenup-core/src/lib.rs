@@ -10,6 +10,7 @@ pub mod guest;
 pub mod host;
 pub mod inspect;
 pub mod kernel;
+mod markup;
 pub mod network;
 pub mod packages;
 pub mod plan;

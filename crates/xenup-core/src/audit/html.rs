@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::inspect::{Finding, Weight};
+use crate::markup;
 
 use super::report::{Audit, GuestReport, Reason, Verdict};
 use super::text;
@@ -183,18 +184,6 @@ fn escaped_lines(text: &str) -> String {
 
 /// Text for HTML, in elements and in attributes.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // A control character has no place in HTML; marks that turn the direction of text hide what stands there.
-            c if super::plain::hides(c) => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    // A control character has no place in HTML; marks that turn the direction of text hide what stands there.
+    markup::escaped(text, |c| super::plain::hides(c).then_some('\u{fffd}'))
 }

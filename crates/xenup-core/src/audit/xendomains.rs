@@ -2,6 +2,7 @@
 //! say; never runs them. Debian's file is sourced by a shell: what a shell would have to work out is not known here.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use xenup_machine::Probe;
 
@@ -33,22 +34,25 @@ pub(super) enum Setting<T> {
     NotKnown,
 }
 
+impl Setting<String> {
+    /// Returns what the word says; a word that says nothing of its kind is not known.
+    fn parsed<T: FromStr>(self) -> Setting<T> {
+        match self {
+            Self::Set(word, line) => {
+                word.parse().map_or(Setting::NotKnown, |value| Setting::Set(value, line))
+            }
+            Self::Empty => Setting::Empty,
+            Self::NotKnown => Setting::NotKnown,
+        }
+    }
+}
+
 impl Xendomains {
     /// Reads the settings; `None` where xendomains is not installed.
     pub fn read(probe: &dyn Probe) -> Option<Self> {
         let text = text(probe, Path::new(DEFAULTS))?;
-        let wait = match variable(&text, "XENDOMAINS_STOP_MAXWAIT") {
-            Setting::Set(word, line) => {
-                word.parse().map_or(Setting::NotKnown, |wait| Setting::Set(wait, line))
-            }
-            Setting::Empty => Setting::Empty,
-            Setting::NotKnown => Setting::NotKnown,
-        };
-        let save = match variable(&text, "XENDOMAINS_SAVE") {
-            Setting::Set(word, line) => Setting::Set(PathBuf::from(word), line),
-            Setting::Empty => Setting::Empty,
-            Setting::NotKnown => Setting::NotKnown,
-        };
+        let save = variable(&text, "XENDOMAINS_SAVE").parsed();
+        let wait = variable(&text, "XENDOMAINS_STOP_MAXWAIT").parsed();
         Some(Self { save, wait, unit: unit(probe) })
     }
 }

@@ -4,7 +4,6 @@
 //! program may make one, and nothing below /dev is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -14,7 +13,7 @@ use xenup_machine::{MachineError, Probe, Reason};
 use super::file::GuestFile;
 use super::parse::{SIZE_LIMIT, Value};
 use crate::kernel::config::is_set;
-use crate::network::interfaces::load;
+use crate::network::interfaces::load_of;
 
 /// Where xl looks for scripts whose name has no `/`.
 pub(super) const SCRIPTS: &str = "/etc/xen/scripts";
@@ -101,9 +100,7 @@ impl<'a> Here<'a> {
         if others.iter().any(|dir| self.probe.list(Path::new(dir)).is_ok_and(|names| !names.is_empty())) {
             return None;
         }
-        let read = |path: &Path| self.probe.read(path, SIZE_LIMIT).map_err(as_io);
-        let list = |path: &Path| self.probe.list(path).map_err(as_io);
-        let tree = load(&(read, list), Path::new("/etc/network/interfaces")).ok()?;
+        let tree = load_of(self.probe).ok()?;
         let is_bridge = |id| {
             tree.options(id).iter().any(|option| matches!(&*option.name, "bridge_ports" | "bridge-ports"))
         };
@@ -171,13 +168,4 @@ fn tidied(path: &Path) -> PathBuf {
         }
     }
     tidy
-}
-
-fn as_io(error: MachineError) -> io::Error {
-    let kind = match error.reason {
-        Reason::NotFound => io::ErrorKind::NotFound,
-        Reason::Denied => io::ErrorKind::PermissionDenied,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error.words)
 }

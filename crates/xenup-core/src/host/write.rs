@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::inspect::Facts;
-use crate::inspect::facts::{Nic, OwnerKind};
+use crate::inspect::facts::Nic;
 
 const HEADER: &str = "\
 # host.toml: what xenup makes of this machine. Every key is explained in host.toml(5).
@@ -261,19 +261,10 @@ fn left_because(facts: &Facts, nic: &Nic, proposals: &[Proposal<'_>]) -> Option<
         return Some(format!("has {today}"));
     }
     if let Some(owner) = nic.owners.first() {
-        return Some(format!("is configured by {}", program(owner.kind)));
+        return Some(format!("is configured by {}", owner.kind.program()));
     }
     // Without a bridge for dom0 first, one for guests is nothing to begin with.
     proposals.is_empty().then(|| "has no address".to_owned())
-}
-
-fn program(kind: OwnerKind) -> &'static str {
-    match kind {
-        OwnerKind::Ifupdown => "ifupdown",
-        OwnerKind::Networkd => "systemd-networkd",
-        OwnerKind::Netplan => "netplan",
-        OwnerKind::NetworkManager => "NetworkManager",
-    }
 }
 
 /// The first number from `number` on with which `xenbr` is no link's name.

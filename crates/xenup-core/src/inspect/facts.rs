@@ -470,6 +470,19 @@ pub enum OwnerKind {
     NetworkManager,
 }
 
+impl OwnerKind {
+    /// Returns the program's own name.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Ifupdown => "ifupdown",
+            Self::Networkd => "systemd-networkd",
+            Self::Netplan => "netplan",
+            Self::NetworkManager => "NetworkManager",
+        }
+    }
+}
+
 /// A configuration file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigFile {

@@ -4,7 +4,6 @@
 //! writes `ifstate`, and for each interface `ifstate.NAME` with its logical name, empty once it is down).
 //! Never: writes a file.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use xenup_engine::plan::{Risk, Step};
@@ -15,12 +14,10 @@ use crate::inspect::{Finding, Weight};
 use crate::plan::step::{Draft, write};
 
 use super::interfaces::{
-    self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, Note, Request,
-    Severity,
+    self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, MAIN, Note,
+    Request, Severity,
 };
 
-/// The main file.
-pub const MAIN: &str = "/etc/network/interfaces";
 const STATE: &str = "/run/network/ifstate";
 
 /// What becomes of the files.
@@ -39,8 +36,7 @@ pub struct Edited {
 /// # Errors
 /// A finding with path and line, where the files cannot be read or the change is refused.
 pub fn edit(facts: &Facts, bridges: &[&Bridge]) -> Result<Edited, Box<Finding>> {
-    let mut files: BTreeMap<PathBuf, Vec<u8>> =
-        facts.network.files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
+    let mut files = interfaces::by_path(&facts.network.files);
     let main = Path::new(MAIN);
     let unreadable = |error: &interfaces::InterfacesError| {
         let fix = error.hint().unwrap_or_else(|| "correct the file".to_owned());
@@ -114,11 +110,7 @@ fn finding(note: &Note) -> Finding {
         what: note.message.clone(),
         why: "the interfaces files say so".to_owned(),
         fix: note.hint.clone().unwrap_or_else(|| "nothing to do".to_owned()),
-        at: note
-            .at
-            .iter()
-            .map(|place| At { path: place.path.clone(), line: u32::try_from(place.line).unwrap_or(u32::MAX) })
-            .collect(),
+        at: note.at.iter().map(At::from).collect(),
     }
 }
 

@@ -15,3 +15,8 @@ pub mod refuse;
 pub mod show;
 pub mod switch;
 pub(crate) mod units;
+
+/// Returns a text in one line: a comment ends with its line, and neither TOML nor XML takes a control character.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

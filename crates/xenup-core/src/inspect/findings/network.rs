@@ -20,16 +20,6 @@ pub(super) fn likely_ports(facts: &Facts) -> Vec<&str> {
     nics.map(|nic| nic.name.as_str()).collect()
 }
 
-/// Returns a program's own name.
-fn program(kind: OwnerKind) -> &'static str {
-    match kind {
-        OwnerKind::Ifupdown => "ifupdown",
-        OwnerKind::Networkd => "systemd-networkd",
-        OwnerKind::Netplan => "netplan",
-        OwnerKind::NetworkManager => "NetworkManager",
-    }
-}
-
 pub(super) fn interfaces_unreadable(context: &Context<'_>) -> Vec<Hit> {
     let Some(error) = &context.facts.network.interfaces_error else { return Vec::new() };
     Hit::new(
@@ -59,7 +49,7 @@ pub(super) fn root_on_network(context: &Context<'_>) -> Vec<Hit> {
 pub(super) fn two_owners(context: &Context<'_>) -> Vec<Hit> {
     let nics = context.nics().filter(|nic| nic.owners.len() > 1);
     nics.map(|nic| {
-        let names: Vec<&str> = nic.owners.iter().map(|owner| program(owner.kind)).collect();
+        let names: Vec<&str> = nic.owners.iter().map(|owner| owner.kind.program()).collect();
         Hit::new(
             format!("{} is configured by {}", nic.name, joined(&names)),
             "whichever acts last wins; a bridge made for one is taken apart by the other",
@@ -82,7 +72,7 @@ pub(super) fn owner_not_supported(context: &Context<'_>) -> Vec<Hit> {
     let found = context.nics().filter_map(|nic| Some((nic, other(nic)?)));
     found
         .map(|(nic, owner)| {
-            let program = program(owner.kind);
+            let program = owner.kind.program();
             Hit::new(
                 format!("{} is configured by {program}", nic.name),
                 "this version changes ifupdown and systemd-networkd",
@@ -158,7 +148,7 @@ pub(super) fn configured_absent(context: &Context<'_>) -> Vec<Hit> {
         .iter()
         .map(|absent| {
             Hit::new(
-                format!("{} configures {}, and there is no such link", program(absent.owner), absent.name),
+                format!("{} configures {}, and there is no such link", absent.owner.program(), absent.name),
                 "a NIC was renamed or taken out; ifup fails on it at every boot",
                 fix(&absent.name),
             )

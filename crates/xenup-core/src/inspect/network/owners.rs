@@ -4,23 +4,19 @@
 //! Never: decides which of two owners wins.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use xenup_machine::process::Query;
-use xenup_machine::{MachineError, Reason};
 
 use super::super::facts::{AbsentNic, At, ConfigFile, NetworkFacts, Nic, Owner, OwnerKind, Packages};
 use super::super::processes::Process;
 use super::super::reader::Reader;
 use super::{keep, netplan, networkd};
 use crate::network::interfaces::glob::Pattern;
-use crate::network::interfaces::{Files, InterfacesTree, Place, Selector, load};
+use crate::network::interfaces::{InterfacesTree, MAIN, Selector, load_of};
 use crate::network::netplan::merged;
 use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit};
 use crate::network::units;
-
-const INTERFACES: &str = "/etc/network/interfaces";
 
 /// Fills in the owners of all NICs, the files they were read from, and the names that no link has.
 pub(super) fn gather(
@@ -48,41 +44,13 @@ fn add(nic: &mut Nic, kind: OwnerKind, at: impl IntoIterator<Item = At>) {
     }
 }
 
-fn at(place: &Place) -> At {
-    At { path: place.path.clone(), line: u32::try_from(place.line).unwrap_or(0) }
-}
-
-/// The interfaces files, through the probe.
-struct Through<'a, 'b>(&'a Reader<'b>);
-
-impl Files for Through<'_, '_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // Larger than any interfaces file; a device named by mistake must not be read for ever.
-        self.0.probe.read(path, 1 << 20).map_err(as_io)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-        self.0.probe.list(path).map_err(as_io)
-    }
-}
-
-fn as_io(error: MachineError) -> io::Error {
-    let kind = match error.reason {
-        Reason::NotFound => io::ErrorKind::NotFound,
-        Reason::Denied => io::ErrorKind::PermissionDenied,
-        Reason::TooLarge => io::ErrorKind::FileTooLarge,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error.words)
-}
-
 fn ifupdown(reader: &Reader<'_>, packages: &Packages, facts: &mut NetworkFacts) {
     let installed =
         ["ifupdown", "ifupdown2", "ifupdown-ng"].iter().any(|name| packages.version(name).is_some());
-    if !reader.exists(INTERFACES) {
+    if !reader.exists(MAIN) {
         return;
     }
-    let tree = match load(&Through(reader), Path::new(INTERFACES)) {
+    let tree = match load_of(reader.probe) {
         Ok(tree) => tree,
         Err(error) => {
             if installed {
@@ -108,7 +76,7 @@ fn ifupdown(reader: &Reader<'_>, packages: &Packages, facts: &mut NetworkFacts) 
 
 /// The lines that configure an interface or bring it up.
 fn lines_of(tree: &InterfacesTree, name: &str) -> BTreeSet<At> {
-    let mut lines: BTreeSet<At> = tree.stanzas_of(name).map(|view| at(&view.place())).collect();
+    let mut lines: BTreeSet<At> = tree.stanzas_of(name).map(|view| At::from(&view.place())).collect();
     for selection in tree.selections() {
         let brings_up = matches!(selection.selector, Selector::Allow(_));
         // `auto /en*` names every link that fits; `auto /en*/1` picks one of them, which counts as naming it.
@@ -118,7 +86,7 @@ fn lines_of(tree: &InterfacesTree, name: &str) -> BTreeSet<At> {
             None => selection.name == name || selection.name.split('=').next() == Some(name),
         };
         if brings_up && fits {
-            lines.insert(at(&selection.at));
+            lines.insert(At::from(&selection.at));
         }
     }
     lines
@@ -147,7 +115,7 @@ fn absent_interfaces(tree: &InterfacesTree, facts: &mut NetworkFacts) {
         });
         if !made {
             let (name, owner) = (name.to_owned(), OwnerKind::Ifupdown);
-            facts.absent.push(AbsentNic { name, owner, at: at(&first.place()) });
+            facts.absent.push(AbsentNic { name, owner, at: At::from(&first.place()) });
         }
     }
 }

@@ -2,19 +2,17 @@
 //!
 //! Decides: which of them answers a question, each answer with its place. Never: writes; asks no program.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use xenup_machine::network::{Mac, Network};
-use xenup_machine::{MachineError, Probe, Reason};
+use xenup_machine::{Probe, Reason};
 
 use super::report::Said;
 use super::rule::{self, Rule};
 use crate::guest::{GuestError, GuestFile, SIZE_LIMIT, Value};
 use crate::inspect::facts::At;
-use crate::network::interfaces::{Family, InterfacesTree, load};
+use crate::network::interfaces::{Family, InterfacesTree, MAIN, load_of};
 
-pub(super) const INTERFACES: &str = "/etc/network/interfaces";
 pub(super) const XL_CONF: &str = "/etc/xen/xl.conf";
 /// Where udev of Debian 4 and of 5 to 8 wrote down which NIC has which name.
 const UDEV_NAMES: [&str; 2] =
@@ -46,11 +44,8 @@ pub(super) struct Machine<'a> {
 impl<'a> Machine<'a> {
     /// Reads the files once.
     pub fn look(probe: &'a dyn Probe) -> Self {
-        let read = |path: &Path| probe.read(path, SIZE_LIMIT).map_err(as_io);
-        let list = |path: &Path| probe.list(path).map_err(as_io);
-        let there = probe.entry(Path::new(INTERFACES)).ok().flatten().is_some();
-        let interfaces =
-            there.then(|| load(&(read, list), Path::new(INTERFACES)).map_err(|error| error.to_string()));
+        let there = probe.entry(Path::new(MAIN)).ok().flatten().is_some();
+        let interfaces = there.then(|| load_of(probe).map_err(|error| error.to_string()));
         let mut names = Vec::new();
         for path in UDEV_NAMES {
             let Ok(bytes) = probe.read(Path::new(path), SIZE_LIMIT) else { continue };
@@ -101,11 +96,13 @@ impl<'a> Machine<'a> {
         for view in self.tree().into_iter().flat_map(InterfacesTree::stanzas) {
             let leased = view.family == Family::Inet && view.method == "dhcp";
             let options = || self.tree().map(|tree| tree.options(view.id)).unwrap_or_default();
-            let line =
-                options().into_iter().find(|option| option.name == "gateway").map(|option| at(&option.at));
+            let line = options()
+                .into_iter()
+                .find(|option| option.name == "gateway")
+                .map(|option| At::from(&option.at));
             let name = view.stanza.name.as_str();
             if (leased || line.is_some()) && !nics.iter().any(|(known, _)| known == name) {
-                nics.push((name.to_owned(), Some(line.unwrap_or_else(|| at(&view.place())))));
+                nics.push((name.to_owned(), Some(line.unwrap_or_else(|| At::from(&view.place())))));
             }
         }
         let bridges = self.bridges();
@@ -142,14 +139,18 @@ impl<'a> Machine<'a> {
         if let Some(view) = addressed.or(stanzas.first()) {
             let value = if addressed.is_some() { "keep" } else { "none" };
             let family = if view.family == Family::Inet { "inet" } else { "inet6" };
-            return Said::at(value, format!("`iface {link} {family} {}`", view.method), at(&view.place()));
+            return Said::at(
+                value,
+                format!("`iface {link} {family} {}`", view.method),
+                At::from(&view.place()),
+            );
         }
         let has = |network: &Network| network.addresses_on(link).any(|address| !address.is_link_local());
         if self.network.as_ref().is_some_and(has) {
             return Said::known("keep", format!("{link} has an address now"));
         }
         match &self.interfaces {
-            Some(Ok(_)) => Said::known("none", format!("{INTERFACES} gives {link} no address")),
+            Some(Ok(_)) => Said::known("none", format!("{MAIN} gives {link} no address")),
             _ => Said::known("keep", format!("no file here says what {link} has: decide")),
         }
     }
@@ -179,8 +180,8 @@ impl<'a> Machine<'a> {
                 bridges.push(Written {
                     name: view.stanza.name.clone(),
                     ports: ports.value.split_whitespace().map(str::to_owned).collect(),
-                    at: at(&view.place()),
-                    ports_at: at(&ports.at),
+                    at: At::from(&view.place()),
+                    ports_at: At::from(&ports.at),
                 });
             }
         }
@@ -220,19 +221,6 @@ impl<'a> Machine<'a> {
 
 fn number(version: &str) -> Vec<u32> {
     version.split(['.', '-']).map_while(|part| part.parse().ok()).collect()
-}
-
-fn at(place: &crate::network::interfaces::Place) -> At {
-    At { path: place.path.clone(), line: u32::try_from(place.line).unwrap_or(0) }
-}
-
-fn as_io(error: MachineError) -> io::Error {
-    let kind = match error.reason {
-        Reason::NotFound => io::ErrorKind::NotFound,
-        Reason::Denied => io::ErrorKind::PermissionDenied,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error.words)
 }
 
 /// Lines of `ATTR{address}=="…", … NAME="eth0"`; a rule for something else than a NIC's name is passed over.

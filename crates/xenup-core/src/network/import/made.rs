@@ -7,12 +7,13 @@ use std::path::Path;
 
 use super::calls::{Called, Known};
 use super::guests::UsualBridge;
-use super::machine::{INTERFACES, Machine, Written};
+use super::machine::{Machine, Written};
 use super::report::{OldBridge, Ruled, Said};
 use super::rule::Rule;
 use super::tell::Told;
 use crate::host::{Host, LinkName};
 use crate::inspect::facts::At;
+use crate::network::interfaces::MAIN;
 
 /// A bridge that the old host had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(super) fn made(machine: &Machine<'_>, called: &[Called], known: Option<&Know
     if let (true, Some(first), Some(there)) = (idle, called.first(), written.first()) {
         told.note(
             "import-network-bridge-idle",
-            format!("network-bridge did nothing: {} is there from {INTERFACES}", there.name),
+            format!("network-bridge did nothing: {} is there from {MAIN}", there.name),
             "since Xen 4.1 it leaves a host alone that has a bridge",
             "nothing; the bridges of interfaces(5) are taken",
             [first.at.clone(), there.at.clone()],

@@ -21,6 +21,7 @@ mod words;
 mod write;
 mod xend;
 
+use crate::network::interfaces::MAIN;
 use xenup_machine::Probe;
 
 pub use error::{ImportError, SexpFault};
@@ -29,7 +30,7 @@ pub use rule::Rule;
 pub use sexp::{Sexp, Value, parse as parse_sexp};
 pub use xend::CONFIG;
 
-use machine::{INTERFACES, Machine, XL_CONF};
+use machine::{Machine, XL_CONF};
 use tell::Told;
 
 /// Reads the old network of a machine, or of a tree of its files.
@@ -55,7 +56,7 @@ pub fn import(probe: &dyn Probe) -> Result<Import, ImportError> {
         );
     }
     if xend.is_none() && xl_default.is_none() && machine.bridges().is_empty() && machine.interfaces_read() {
-        return Err(ImportError::Nothing([CONFIG, XL_CONF, INTERFACES]));
+        return Err(ImportError::Nothing([CONFIG, XL_CONF, MAIN]));
     }
     let called = calls::calls(&machine, xend.as_ref(), &mut told);
     let ruled = calls::ruled(&machine, &called, &mut told);

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::report::{OldBridge, Ruled, Said};
 use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
+use crate::network::one_line;
 
 const HEADER: &str = "\
 # host.toml: the bridges of an old Xen host, for guests that expect them. Read by `xenup network import`;
@@ -64,11 +65,6 @@ fn place(at: Option<&At>) -> String {
 fn shown(at: &At) -> String {
     let path = one_line(&at.path.display().to_string());
     if at.line == 0 { path } else { format!("{path}:{}", at.line) }
-}
-
-/// A comment ends with its line, and TOML takes no other control character either.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn quoted(text: &str) -> String {

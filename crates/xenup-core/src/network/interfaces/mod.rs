@@ -21,6 +21,7 @@ mod lines;
 mod notes;
 mod refuse;
 mod request;
+mod source;
 mod target;
 mod tree;
 mod writer;
@@ -36,6 +37,7 @@ pub use file::{Family, InterfacesFile, Item, ItemKind, Mapping, Selector, Stanza
 pub use request::{
     BridgeAddress, BridgeError, BridgeRequest, FileEdit, Note, NoteKind, OWN_FILE, Request, Rewrite, Severity,
 };
+pub use source::{MAIN, by_path, load_of};
 pub use tree::{
     Effective, Files, InterfacesTree, Selection, SkipReason, Skipped, StanzaId, StanzaView, load,
 };

@@ -4,21 +4,19 @@
 //! nobody can tell. Never: guesses a link from a pattern.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::drawing::{Drawn, Kind};
-use super::owners::{INTERFACES, owners};
+use super::owners::owners;
 use crate::inspect::Facts;
-use crate::network::interfaces::{InterfacesTree, StanzaView, load};
+use crate::network::interfaces::{InterfacesTree, MAIN, StanzaView, by_path, load};
 use crate::network::units::{Setting, parse};
 
 /// Returns the links that files declare, by name.
 pub(super) fn declared(facts: &Facts) -> Vec<Drawn> {
     let mut links = BTreeMap::new();
     let files = &facts.network.files;
-    let by_path: BTreeMap<PathBuf, Vec<u8>> =
-        files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
-    if let Ok(tree) = load(&by_path, Path::new(INTERFACES)) {
+    if let Ok(tree) = load(&by_path(files), Path::new(MAIN)) {
         // An alias such as eth0:1 is an address of eth0.
         for view in tree.stanzas().filter(|view| view.stanza.name != "lo") {
             stanza(&mut links, &tree, &view);

@@ -1,16 +1,13 @@
 //! Whose file says what a link is. Decides by the facts alone: NICs as `inspect` found them, links that the owners make
 //! themselves by the names in their files. Never decides which of two owners wins.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::inspect::Facts;
 use crate::inspect::facts::{At, ConfigFile, Owner, OwnerKind};
-use crate::network::interfaces::load;
+use crate::network::interfaces::{MAIN, by_path, load};
 use crate::network::units::parse;
 
-/// ifupdown's first file.
-pub(super) const INTERFACES: &str = "/etc/network/interfaces";
 const NETWORKD: [&str; 2] = ["/etc/systemd/network", "/run/systemd/network"];
 
 /// Returns who configures a link, and where.
@@ -28,11 +25,8 @@ pub(super) fn named(files: &[ConfigFile], link: &str) -> Vec<Owner> {
 }
 
 fn stanzas(files: &[ConfigFile], link: &str) -> Vec<At> {
-    let by_path: BTreeMap<PathBuf, Vec<u8>> =
-        files.iter().map(|file| (file.path.clone(), file.text.clone().into_bytes())).collect();
-    let Ok(tree) = load(&by_path, Path::new(INTERFACES)) else { return Vec::new() };
-    let places = tree.stanzas_of(link).map(|view| view.place());
-    places.map(|place| At { path: place.path, line: u32::try_from(place.line).unwrap_or(0) }).collect()
+    let Ok(tree) = load(&by_path(files), Path::new(MAIN)) else { return Vec::new() };
+    tree.stanzas_of(link).map(|view| At::from(&view.place())).collect()
 }
 
 /// Files that match the link by its whole name, and the one that makes it.

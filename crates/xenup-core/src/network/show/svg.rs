@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use super::Picture;
 use super::drawing::{Drawing, Drawn, Kind};
 use super::text::{change_word, details, state};
+use crate::markup;
+use crate::network::one_line;
 
 /// The advance of a character of a monospaced font, in tenths of its size.
 const ADVANCE_TENTHS: usize = 6;
@@ -27,26 +29,9 @@ const CABLES: usize = 2;
 const BRIDGES: usize = 3;
 const GUESTS: usize = 4;
 
-/// Returns a text without control characters.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            // XML has no place for these two, nor for control characters.
-            '\u{fffe}' | '\u{ffff}' => out.push(' '),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
+    // XML has no place for these two, nor for control characters.
+    markup::escaped(text, |c| (c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')).then_some(' '))
 }
 
 /// A box in its place.
@@ -88,7 +73,7 @@ struct Layout {
 
 /// Returns the document.
 pub(super) fn svg(picture: &Picture) -> String {
-    let machine = plain(&picture.machine);
+    let machine = one_line(&picture.machine);
     let parts: Vec<(String, &Drawing)> = match &picture.after {
         None => vec![(machine.clone(), &picture.before)],
         Some(after) => {
@@ -236,7 +221,7 @@ fn lines(link: &Drawn) -> Vec<String> {
         Some(state) => format!("{}, {state}", link.what),
         None => link.what.clone(),
     };
-    texts.push(plain(&link.guest_words().unwrap_or_else(what)));
+    texts.push(one_line(&link.guest_words().unwrap_or_else(what)));
     texts.extend(link.mac.clone());
     texts.extend(link.mtu.map(|mtu| format!("MTU {mtu}")));
     texts.extend(details(link).into_iter().flatten());

@@ -5,16 +5,16 @@
 
 use std::fmt::Write as _;
 
+use super::Picture;
 use super::drawing::{Change, Drawing, Drawn, Kind};
-use super::{Picture, svg};
-use crate::inspect::facts::OwnerKind;
+use crate::network::one_line;
 
 const WIDTH: usize = 80;
 
 /// Returns the whole picture.
 pub(super) fn text(picture: &Picture) -> String {
     let mut out = String::new();
-    let machine = svg::plain(&picture.machine);
+    let machine = one_line(&picture.machine);
     match &picture.after {
         None => {
             let _ = writeln!(out, "{machine}");
@@ -46,7 +46,7 @@ fn tree(out: &mut String, drawing: &Drawing) {
 /// Draws a link behind `first`, and everything below it behind `rest`.
 fn link(out: &mut String, drawing: &Drawing, drawn: &Drawn, first: &str, rest: &str) {
     let ports: Vec<&Drawn> = drawing.ports(&drawn.name).collect();
-    let name = svg::plain(&drawn.name);
+    let name = one_line(&drawn.name);
     wrapped(out, &format!("{first}{name}  "), &format!("{rest}    "), &head(drawn));
     let stem = if ports.is_empty() { format!("{rest}    ") } else { format!("{rest}|   ") };
     for detail in details(drawn) {
@@ -61,7 +61,7 @@ fn link(out: &mut String, drawing: &Drawing, drawn: &Drawn, first: &str, rest: &
 /// What stands behind a link's name.
 pub(super) fn head(drawn: &Drawn) -> String {
     let mut words = Vec::new();
-    words.push(svg::plain(&drawn.guest_words().unwrap_or_else(|| drawn.what.clone())));
+    words.push(one_line(&drawn.guest_words().unwrap_or_else(|| drawn.what.clone())));
     words.extend(drawn.mac.clone());
     words.extend(state(drawn).map(str::to_owned));
     words.extend(drawn.mtu.map(|mtu| format!("MTU {mtu}")));
@@ -94,13 +94,13 @@ pub(super) fn details(drawn: &Drawn) -> Vec<Vec<String>> {
             .at
             .iter()
             .map(|at| match at.line {
-                0 => svg::plain(&at.path.display().to_string()),
-                line => svg::plain(&format!("{}:{line}", at.path.display())),
+                0 => one_line(&at.path.display().to_string()),
+                line => one_line(&format!("{}:{line}", at.path.display())),
             })
             .collect();
         match items.first_mut() {
-            Some(first) => first.insert_str(0, &format!("{} ", program(owner.kind))),
-            None => items.push(program(owner.kind).to_owned()),
+            Some(first) => first.insert_str(0, &format!("{} ", owner.kind.program())),
+            None => items.push(owner.kind.program().to_owned()),
         }
         groups.push(items);
     }
@@ -110,15 +110,6 @@ pub(super) fn details(drawn: &Drawn) -> Vec<Vec<String>> {
     }
     groups.retain(|items| !items.is_empty());
     groups
-}
-
-fn program(kind: OwnerKind) -> &'static str {
-    match kind {
-        OwnerKind::Ifupdown => "ifupdown",
-        OwnerKind::Networkd => "systemd-networkd",
-        OwnerKind::Netplan => "netplan",
-        OwnerKind::NetworkManager => "NetworkManager",
-    }
 }
 
 /// Writes a text behind `first`, further lines behind `rest`.
