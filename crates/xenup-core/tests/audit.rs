@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cases_of::{folders, optional_text};
+use cases_of::{every_case, folders, optional_text};
 use disks::Described;
 use known::Known;
 use proptest::prelude::*;
@@ -75,29 +75,7 @@ fn outcome(case: &Path) -> BTreeMap<&'static str, String> {
 
 #[test]
 fn every_case_comes_to_what_is_expected() {
-    let update = std::env::var_os("XENUP_UPDATE_CASES").is_some();
-    let cases = folders("audit");
-    assert!(cases.len() >= 30, "only {} cases", cases.len());
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let expected = case.join("expected");
-        let actual = outcome(case);
-        if update {
-            let _ = fs::remove_dir_all(&expected);
-            fs::create_dir_all(&expected).unwrap();
-            for (name, text) in &actual {
-                fs::write(expected.join(name), text).unwrap();
-            }
-        }
-        for name in ["audit.txt", "audit.json", "fix.diff"] {
-            let (want, have) = (optional_text(&expected, name), actual.get(name).cloned());
-            if want != have {
-                let shown = have.unwrap_or_default();
-                wrong.push(format!("{} {name} is now:\n{shown}", case.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    every_case("audit", 30, outcome);
 }
 
 #[test]

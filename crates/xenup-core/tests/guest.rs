@@ -10,19 +10,18 @@ mod cases_of;
 #[path = "guest/known.rs"]
 mod known;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cases_of::{bytes, folders, optional_text};
+use cases_of::{bytes, every_case, findings, folders, optional_text};
 use known::Known;
 use proptest::prelude::*;
 use xenup_core::guest::convert::convert;
 use xenup_core::guest::lint::{CONVERTIBLE, across, check, lint, unreadable};
 use xenup_core::guest::{DiskSpec, GuestFile, Here, Node, Op, Value, VifSpec, list};
-use xenup_core::inspect::{Finding, Weight};
+use xenup_core::inspect::Weight;
 
 const PATH: &str = "/etc/xen/guest.cfg";
 
@@ -98,47 +97,9 @@ fn reading(file: &GuestFile) -> String {
     out
 }
 
-fn findings(found: &[Finding]) -> String {
-    let mut out = String::new();
-    for finding in found {
-        let weight = format!("{:?}", finding.weight).to_lowercase();
-        writeln!(out, "{weight} {}: {}", finding.id, finding.what).unwrap();
-        for at in &finding.at {
-            writeln!(out, "  at {}:{}", at.path.display(), at.line).unwrap();
-        }
-        writeln!(out, "  why {}\n  fix {}", finding.why, finding.fix).unwrap();
-    }
-    out
-}
-
 #[test]
 fn every_case_comes_to_what_is_expected() {
-    let update = std::env::var_os("XENUP_UPDATE_CASES").is_some();
-    let cases = folders("guest");
-    assert!(cases.len() >= 60, "only {} cases", cases.len());
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let expected = case.join("expected");
-        let actual = outcome(case);
-        if update {
-            let _ = fs::remove_dir_all(&expected);
-            fs::create_dir_all(&expected).unwrap();
-            for (name, text) in &actual {
-                fs::write(expected.join(name), text).unwrap();
-            }
-        }
-        let names: BTreeSet<String> = fs::read_dir(&expected)
-            .map(|entries| entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect())
-            .unwrap_or_default();
-        let all = names.iter().map(String::as_str).chain(actual.keys().copied()).collect::<BTreeSet<_>>();
-        for name in all {
-            let (want, have) = (optional_text(&expected, name), actual.get(name).cloned());
-            if want != have {
-                wrong.push(format!("{} {name}: {want:#?} but {have:#?}", case.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    every_case("guest", 60, outcome);
 }
 
 /// Every case that can be read, with its file.

@@ -49,40 +49,13 @@ fn report(import: &Import) -> String {
         let at = format!("{}:{}", vif.at.path.display(), vif.at.line);
         writeln!(out, "guest {} asks for {asks}, gets {gets} ({at})", vif.guest).unwrap();
     }
-    for finding in &import.findings {
-        let weight = format!("{:?}", finding.weight).to_lowercase();
-        writeln!(out, "{weight} {}: {}", finding.id, finding.what).unwrap();
-        for at in &finding.at {
-            writeln!(out, "  at {}:{}", at.path.display(), at.line).unwrap();
-        }
-        writeln!(out, "  why {}\n  fix {}", finding.why, finding.fix).unwrap();
-    }
+    out.push_str(&cases_of::findings(&import.findings));
     out
 }
 
 #[test]
 fn every_case_comes_to_what_is_expected() {
-    let update = std::env::var_os("XENUP_UPDATE_CASES").is_some();
-    let cases = cases_of::folders("network-import");
-    assert!(cases.len() >= 25, "only {} cases", cases.len());
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let (expected, actual) = (case.join("expected"), outcome(case));
-        if update {
-            let _ = std::fs::remove_dir_all(&expected);
-            std::fs::create_dir_all(&expected).unwrap();
-            for (name, text) in &actual {
-                std::fs::write(expected.join(name), text).unwrap();
-            }
-        }
-        for name in ["error.txt", "host.toml", "report.txt"] {
-            let (want, have) = (cases_of::optional_text(&expected, name), actual.get(name).cloned());
-            if want != have {
-                wrong.push(format!("{} {name}: {want:#?} but {have:#?}", case.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    cases_of::every_case("network-import", 25, outcome);
 }
 
 fn imports() -> impl Iterator<Item = (String, Import)> {
