@@ -61,7 +61,9 @@ impl GuestFiles for Folder {
         if found.is_dir() {
             return Err(FsError::Not { path: path.to_owned(), wanted: "regular file" });
         }
-        let size = found.metadata().unwrap().len();
+        // Of texts alone there is no root either, which is what an empty path names.
+        let missing = |_| FsError::NotFound { path: path.to_owned() };
+        let size = found.metadata().map_err(missing)?.len();
         if size > limit {
             return Err(FsError::TooLarge { path: path.to_owned(), size, limit });
         }
