@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 
 /// A file operation that failed: what was tried, on which path, and why.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +38,17 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
 
 /// At most `limit` bytes from the start of a file.
 pub fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    start_of(File::open(path).map_err(on("open", path))?, path, limit)
+}
+
+/// Opens for reading: a pipe is not waited for, and a terminal does not become ours.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn start_of(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(on("open", path))?;
     file.take(limit).read_to_end(&mut bytes).map_err(on("read", path))?;
     Ok(bytes)
 }
@@ -47,16 +56,12 @@ pub fn read_start(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// At most `limit` bytes from the start of a regular file, at the end of links. Anything else is an error of kind
 /// `InvalidInput`, and a pipe that nobody writes to is not waited for.
 pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
-    let flags = i32::try_from(flags).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(on("open", path))?;
+    let file = open_at_once(path).map_err(on("open", path))?;
     if !file.metadata().map_err(on("look at", path))?.is_file() {
         let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
         return Err(on("read", path)(error));
     }
-    let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).map_err(on("read", path))?;
-    Ok(bytes)
+    start_of(file, path, limit)
 }
 
 /// Writes a file in place (mode 0644 less the umask where it is new). Not durable: see [`write_atomic`].

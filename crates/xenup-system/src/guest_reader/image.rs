@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -12,6 +12,7 @@ use xenup_disk::image::{self, LONGEST_CHAIN};
 use xenup_disk::{ReadAt, ReadError};
 
 use super::Backing;
+use crate::files::open_at_once;
 
 /// An image cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +76,7 @@ pub(super) struct Opened {
 /// Opens an image for reading, and what stands behind it.
 pub(super) fn open(path: &Path, format: Option<&str>) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
-    // To open a pipe must not block, nor a terminal become ours.
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let file = open_at_once(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
         return Err(OpenError::Kind { path: path.to_owned() });
