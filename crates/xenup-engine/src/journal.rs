@@ -324,6 +324,11 @@ pub enum UndoNote {
         /// Why.
         why: String,
     },
+    /// dpkg was killed while it unpacked this package, and there is no archive to do it again: files of it may be left.
+    UnpackedInPart {
+        /// The package.
+        package: String,
+    },
     /// Its owner made it again, and it differs from what was there before.
     RegeneratedDifferently {
         /// The file.

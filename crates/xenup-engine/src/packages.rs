@@ -4,6 +4,8 @@
 //! Never: runs a command, or trusts the status one ends with: states are read again.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use xenup_machine::process::{Command, Query};
 use xenup_machine::{MachineError, Probe, Reason};
@@ -39,7 +41,7 @@ pub fn states(probe: &dyn Probe, names: &[&str]) -> Result<Vec<PackageState>, Ma
         return Err(MachineError::new("run", "dpkg-query", Reason::Other, said.complaint()));
     }
     let auto = automatic(probe)?;
-    let native = probe.query(&Query::new("dpkg", ["--print-architecture"]))?.text().trim().to_owned();
+    let native = native(probe)?;
     Ok(names.iter().map(|name| state(name, &said.text(), &native, &auto)).collect())
 }
 
@@ -67,6 +69,10 @@ fn state(name: &str, listing: &str, native: &str, auto: &BTreeSet<String>) -> Pa
     }
 }
 
+fn native(probe: &dyn Probe) -> Result<String, MachineError> {
+    Ok(probe.query(&Query::new("dpkg", ["--print-architecture"]))?.text().trim().to_owned())
+}
+
 fn automatic(probe: &dyn Probe) -> Result<BTreeSet<String>, MachineError> {
     let said = probe.query(&Query::new("apt-mark", ["showauto"]))?;
     if said.success() {
@@ -81,11 +87,10 @@ fn automatic(probe: &dyn Probe) -> Result<BTreeSet<String>, MachineError> {
 /// dpkg's directory cannot be read.
 pub fn is_interrupted(probe: &dyn Probe) -> Result<bool, MachineError> {
     // dpkg(1): its updates directory is empty but for a run that was cut short; apt looks there too.
-    match probe.list(std::path::Path::new("/var/lib/dpkg/updates")) {
+    match probe.list(Path::new("/var/lib/dpkg/updates")) {
         Ok(names) => {
-            let digits = |name: &std::ffi::OsString| {
-                name.to_str().is_some_and(|name| name.bytes().all(|c| c.is_ascii_digit()))
-            };
+            let digits =
+                |name: &OsString| name.to_str().is_some_and(|name| name.bytes().all(|c| c.is_ascii_digit()));
             Ok(names.iter().any(digits))
         }
         Err(error) if error.is_not_found() => Ok(false),
@@ -126,17 +131,29 @@ pub fn simulate_install(changes: &[PackageChange]) -> Query {
 }
 
 /// Returns the commands that install these, and nothing else: every package is named with its version, so apt
-/// has nothing to choose, and those that nobody asked for are marked automatic afterwards.
+/// has nothing to choose, and those that nobody asked for are marked automatic afterwards. All are fetched, and durable,
+/// before dpkg begins: an undo after a power cut may need them ([`unpack_again`]).
 #[must_use]
 pub fn install(changes: &[PackageChange]) -> Vec<Command> {
-    let options = ["-y", "-q", "-o", LOCK_TIMEOUT].into_iter().chain(conffiles_kept()).map(str::to_owned);
-    let mut commands = vec![quiet(Command::new("apt-get", options.chain(install_args(changes))))];
+    let options = || ["-y", "-q", "-o", LOCK_TIMEOUT].into_iter().chain(conffiles_kept()).map(str::to_owned);
+    let fetch = options().chain(std::iter::once("--download-only".to_owned())).chain(install_args(changes));
+    let mut commands = vec![
+        quiet(Command::new("apt-get", fetch)),
+        sync(),
+        quiet(Command::new("apt-get", options().chain(install_args(changes)))),
+    ];
     let dependencies: Vec<&str> =
         changes.iter().filter(|change| !change.asked).map(|change| change.name.as_str()).collect();
     if !dependencies.is_empty() {
         commands.push(mark("auto", &dependencies));
     }
     commands
+}
+
+/// Returns the command that makes everything written so far durable.
+#[must_use]
+pub fn sync() -> Command {
+    Command::new("sync", [""; 0]).within(300)
 }
 
 /// Returns the command that marks packages `auto` or `manual`.
@@ -149,6 +166,40 @@ pub fn mark(how: &str, names: &[&str]) -> Command {
 #[must_use]
 pub fn finish_interrupted() -> Command {
     quiet(Command::new("dpkg", ["--force-confdef", "--force-confold", "--configure", "-a"]))
+}
+
+/// Returns where apt keeps the archive of this package, if it does (apt-get(8): `clean`; a colon of the version is `%3a`
+/// in the name).
+///
+/// # Errors
+/// apt's directory cannot be read, or dpkg does not answer.
+pub fn kept_archive(
+    probe: &dyn Probe,
+    package: &str,
+    version: &str,
+) -> Result<Option<PathBuf>, MachineError> {
+    let dir = Path::new("/var/cache/apt/archives");
+    let names = match probe.list(dir) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other?,
+    };
+    let version = version.replace(':', "%3a");
+    let possible = [native(probe)?, "all".to_owned()];
+    let possible = possible.map(|architecture| format!("{package}_{version}_{architecture}.deb"));
+    Ok(possible
+        .iter()
+        .find(|name| names.iter().any(|there| there == name.as_str()))
+        .map(|name| dir.join(name)))
+}
+
+/// Returns the command that unpacks a package whose unpacking was cut short once more: only then does dpkg know all the
+/// files that it brought, those named `*.dpkg-new` among them, and a removal takes them along.
+#[must_use]
+pub fn unpack_again(archive: &Path) -> Command {
+    quiet(Command::new(
+        "dpkg",
+        ["--force-confold", "--force-depends", "--unpack", &archive.to_string_lossy()],
+    ))
 }
 
 /// Returns the command that takes away packages whose unpacking was cut short, which apt cannot do without their

@@ -62,7 +62,7 @@ pub(crate) fn run(session: &mut Session<'_>, step: &Slug, command: &Command) -> 
 
 /// Makes durable what a command wrote: most of them leave that to chance.
 pub(crate) fn settle(session: &mut Session<'_>, step: &Slug) -> Result<(), StepError> {
-    run(session, step, &Command::new("sync", [""; 0]).within(300))
+    run(session, step, &packages::sync())
 }
 
 /// Checks what a step needs before anything is recorded or done.

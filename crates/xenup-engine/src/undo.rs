@@ -11,7 +11,7 @@ use xenup_machine::network::{LinkOp, Network};
 use xenup_machine::process::Command;
 use xenup_machine::{Machine, MachineError, Probe};
 
-use crate::action::{Action, PackageState};
+use crate::action::{Action, PackageChange, PackageState};
 use crate::durable;
 use crate::guard::Session;
 use crate::journal::UndoNote;
@@ -48,8 +48,8 @@ pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<Undo
     let step = undoing.step;
     match (&step.action, undoing.before) {
         (Action::File { .. }, Snapshot::File(before)) => undo_file(session, undoing, before),
-        (Action::Packages { .. }, Snapshot::Packages { packages }) => {
-            undo_packages(session, &step.id, packages).map(|()| Vec::new())
+        (Action::Packages { changes }, Snapshot::Packages { packages }) => {
+            undo_packages(session, &step.id, changes, packages)
         }
         (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => {
             undo_unit(session, &step.id, unit, (enabled, active)).map(|()| Vec::new())
@@ -222,11 +222,17 @@ fn remove_parents(machine: &mut dyn Machine, before: &FileSnapshot) -> Result<()
     before.missing_parents.iter().rev().try_for_each(|dir| durable::remove_dir_if_empty(machine, dir))
 }
 
-fn undo_packages(session: &mut Session<'_>, step: &Slug, before: &[PackageState]) -> Result<(), StepError> {
+fn undo_packages(
+    session: &mut Session<'_>,
+    step: &Slug,
+    changes: &[PackageChange],
+    before: &[PackageState],
+) -> Result<Vec<UndoNote>, StepError> {
     let names: Vec<&str> = before.iter().map(|state| bare(&state.name)).collect();
     let mut now = packages::states(session.machine, &names)?;
+    let mut notes = Vec::new();
     if packages::is_interrupted(session.machine)? || now.iter().any(packages::is_half_done) {
-        finish_interrupted(session, step, before, &now)?;
+        notes = finish_interrupted(session, step, changes, (before, &now))?;
         now = packages::states(session.machine, &names)?;
     }
     for (verb, was) in [("purge", NOT_INSTALLED), ("remove", CONFIG_FILES)] {
@@ -243,7 +249,7 @@ fn undo_packages(session: &mut Session<'_>, step: &Slug, before: &[PackageState]
     let now = packages::states(session.machine, &names)?;
     let differs = before.iter().zip(&now).find(|(before, now)| !is_restored(before, now));
     match differs {
-        None => Ok(()),
+        None => Ok(notes),
         Some((before, now)) => Err(StepError::NotSo(format!(
             "package {} is {} {}, and was {} {}",
             now.name, now.status, now.version, before.status, before.version
@@ -262,27 +268,50 @@ fn is_restored(before: &PackageState, now: &PackageState) -> bool {
 }
 
 /// Lets dpkg finish what was cut short. What it cannot finish is left for the removal that follows, so only
-/// packages that were not there before may stay half done.
+/// packages that were not there before may stay half done. Returns what may be left of those that it could not unpack.
 fn finish_interrupted(
     session: &mut Session<'_>,
     step: &Slug,
-    before: &[PackageState],
-    now: &[PackageState],
-) -> Result<(), StepError> {
+    changes: &[PackageChange],
+    (before, now): (&[PackageState], &[PackageState]),
+) -> Result<Vec<UndoNote>, StepError> {
+    let mut notes = Vec::new();
     for (verb, was) in [("purge", NOT_INSTALLED), ("remove", CONFIG_FILES)] {
         let torn = before
             .iter()
             .zip(now)
             .filter(|(before, now)| now.status == "half-installed" && before.status == was);
         let torn: Vec<&str> = torn.map(|(_, now)| now.name.as_str()).collect();
+        for name in &torn {
+            notes.extend(unpack_again(session, step, changes, name)?);
+        }
         if !torn.is_empty() {
             run(session, step, &packages::forget_half_installed(verb, &torn))?;
         }
     }
     // A package whose script always fails cannot be finished, and is taken away all the same.
     match run(session, step, &packages::finish_interrupted()) {
-        Ok(()) | Err(StepError::Command { .. }) => Ok(()),
-        other => other,
+        Ok(()) | Err(StepError::Command { .. }) => Ok(notes),
+        other => other.map(|()| notes),
+    }
+}
+
+/// Unpacks a half-installed package again, from the archive that apt fetched, so that dpkg knows what to take away.
+fn unpack_again(
+    session: &mut Session<'_>,
+    step: &Slug,
+    changes: &[PackageChange],
+    name: &str,
+) -> Result<Option<UndoNote>, StepError> {
+    let in_part = || Some(UndoNote::UnpackedInPart { package: name.to_owned() });
+    let Some(change) = changes.iter().find(|change| change.name == bare(name)) else { return Ok(in_part()) };
+    let Some(archive) = packages::kept_archive(session.machine, &change.name, &change.version)? else {
+        return Ok(in_part());
+    };
+    match run(session, step, &packages::unpack_again(&archive)) {
+        Ok(()) => Ok(None),
+        Err(StepError::Command { .. }) => Ok(in_part()),
+        Err(other) => Err(other),
     }
 }
 

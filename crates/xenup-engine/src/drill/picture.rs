@@ -2,7 +2,7 @@
 //!
 //! Decides: what a rollback is held to, and the short list of what is left out. Never: changes the machine.
 //!
-//! Left out: xenup's own store; dpkg's and apt's databases, whose content is compared in their place; the times
+//! Left out: xenup's own store; apt's archives, which it fetches again; dpkg's and apt's databases, whose content is compared in their place; the times
 //! of directories and links, which every name made beside them moves; the times of generated files, whose
 //! owner makes them again.
 
@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::{grubenv, links};
 
 /// Trees that are not compared file by file.
-const LEFT_OUT: [&str; 4] = ["/var/lib/xenup", "/var/lib/dpkg", "/var/lib/apt", "/run"];
+const LEFT_OUT: [&str; 5] = ["/var/lib/xenup", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/run"];
 
 /// What is compared.
 #[derive(Debug, Clone)]

@@ -108,6 +108,8 @@ impl FakeMachine {
         {
             machine.make_dirs(Path::new(dir));
         }
+        machine.make_dirs(Path::new("/var/lib/dpkg/info"));
+        machine.make_dirs(Path::new(packages::ARCHIVES));
         machine.make_dirs(Path::new("/var/lib/apt"));
         machine.put("/lib/systemd/system/ssh.service", b"[Install]\n", &Attributes::root(0o644));
         machine.put_link(

@@ -16,6 +16,8 @@ use super::programs::{failed, said};
 const STATUS: &str = "/var/lib/dpkg/status";
 const AUTO: &str = "/var/lib/apt/extended_states";
 const UNDER_WAY: &str = "/var/lib/dpkg/updates/0001";
+const INFO: &str = "/var/lib/dpkg/info";
+pub(super) const ARCHIVES: &str = "/var/cache/apt/archives";
 
 /// A package as the archive has it.
 #[derive(Debug, Clone, Default)]
@@ -176,25 +178,51 @@ impl FakeMachine {
         })
     }
 
+    /// Unpacks a package. Until all of it is there no list says what it brought: a kill before that leaves files that
+    /// dpkg does not know; a failure cleans up after itself.
     fn unpack(&mut self, name: &str) -> Result<(), MachineError> {
         let package = self.archive.get(name).cloned().unwrap_or_default();
+        let was = self.packages().remove(name).map_or_else(|| "not-installed".to_owned(), |was| was.status);
         self.set_status(name, "half-installed")?;
-        for dir in &package.dirs {
+        let kept = |path: &Path, machine: &Self| package.conffiles.contains_key(path) && machine.exists(path);
+        let brought = package.files.iter().chain(&package.conffiles);
+        let brought: Vec<(&PathBuf, &String)> = brought.filter(|(path, _)| !kept(path, self)).collect();
+        if let Err(error) = self.lay_out(&package.dirs, &brought) {
+            if self.is_running() {
+                self.clean_up(&package.dirs, &brought)?;
+                self.set_status(name, if was == "config-files" { &was } else { "not-installed" })?;
+            }
+            return Err(error);
+        }
+        let list: String = package.files.keys().map(|path| format!("{}\n", path.display())).collect();
+        self.database(&list_of(name), &list)?;
+        self.set_status(name, "unpacked")
+    }
+
+    /// dpkg writes every file beside its place, and then moves each into it.
+    fn lay_out(&mut self, dirs: &[PathBuf], brought: &[(&PathBuf, &String)]) -> Result<(), MachineError> {
+        for dir in dirs {
             if !self.exists(dir) {
                 self.write("create", dir, false, |world, _| {
                     world.disk.create_dir(dir, &Attributes::root(0o755))
                 })?;
             }
         }
-        for (path, text) in &package.files {
-            self.program_writes(path, text)?;
+        for (path, text) in brought {
+            self.program_writes(&beside(path), text)?;
         }
-        for (path, text) in
-            package.conffiles.iter().filter(|(path, _)| !self.exists(path)).collect::<Vec<_>>()
-        {
-            self.program_writes(path, text)?;
+        for (path, _) in brought {
+            self.write("rename", path, false, |world, _| world.disk.rename(&beside(path), path))?;
         }
-        self.set_status(name, "unpacked")
+        Ok(())
+    }
+
+    fn clean_up(&mut self, dirs: &[PathBuf], brought: &[(&PathBuf, &String)]) -> Result<(), MachineError> {
+        for (path, _) in brought {
+            self.program_removes(&beside(path))?;
+            self.program_removes(path)?;
+        }
+        self.remove_empty(dirs)
     }
 
     fn configure(&mut self, name: &str) -> Result<(), MachineError> {
@@ -209,28 +237,41 @@ impl FakeMachine {
         self.set_status(name, "installed")
     }
 
+    /// Removes a package: the files that its list names, and on a purge what its scripts and its list of conffiles name,
+    /// which are there once it was unpacked.
     fn remove(&mut self, name: &str, purge: bool) -> Result<(), MachineError> {
         let package = self.archive.get(name).cloned().unwrap_or_default();
-        self.set_status(name, "half-installed")?;
-        for path in package.files.keys() {
-            self.program_removes(path)?;
+        if !self.packages().contains_key(name) {
+            return Ok(());
         }
-        self.remove_empty(&package.dirs)?;
-        self.set_status(name, "config-files")?;
-        if purge {
-            for path in package.conffiles.keys().chain(package.configures.keys()) {
+        let list = list_of(name);
+        if self.exists(&list) {
+            self.set_status(name, "half-installed")?;
+            let text = self.text(&list);
+            for path in text.lines().map(Path::new) {
                 self.program_removes(path)?;
             }
             self.remove_empty(&package.dirs)?;
-        }
-        if package.updates_grub {
-            self.update_grub()?;
+            self.set_status(name, "config-files")?;
+            if purge {
+                for path in package.conffiles.keys().chain(package.configures.keys()) {
+                    self.program_removes(path)?;
+                }
+                self.remove_empty(&package.dirs)?;
+            }
+            if package.updates_grub {
+                self.update_grub()?;
+            }
         }
         let mut marks = self.automatic();
         if marks.remove(name) {
             self.save_marks(&marks)?;
         }
-        if purge { self.set_status(name, "not-installed") } else { Ok(()) }
+        if !purge {
+            return Ok(());
+        }
+        self.set_status(name, "not-installed")?;
+        self.program_removes(&list)
     }
 
     fn remove_empty(&mut self, dirs: &[PathBuf]) -> Result<(), MachineError> {
@@ -266,6 +307,9 @@ impl FakeMachine {
             self.dpkg(|machine| waiting.iter().try_for_each(|name| machine.configure(name)))?;
             return Ok(said(""));
         }
+        if args.contains(&"--unpack") {
+            return self.run_unpack(&names);
+        }
         if args.contains(&"--purge") || args.contains(&"--remove") {
             let purge = args.contains(&"--purge");
             if let Some(first) = self.dependents(&names).first() {
@@ -275,6 +319,18 @@ impl FakeMachine {
             return Ok(said(""));
         }
         Ok(failed(2, "dpkg: need an action option"))
+    }
+
+    fn run_unpack(&mut self, archives: &[&str]) -> Result<Output, MachineError> {
+        for path in archives.iter().map(Path::new) {
+            let text = self.text(path);
+            let Some(name) = text.strip_prefix("!<arch> ").and_then(|rest| rest.strip_suffix('\n')) else {
+                return Ok(failed(1, "dpkg-deb: error: not a Debian format archive"));
+            };
+            let name = name.to_owned();
+            self.dpkg(|machine| machine.unpack(&name))?;
+        }
+        Ok(said(""))
     }
 
     pub(super) fn query_dpkg(&self, args: &[&str]) -> Output {
@@ -362,9 +418,26 @@ impl FakeMachine {
             return Ok(said(""));
         }
         match self.with_dependencies(&names) {
-            Ok(order) => self.install(&order).map(|()| said("Setting up\n")),
+            Ok(order) => {
+                self.download(&order)?;
+                if !args.contains(&"--download-only") {
+                    self.install(&order)?;
+                }
+                Ok(said("Setting up\n"))
+            }
             Err(words) => Ok(failed(100, &words)),
         }
+    }
+
+    /// Fetches what is not there yet, as apt does: by its size alone it tells, so a torn one passes.
+    fn download(&mut self, names: &[String]) -> Result<(), MachineError> {
+        for name in names {
+            let path = Path::new(ARCHIVES).join(format!("{name}_{}_amd64.deb", self.version_of(name)));
+            if !self.exists(&path) {
+                self.program_writes(&path, &format!("!<arch> {name}\n"))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn query_apt_get(&self, args: &[&str]) -> Output {
@@ -388,6 +461,16 @@ impl FakeMachine {
         self.save_marks(&marks)?;
         Ok(said(""))
     }
+}
+
+fn list_of(name: &str) -> PathBuf {
+    Path::new(INFO).join(format!("{name}.list"))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".dpkg-new");
+    PathBuf::from(name)
 }
 
 /// Returns the verb of an `apt-get` command line and the words after it.
