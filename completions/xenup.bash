@@ -551,7 +551,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rehearse)
-            opts="-q -h --scenario --uefi --dhcp --anew --package --report --keep --json --color --quiet --help"
+            opts="-q -h --scenario --uefi --dhcp --anew --resume --busy --package --report --keep --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -139,6 +139,8 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l color -d 'When 
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l uefi -d 'Boot the virtual machine by UEFI instead of BIOS'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l dhcp -d 'Give the virtual machine its address by DHCP instead of a stanza'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l anew -d 'Make the disk anew instead of starting from what an earlier run kept'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l resume -d 'Go on from the Xen host that an earlier run of the same package and program came to, and keep this run\'s'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l busy -d 'Judge the switch of the NIC by a stall of a second instead of single packets: this machine does other work too'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave the virtual machine running and say how to log in'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'

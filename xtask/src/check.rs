@@ -200,7 +200,7 @@ fn rehearsal(args: &[&str]) -> crate::Outcome {
     let report = crate::project().join("target/rehearsal");
     let program = crate::project().join("target/release/xenup");
     let tool = Tool::new(&program)
-        .args(["rehearse", "--package"])
+        .args(["rehearse", "--busy", "--package"])
         .arg(&package)
         .arg("--report")
         .arg(&report)

@@ -21,7 +21,7 @@ pub fn run(options: &Demo) -> crate::Outcome {
     println!("{}", package.display());
     let program = crate::project().join("target/release/xenup");
     let output = Tool::new(&program)
-        .args(["rehearse", "--package"])
+        .args(["rehearse", "--resume", "--package"])
         .arg(&package)
         .args(&options.rest)
         .timeout(Duration::from_secs(7200))

@@ -15,6 +15,7 @@ use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::probe::{Comparison, Probing};
 use xenup_rehearse::qemu::{self, FileOnDisk, Firmware, Source, Vm, VmSpec};
+use xenup_rehearse::report::Report;
 use xenup_rehearse::ssh::Ssh;
 use xenup_rehearse::stage::{Depth, StageKey, Stages};
 use xenup_system::files;
@@ -102,7 +103,7 @@ fn run(recorder: &mut Recorder<'_>, base: &Path, password: &str, firmware: Firmw
         Ok::<_, LabError>(())
     })?;
     recorder.step("keep the running machine as a stage", |_| {
-        stages.keep(&key, &mut vm, Depth::Running).map(|_| ())
+        stages.keep(&key, &mut vm, Depth::Running, Report::empty("boot")).map(|_| ())
     })?;
     recorder.step("power cut after one flushed and one unflushed file", |_| {
         vm.console().check("echo safe >/root/safe; sync; echo lost >/root/unsynced", MINUTE)?;

@@ -46,7 +46,7 @@ impl Accelerator {
         match self {
             // Under emulation PVH guests of Xen fail with rdtscp, and with smap QEMU 7.2 (Debian 12's) faults dom0's
             // first instructions.
-            Self::Emulate => ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp,-smap"],
+            Self::Emulate => ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp,-smap,-la57"],
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use xenup_system::stopwatch::Stopwatch;
 
-use crate::report::{Excerpt, FORMAT, Measurement, Outcome, Report, Step, Verdict};
+use crate::report::{Excerpt, Measurement, Outcome, Report, Step, Verdict};
 
 /// Something that a person who waits wants to see.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,17 +68,7 @@ pub struct StepScope<'r, 'a> {
 impl<'a> Recorder<'a> {
     /// A run that begins now.
     pub fn new(title: &str, tell: &'a mut dyn FnMut(&Event)) -> Self {
-        let report = Report {
-            format: FORMAT,
-            title: title.to_owned(),
-            verdict: Verdict::Passed,
-            seconds: 0.0,
-            facts: Vec::new(),
-            steps: Vec::new(),
-            measurements: Vec::new(),
-            console_excerpts: Vec::new(),
-        };
-        Self { report, watch: Stopwatch::start(), tell }
+        Self { report: Report::empty(title), watch: Stopwatch::start(), tell }
     }
 
     /// Does a step. Its error is recorded, with its causes, and handed on.
@@ -136,6 +126,25 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn now(&self) -> f64 {
         self.watch.elapsed().as_secs_f64()
+    }
+
+    /// What was recorded so far.
+    #[must_use]
+    pub fn so_far(&self) -> Report {
+        self.report.clone()
+    }
+
+    /// Takes over what an earlier run had recorded: its steps are [`Outcome::Earlier`], its figures and lines its own.
+    pub fn recall(&mut self, story: Report) {
+        let earlier = |mut step: Step| {
+            if step.outcome == Outcome::Done {
+                step.outcome = Outcome::Earlier;
+            }
+            step
+        };
+        self.report.steps.extend(story.steps.into_iter().map(earlier));
+        self.report.measurements.extend(story.measurements);
+        self.report.console_excerpts.extend(story.console_excerpts);
     }
 
     /// The finished report.
@@ -207,6 +216,25 @@ mod tests {
         assert_eq!(started.to_string(), "[   12.3 s] boot ...");
         let ended = Event::Ended { at: 112.0, step: "boot".into(), seconds: 99.66, outcome: Outcome::Done };
         assert_eq!(ended.to_string(), "[  112.0 s] boot: done in 99.7 s");
+    }
+
+    #[test]
+    fn what_is_recalled_was_done_earlier() {
+        let mut tell = |_: &Event| {};
+        let mut earlier = Recorder::new("a run", &mut tell);
+        earlier.skip("guests", "no room");
+        let _: Result<(), std::fmt::Error> = earlier.step("boot", |step| {
+            step.measure("boot", 3.0, "s");
+            Ok(())
+        });
+        let mut tell = |_: &Event| {};
+        let mut now = Recorder::new("a run", &mut tell);
+        now.recall(earlier.so_far());
+        let report = now.finish();
+        let outcomes: Vec<_> = report.steps.iter().map(|step| step.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Skipped, Outcome::Earlier]);
+        assert_eq!(report.measurements[0].value, 3.0);
+        assert_eq!(report.verdict, Verdict::Passed);
     }
 
     #[test]

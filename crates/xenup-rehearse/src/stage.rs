@@ -13,10 +13,11 @@ use xenup_system::process::Tool;
 
 use crate::error::{LabError, during};
 use crate::qemu::{Disk, Vm, VmSpec, version};
+use crate::report::Report;
 
 /// The name of a stage's own snapshot inside its image.
 const SNAPSHOT: &str = "xenup-stage";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A directory of kept stages.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Stage {
     pub(crate) snapshot: Option<String>,
     /// Whether the shell was logged in on the console.
     pub(crate) shell: bool,
+    /// How it came to be, as the run that kept it told it.
+    pub story: Report,
 }
 
 /// What lies beside a stage's image.
@@ -64,6 +67,7 @@ struct Note {
     variables: bool,
     snapshot: Option<String>,
     shell: bool,
+    story: Report,
 }
 
 impl StageKey {
@@ -73,6 +77,12 @@ impl StageKey {
         let kept = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
         let key = Self { name: name.chars().filter(kept).collect(), digest: Sha256::new() };
         key.with("xenup", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The same, and all that went in, under another name.
+    #[must_use]
+    pub fn renamed(&self, name: &str) -> Self {
+        Self { digest: self.digest.clone(), ..Self::new(name) }.with("name", name)
     }
 
     /// Adds something that went in.
@@ -132,14 +142,14 @@ impl Stages {
             return Ok(None);
         }
         let variables = note.variables.then(|| self.path(&name, "efi.qcow2"));
-        Ok(Some(Stage { disk, variables, snapshot: note.snapshot, shell: note.shell }))
+        Ok(Some(Stage { disk, variables, snapshot: note.snapshot, shell: note.shell, story: note.story }))
     }
 
-    /// Keeps the machine as it is now under this key. With [`Depth::Running`] it stands still meanwhile and goes on.
+    /// Keeps the machine as it is now under this key, with the story of how it came to be. With [`Depth::Running`] it stands still meanwhile and goes on.
     ///
     /// # Errors
     /// The machine is on (or off) and the depth needs the other; the copy fails or does not hold together.
-    pub fn keep(&self, key: &StageKey, vm: &mut Vm, depth: Depth) -> Result<Stage, LabError> {
+    pub fn keep(&self, key: &StageKey, vm: &mut Vm, depth: Depth, story: Report) -> Result<Stage, LabError> {
         if vm.is_running() != (depth == Depth::Running) {
             return Err(LabError::Power { off: depth == Depth::Running });
         }
@@ -147,20 +157,26 @@ impl Stages {
         let name = key.file_name(vm.spec());
         let shell = vm.console().has_shell();
         if depth == Depth::Disk {
-            return self.copy(&name, vm, None, false);
+            return self.copy(&name, vm, None, (false, story));
         }
         vm.pause()?;
         let kept = vm.save(SNAPSHOT).and_then(|()| {
             // A second stop has QEMU write out what it still holds of the images.
             vm.pause()?;
-            self.copy(&name, vm, Some(SNAPSHOT.to_owned()), shell)
+            self.copy(&name, vm, Some(SNAPSHOT.to_owned()), (shell, story))
         });
         vm.forget(SNAPSHOT)?;
         vm.resume()?;
         kept
     }
 
-    fn copy(&self, name: &str, vm: &Vm, snapshot: Option<String>, shell: bool) -> Result<Stage, LabError> {
+    fn copy(
+        &self,
+        name: &str,
+        vm: &Vm,
+        snapshot: Option<String>,
+        (shell, story): (bool, Report),
+    ) -> Result<Stage, LabError> {
         let base = backing(&vm.disk())?;
         let disk = self.path(name, "qcow2");
         let disk_size = self.put(&vm.disk(), &disk)?;
@@ -178,13 +194,14 @@ impl Stages {
             variables: variables.is_some(),
             snapshot: snapshot.clone(),
             shell,
+            story: story.clone(),
         };
         // The note comes last: without it the rest is nothing.
         let text = serde_json::to_vec_pretty(&note)
             .map_err(|e| LabError::Stage { path: disk.clone(), why: e.to_string() })?;
         files::write_atomic(&self.path(name, "json"), &text, 0o644)?;
         self.prune(name)?;
-        Ok(Stage { disk, variables, snapshot, shell })
+        Ok(Stage { disk, variables, snapshot, shell, story })
     }
 
     /// Removes older stages of the same kind: a stage is about a gigabyte.
@@ -310,6 +327,7 @@ mod tests {
 
     use super::{FORMAT, Kept, Note, StageKey, Stages, surplus};
     use crate::qemu::{Firmware, VmSpec};
+    use crate::report::Report;
     use xenup_system::files;
 
     #[test]
@@ -370,6 +388,7 @@ mod tests {
             variables: false,
             snapshot: None,
             shell: false,
+            story: Report::empty("a run"),
         };
         let text = serde_json::to_vec(&note).unwrap();
         files::write(&stages.path(&name, "json"), &text).unwrap();

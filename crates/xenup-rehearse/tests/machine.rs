@@ -19,6 +19,7 @@ use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::probe::Probing;
 use xenup_rehearse::qemu::{FileOnDisk, Firmware, Source, Vm, VmSpec};
+use xenup_rehearse::report::Report;
 use xenup_rehearse::stage::{Depth, StageKey, Stages};
 use xenup_system::files;
 use xenup_system::process::Tool;
@@ -96,8 +97,11 @@ fn a_stage_goes_on_where_it_was_kept() {
         let key = StageKey::new("begun").with_file("base", &base).unwrap();
         assert!(stages.find(&key, &spec).unwrap().is_none());
         let mut vm = Vm::start(&lab, &lan, &spec).unwrap();
-        assert!(matches!(stages.keep(&key, &mut vm, Depth::Disk), Err(LabError::Power { off: false })));
-        stages.keep(&key, &mut vm, Depth::Running).unwrap();
+        assert!(matches!(
+            stages.keep(&key, &mut vm, Depth::Disk, Report::empty("a run")),
+            Err(LabError::Power { off: false })
+        ));
+        stages.keep(&key, &mut vm, Depth::Running, Report::empty("a run")).unwrap();
         assert!(vm.is_running());
         drop(vm);
         let stage = stages.find(&key, &spec).unwrap().unwrap();
@@ -106,7 +110,8 @@ fn a_stage_goes_on_where_it_was_kept() {
         let state = vm.qmp().unwrap().execute("query-status", Value::Null).unwrap();
         assert_eq!(state["running"], Value::Bool(true));
         vm.power_cut().unwrap();
-        let stage = stages.keep(&StageKey::new("later"), &mut vm, Depth::Disk).unwrap();
+        let stage =
+            stages.keep(&StageKey::new("later"), &mut vm, Depth::Disk, Report::empty("a run")).unwrap();
         assert!(!stage.is_running());
         drop(Vm::start(&lab, &lan, &VmSpec { disk: stage.disk(), ..spec }).unwrap());
     }

@@ -355,6 +355,12 @@ pub struct Rehearse {
     /// Make the disk anew instead of starting from what an earlier run kept
     #[arg(long)]
     pub anew: bool,
+    /// Go on from the Xen host that an earlier run of the same package and program came to, and keep this run's
+    #[arg(long)]
+    pub resume: bool,
+    /// Judge the switch of the NIC by a stall of a second instead of single packets: this machine does other work too
+    #[arg(long)]
+    pub busy: bool,
     /// The package to bring into the virtual machine
     #[arg(long, value_name = "DEB")]
     pub package: Option<PathBuf>,

@@ -69,6 +69,8 @@ pub enum Outcome {
     Failed,
     /// It was not done; the details say why.
     Skipped,
+    /// An earlier run did it, took this time for it, and kept the machine that came of it.
+    Earlier,
 }
 
 /// A figure.
@@ -98,6 +100,21 @@ pub struct Excerpt {
 }
 
 impl Report {
+    /// The report of a run that has done nothing yet.
+    #[must_use]
+    pub fn empty(title: &str) -> Self {
+        Self {
+            format: FORMAT,
+            title: title.to_owned(),
+            verdict: Verdict::Passed,
+            seconds: 0.0,
+            facts: Vec::new(),
+            steps: Vec::new(),
+            measurements: Vec::new(),
+            console_excerpts: Vec::new(),
+        }
+    }
+
     /// As JSON, with a newline at the end.
     #[must_use]
     pub fn json(&self) -> String {
@@ -124,6 +141,7 @@ impl fmt::Display for Outcome {
             Self::Done => "done",
             Self::Failed => "FAILED",
             Self::Skipped => "skipped",
+            Self::Earlier => "done in an earlier run",
         })
     }
 }

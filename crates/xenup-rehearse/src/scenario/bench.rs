@@ -14,6 +14,7 @@ use crate::event::{Recorder, StepScope};
 use crate::lab::Lab;
 use crate::network::{self, Lan};
 use crate::qemu::{Accelerator, FileOnDisk, Source, Vm, VmSpec};
+use crate::report::Report;
 use crate::ssh::Ssh;
 use crate::stage::{Depth, Stage, StageKey, Stages};
 use crate::tools;
@@ -53,6 +54,10 @@ pub struct Bench {
     pub vm: Vm,
     /// The plain machine's disk, switched off, as it was before anything was brought in.
     pub plain: Stage,
+    /// Whether it is the Xen host that an earlier run came to; else it is plain.
+    pub is_xen_host: bool,
+    stages: Stages,
+    keys: Keys,
 }
 
 impl Bench {
@@ -77,28 +82,34 @@ impl Bench {
         spec.files = brought(&options.package);
         spec.may_outlive = options.keep;
         let keys = Keys::new(&image, &options.package)?;
-        let found = (stages.find(&keys.plain, &spec)?, stages.find(&keys.ready, &spec)?);
-        let (vm, plain) = match found {
-            (Some(plain), Some(ready)) if !options.anew => (
-                rec.step("plain Debian, from the last run", |_| resume(&lab, &lan, &mut spec, &ready))?,
-                plain,
-            ),
-            (Some(plain), _) if !options.anew => {
+        let find = |key| if options.anew { Ok(None) } else { stages.find(key, &spec) };
+        let plain = find(&keys.plain)?;
+        let host = if options.resume && plain.is_some() { find(&keys.host)? } else { None };
+        let is_xen_host = host.is_some();
+        let what =
+            if is_xen_host { "the Xen host, from the last run" } else { "plain Debian, from the last run" };
+        let running = host.map_or_else(|| find(&keys.ready), |host| Ok(Some(host)))?;
+        let (vm, plain) = match (plain, running) {
+            (Some(plain), Some(kept)) => {
+                rec.recall(kept.story.clone());
+                (rec.step(what, |_| resume(&lab, &lan, &mut spec, &kept))?, plain)
+            }
+            (Some(plain), None) => {
                 spec.disk = plain.disk();
                 let vm = rec.step("boot plain Debian", |s| {
                     let mut vm = Vm::start(&lab, &lan, &spec)?;
                     log_in_to_plain(&mut vm, s)?;
-                    stages.keep(&keys.ready, &mut vm, Depth::Running)?;
+                    stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
                     Ok::<_, Failure>(vm)
                 })?;
                 (vm, plain)
             }
-            _ => {
+            (None, _) => {
                 rec.step("plain image", |s| build(&image, &base, s))?;
                 Self::settle(&lab, &lan, &spec, (&stages, &keys), rec)?
             }
         };
-        let mut bench = Self { lab, lan, ssh, vm, plain };
+        let mut bench = Self { lab, lan, ssh, vm, plain, is_xen_host, stages, keys };
         bench.ssh.authorize(bench.vm.console())?;
         Ok(bench)
     }
@@ -125,15 +136,28 @@ impl Bench {
         })?;
         let plain = rec.step("shut down, keep the plain disk", |_| {
             switch_off(&mut vm)?;
-            Ok::<_, Failure>(stages.keep(&keys.plain, &mut vm, Depth::Disk)?)
+            Ok::<_, Failure>(stages.keep(&keys.plain, &mut vm, Depth::Disk, Report::empty("plain"))?)
         })?;
         rec.step("boot plain Debian", |s| {
             vm.power_on()?;
             log_in_to_plain(&mut vm, s)?;
-            stages.keep(&keys.ready, &mut vm, Depth::Running)?;
+            stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
             Ok::<_, Failure>(())
         })?;
         Ok((vm, plain))
+    }
+
+    /// Keeps the machine, now a Xen host, for a run of the same package and the same program.
+    ///
+    /// # Errors
+    /// It cannot be copied.
+    pub fn keep_xen_host(&mut self, rec: &mut Recorder<'_>) -> Result<(), Failure> {
+        let story = rec.so_far();
+        rec.step("keep the Xen host for the next run", |_| {
+            self.stages.keep(&self.keys.host, &mut self.vm, Depth::Running, story)?;
+            self.vm.console().set_clock()?;
+            Ok::<_, Failure>(())
+        })
     }
 
     /// Runs a command on the console; its status must be `expected`. Returns what it printed, which is also recorded.
@@ -301,9 +325,14 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
+#[derive(Debug)]
 struct Keys {
+    /// The plain machine, switched off.
     plain: StageKey,
+    /// The plain machine at its prompt, with the second disk.
     ready: StageKey,
+    /// The Xen host that the conversion made of it.
+    host: StageKey,
 }
 
 impl Keys {
@@ -318,7 +347,9 @@ impl Keys {
                 ready = ready.with(&file.name, &String::from_utf8_lossy(bytes));
             }
         }
-        Ok(Self { plain, ready })
+        // What this program does with the machine is part of it.
+        let host = ready.renamed("host").with_file("program", Path::new("/proc/self/exe"))?;
+        Ok(Self { plain, ready, host })
     }
 }
 

@@ -8,7 +8,7 @@ use xenup_system::stopwatch::Stopwatch;
 
 use super::bench::{Bench, SHORT, tenths};
 use super::failure::Failure;
-use super::switch::{APPLY, OldConnection, watch};
+use super::switch::{APPLY, Bounds, OldConnection, watch};
 use super::{Addressing, RehearseOptions, disk, guests, plain, tree};
 use crate::event::{Recorder, StepScope};
 
@@ -24,11 +24,16 @@ const REFUSED: i32 = 4;
 /// # Errors
 /// The first step that failed; it is in the report.
 pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions) -> Result<(), Failure> {
-    plain::play(bench, rec)?;
-    plan(bench, rec)?;
-    to_the_bridge(bench, rec)?;
-    debians_own_tools(bench, rec, options.addressing)?;
-    to_xen(bench, rec)?;
+    if !bench.is_xen_host {
+        plain::play(bench, rec)?;
+        plan(bench, rec)?;
+        to_the_bridge(bench, rec, if options.busy { Bounds::BUSY } else { Bounds::QUIET })?;
+        debians_own_tools(bench, rec, options.addressing)?;
+        to_xen(bench, rec)?;
+        if options.resume {
+            bench.keep_xen_host(rec)?;
+        }
+    }
     guests::start(bench, rec, options.hypervisor)?;
     rec.step("apply again", |s| apply_again(bench, s))?;
     back(bench, rec)?;
@@ -63,7 +68,7 @@ const UNTOUCHED: &str =
     "find /etc /boot /usr/sbin /var/lib/dpkg -newer /etc/xenup/host.toml -type f | sort; ip -br addr";
 
 /// Packages, GRUB and the bridge; the bridge is watched from outside and confirmed over a new connection.
-pub fn to_the_bridge(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
+pub fn to_the_bridge(bench: &mut Bench, rec: &mut Recorder<'_>, bounds: Bounds) -> Result<(), Failure> {
     let old = rec.step("a connection from outside, opened before", |_| OldConnection::open(bench))?;
     let watched = rec.step("xenup apply: packages and the bridge", |s| {
         let watch_all = Stopwatch::start();
@@ -79,7 +84,7 @@ pub fn to_the_bridge(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Fa
         s.measure("network stage", tenths(switch), "s");
         Ok::<_, Failure>(watched)
     })?;
-    rec.step("the switch, seen from outside", |s| watched.compare(s))?;
+    rec.step("the switch, seen from outside", |s| watched.compare(s, bounds))?;
     rec.step("an old connection lives on and cannot confirm", |s| {
         let answer = old.ask(bench)?;
         s.excerpt("the old connection", &answer);

@@ -89,6 +89,11 @@ pub struct RehearseOptions {
     pub cache: PathBuf,
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
+    /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
+    /// to. A conversion only.
+    pub resume: bool,
+    /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
+    pub busy: bool,
     /// Installs from Debian the programs that this machine lacks.
     pub install_tools: bool,
     /// Leaves the machine running at the end.
@@ -107,6 +112,8 @@ impl RehearseOptions {
             hypervisor: Hypervisor::WithShadowPaging,
             cache,
             anew: false,
+            resume: false,
+            busy: false,
             install_tools: true,
             keep: false,
         }

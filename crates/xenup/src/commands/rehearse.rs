@@ -54,6 +54,8 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
         hypervisor: Hypervisor::WithShadowPaging,
         anew: args.anew,
+        resume: args.resume,
+        busy: args.busy,
         keep: args.keep,
         ..RehearseOptions::conversion(machine::absolute(package), files::cache_dir())
     })
