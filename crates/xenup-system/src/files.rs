@@ -77,8 +77,13 @@ pub fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 
 /// Replaces a file in one step and returns only when content and name are on stable storage.
 ///
-/// The new file has the given permission bits; a reader sees the old or the new content, never a part.
+/// The new file has the given permission bits; a reader sees the old or the new content, never a part. What is there and
+/// no regular file (a device, a pipe) is not replaced: it is written to.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    // A rename over /dev/null, or over the link /dev/stdout, would take the device away from the whole machine.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return write_into(path, bytes);
+    }
     let directory = parent(path);
     let mut file = tempfile::Builder::new()
         .prefix(".xenup-")
@@ -89,6 +94,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErro
     file.as_file().sync_all().map_err(on("sync", path))?;
     file.persist(path).map_err(|e| e.error).map_err(on("replace", path))?;
     sync_directory(directory)
+}
+
+/// Writes to a device, a pipe or a socket, whatever was there before; a folder is refused by the kernel.
+fn write_into(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut file = fs::OpenOptions::new().write(true).open(path).map_err(on("open", path))?;
+    file.write_all(bytes).map_err(on("write", path))
 }
 
 /// Moves a finished file or directory to its final name on the same file system and syncs both directories.

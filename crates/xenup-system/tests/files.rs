@@ -22,6 +22,24 @@ fn an_atomic_write_replaces_content_and_mode_and_leaves_nothing_else() {
 }
 
 #[test]
+fn a_device_and_a_link_to_one_are_written_to_and_stay() {
+    let work = work();
+    let (node, link) = (work.join("null"), work.join("link"));
+    let made = std::process::Command::new("mknod").arg(&node).args(["c", "1", "3"]).status().unwrap();
+    if !made.success() {
+        eprintln!("skipped: making a device node needs root");
+        return;
+    }
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    for path in [&node, &link] {
+        files::write_atomic(path, b"new", 0o600).unwrap();
+        assert!(!std::fs::metadata(path).unwrap().is_file());
+    }
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(files::write_atomic(work.path(), b"new", 0o600).is_err());
+}
+
+#[test]
 fn a_sparse_copy_is_equal_and_stays_sparse() {
     let work = work();
     let (from, to) = (work.join("from"), work.join("to"));
