@@ -75,6 +75,7 @@ const CHECKS: &[Item] = &[
     item("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     item("tests", |_| tests()),
     item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true, json: false })),
+    item("handbook", |_| crate::shown::run()),
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
     item("kernels", |options| crate::kernels::run(options.long)),
@@ -86,9 +87,11 @@ const CHECKS: &[Item] = &[
         crate::faults::run(&Faults::real(kills, seed))
     }),
     item("tls", |_| crate::tls::run()),
+    item("maintainership", |_| crate::maintainership::run()),
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
+    long("maintainership-build", |_| crate::maintainership::build()),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
@@ -172,7 +175,10 @@ fn tests() -> crate::Outcome {
 }
 
 /// Fetches a package and unpacks it below target; returns where a program of it is.
-fn unpacked(package: &str, program: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+///
+/// # Errors
+/// apt has no such package, or the package no such program.
+pub fn unpacked(package: &str, program: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let folder = crate::project().join("target").join(package);
     let path = folder.join(program);
     if files::exists(&path) {

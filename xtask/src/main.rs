@@ -3,16 +3,24 @@
 //! Decides: which checks make up `./test`, and how their counts are printed.
 //! Never: ships. Nothing here is part of the package.
 
+mod ask;
 mod bench;
+#[cfg(test)]
+mod cases;
 mod check;
 mod demo;
 mod docs;
 mod faults;
 mod fuzz;
 mod kernels;
+mod maintainership;
 mod matrix;
 mod package;
+mod release;
+mod salvage;
+mod shown;
 mod tls;
+mod today;
 mod words;
 
 use std::process::ExitCode;
@@ -50,6 +58,10 @@ enum Chore {
     SwitchHere(bench::SwitchHere),
     /// Build the Debian package
     Package(package::Package),
+    /// Make a release, and bring it into the archive's queue or out of it
+    Release(release::Release),
+    /// Ask for a package that nobody keeps, and take it over by the rules
+    Salvage(salvage::Salvage),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +75,8 @@ fn main() -> ExitCode {
         Chore::Matrix(matrix) => matrix::run(&matrix),
         Chore::SwitchHere(here) => bench::switch_here(&here),
         Chore::Package(package) => package::run(&package),
+        Chore::Release(release) => release::run(&release),
+        Chore::Salvage(salvage) => salvage::run(&salvage),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

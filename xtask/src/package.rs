@@ -41,6 +41,7 @@ pub fn run(options: &Package) -> crate::Outcome {
             .args(["--allow-root", "--fail-on", "error,warning"])
             .arg(&package)
             .arg(package.with_file_name(name_of("xenup-tls", "all")?))
+            .arg(package.with_file_name(name_of("xenup-doc", "all")?))
             .output()?;
         (good, said) = (lintian.status.success(), lintian.text());
     }

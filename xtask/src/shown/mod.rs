@@ -1,0 +1,221 @@
+//! What the README and the handbook show: every block is run, read as what it is, or has a reason why not; every command
+//! of ours has options that exist; every link leads somewhere.
+//!
+//! Decides: which documents are looked at, and what a kind of file is read by. Never runs a block that is not marked to
+//! be run, and never outside a copy of the folder that it names.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenup_core::guest::GuestFile;
+use xenup_core::host::Host;
+use xenup_core::network::interfaces::InterfacesFile;
+use xenup_system::files::{self, WorkDir};
+use xenup_system::process::Tool;
+
+use text::{Block, Mark};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// What was looked at.
+#[derive(Debug, Default)]
+struct Count {
+    run: usize,
+    read: usize,
+    excused: usize,
+    commands: usize,
+    links: usize,
+}
+
+/// Looks at every document; prints each fault with its file and line.
+///
+/// # Errors
+/// The programs cannot be built, or a document not read.
+pub fn run() -> crate::Outcome {
+    let project = crate::project();
+    Tool::new("cargo")
+        .args(["build", "--quiet", "--package", "xenup"])
+        .current_dir(&project)
+        .timeout(Duration::from_secs(3600))
+        .run()?;
+    let programs = Programs {
+        xenup: project.join("target/debug/xenup"),
+        xtask: xenup_system::environment::this_program()?,
+    };
+    let (mut count, mut faults) = (Count::default(), Vec::new());
+    for path in documents(&project)? {
+        let name = path.strip_prefix(&project).unwrap_or(&path).display().to_string();
+        let content = files::read_text(&path)?;
+        let (blocks, prose) = text::blocks(&content);
+        for block in &blocks {
+            let fault = judge(block, &programs, &mut count).err();
+            faults.extend(fault.map(|fault| format!("{name}:{}: {fault}", block.line)));
+        }
+        let shown = blocks.iter().flat_map(text::commands_of_block).chain(text::commands_of_prose(&prose));
+        for command in shown {
+            count.commands += 1;
+            faults.extend(programs.know(&command).err().map(|fault| format!("{name}: {fault}")));
+        }
+        for line in text::indented(&prose) {
+            faults.push(format!(
+                "{name}:{line}: a block by its indent alone cannot say what is done with it\nhint: put it between fences"
+            ));
+        }
+        for link in text::links(&prose) {
+            count.links += 1;
+            if !files::exists(&path.parent().unwrap_or(&project).join(&link)) {
+                faults.push(format!("{name}: the link to {link} leads nowhere"));
+            }
+        }
+    }
+    faults.extend(not_in_the_book(&project)?);
+    for fault in &faults {
+        println!("{fault}");
+    }
+    let Count { run, read, excused, commands, links } = count;
+    println!(
+        "{run} blocks run, {read} read as the file that they are, {excused} with a reason why not; options of {commands} \
+         commands exist, {links} links lead to a file"
+    );
+    Ok(faults.is_empty())
+}
+
+/// README.md, CONTRIBUTING.md and everything below docs.
+fn documents(project: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = vec![project.join("README.md"), project.join("CONTRIBUTING.md")];
+    let mut folders = vec![project.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for path in files::list(&folder)? {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The pages of docs that the handbook's table of contents does not have.
+fn not_in_the_book(project: &Path) -> Result<Vec<String>, Failure> {
+    let contents = project.join("docs/SUMMARY.md");
+    let listed = text::links(&files::read_text(&contents)?);
+    let mut faults = Vec::new();
+    for path in documents(project)? {
+        let below = path.strip_prefix(project.join("docs")).map(|path| path.display().to_string());
+        if let Ok(name) = below
+            && name != "SUMMARY.md"
+            // design/README.md lists the decisions itself.
+            && (!name.starts_with("design/") || name == "design/README.md")
+            && !listed.contains(&name)
+        {
+            faults.push(format!("docs/SUMMARY.md: {name} is not in the handbook"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Does with a block what its mark says.
+fn judge(block: &Block, programs: &Programs, count: &mut Count) -> Result<(), Failure> {
+    match text::mark(&block.info) {
+        None => Err(format!(
+            "`{}` does not say what is done with the block\nhint: ```sh run in FOLDER, ```toml as host.toml, or ```sh not run: REASON",
+            block.info
+        )
+        .into()),
+        Some(Mark::NotRun(_)) => {
+            count.excused += 1;
+            Ok(())
+        }
+        Some(Mark::As(kind)) => {
+            count.read += 1;
+            read_as(&kind, &block.lines.join("\n"))
+        }
+        Some(Mark::RunIn(folder)) => {
+            count.run += 1;
+            if block.info.starts_with("console ") {
+                programs.compare(&folder, &block.lines)
+            } else {
+                programs.run(&folder, &block.lines.join("\n"))
+            }
+        }
+    }
+}
+
+/// Reads a block as the file that it shows.
+fn read_as(kind: &str, text: &str) -> Result<(), Failure> {
+    let bytes = format!("{text}\n").into_bytes();
+    match kind {
+        "host.toml" => drop(Host::parse(Path::new("host.toml"), &bytes)?),
+        "interfaces" => drop(InterfacesFile::parse("interfaces", bytes)?),
+        "xl.cfg" => drop(GuestFile::parse("guest.cfg", bytes)?),
+        "profile" => drop(serde_json::from_slice::<serde_json::Value>(&bytes)?),
+        other => return Err(format!("nothing reads a file of the kind `{other}`").into()),
+    }
+    Ok(())
+}
+
+/// The programs of the project, as they were just built.
+struct Programs {
+    xenup: PathBuf,
+    xtask: PathBuf,
+}
+
+impl Programs {
+    /// Whether a command's verbs and options exist, and its values can be read.
+    fn know(&self, command: &[String]) -> Result<(), String> {
+        let Some((program, words)) = command.split_first() else { return Ok(()) };
+        let path = if program == "xtask" { &self.xtask } else { &self.xenup };
+        // Everything before the question for help is judged; the command of a guard is none of ours.
+        let own: Vec<&String> = words.iter().take_while(|word| *word != "--").collect();
+        let tool = Tool::new(path).args(own).arg("--help").timeout(Duration::from_secs(60));
+        match tool.run() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("`{}`: {error}", command.join(" "))),
+        }
+    }
+
+    /// Runs a script in a copy of a folder.
+    fn run(&self, folder: &str, script: &str) -> Result<(), Failure> {
+        let work = copied(folder)?;
+        self.shell(&work, script).run()?;
+        Ok(())
+    }
+
+    /// Runs the commands of a console one after another, and compares what each prints with what is shown.
+    fn compare(&self, folder: &str, lines: &[String]) -> Result<(), Failure> {
+        let work = copied(folder)?;
+        for shown in text::console(lines) {
+            let printed = self.shell(&work, shown.command).run()?.text();
+            if !text::printed(&shown.output, &printed.lines().collect::<Vec<_>>()) {
+                return Err(
+                    format!("`{}` prints something else than is shown:\n{printed}", shown.command).into()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A shell in a folder, with these programs first in PATH.
+    fn shell(&self, work: &WorkDir, script: &str) -> Tool {
+        let bin = self.xenup.parent().unwrap_or(work.path()).display().to_string();
+        Tool::new("sh")
+            .args(["-euc", script])
+            .current_dir(work.path())
+            .env_clear()
+            .env("PATH", format!("{bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"))
+            .env("HOME", work.path())
+            .timeout(Duration::from_secs(60))
+    }
+}
+
+/// Copies a folder of the project.
+fn copied(folder: &str) -> Result<WorkDir, Failure> {
+    let project = crate::project();
+    let work = WorkDir::new_in(&project.join("target"), "shown-")?;
+    Tool::new("cp").arg("-a").arg(project.join(folder).join(".")).arg(work.path()).run()?;
+    Ok(work)
+}
