@@ -3,14 +3,14 @@
 use xenup_disk::{ReadAt, ReadError, superblock, table};
 
 /// A disk of which a few rows are not zero.
-struct Sparse {
+pub struct Sparse {
     size: u64,
     rows: Vec<(u64, Vec<u8>)>,
 }
 
 impl Sparse {
     /// What can be read of a text; the rest is left out.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let (first, rest) = text.split_once('\n')?;
         let size = first.strip_prefix("size ")?.parse().ok()?;

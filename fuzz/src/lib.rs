@@ -4,6 +4,7 @@
 //! Never: judges what a parser made of its input; the cases do.
 
 mod disk;
+mod guest;
 mod probe;
 
 use std::collections::BTreeMap;
@@ -35,18 +36,26 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("apt-sources", |bytes| inspect("/etc/apt/sources.list.d/x.sources", bytes)),
     ("apt-sources-list", |bytes| inspect("/etc/apt/sources.list", bytes)),
     ("apt-targets", |bytes| mirror(&text(bytes), "")),
+    ("audit", guest::audit),
     ("cmdline", |bytes| inspect("/proc/cmdline", bytes)),
     ("cpuinfo", |bytes| inspect("/proc/cpuinfo", bytes)),
     ("crypttab", |bytes| inspect("/etc/crypttab", bytes)),
     ("disk", disk::read),
     ("dpkg-status", |bytes| inspect("/var/lib/dpkg/status", bytes)),
     ("fstab", |bytes| inspect("/etc/fstab", bytes)),
+    ("elf-notes", guest::notes),
+    ("filesystem-btrfs", guest::rows),
+    ("filesystem-ext", guest::rows),
+    ("filesystem-xfs", guest::rows),
     ("grub-cfg", grub_cfg),
     ("grub-default", |bytes| inspect("/etc/default/grub", bytes)),
     ("grubenv", grubenv),
+    ("guest-grub", guest::grub),
+    ("guest-menus", guest::menus),
     ("host-toml", host_toml),
     ("interfaces", interfaces),
     ("journal", journal),
+    ("kernel", guest::kernel),
     ("kernel-config", |bytes| inspect("/boot/config-6.1.0-1-amd64", bytes)),
     ("listing", listing),
     ("locks", |bytes| inspect("/proc/locks", bytes)),
@@ -64,11 +73,16 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("plan", plan),
     ("proc-stat", |bytes| drop(ProcStat::parse(&text(bytes)))),
     ("proc-tcp", proc_tcp),
+    ("qcow2", guest::qcow2),
     ("qmp", |bytes| drop(qmp::Message::parse(bytes))),
     ("systemd-unit", |bytes| inspect("/etc/systemd/system/x.service", bytes)),
     ("tls", tls),
     ("udev-names", |bytes| import(&[("/etc/udev/rules.d/70-persistent-net.rules", bytes), XEND])),
+    ("table-gpt", guest::rows),
+    ("table-mbr", guest::rows),
     ("xend-config", |bytes| import(&[("/etc/xen/xend-config.sxp", bytes)])),
+    ("xl-cfg", guest::file),
+    ("xm", guest::xm),
 ];
 
 fn text(bytes: &[u8]) -> String {

@@ -93,6 +93,7 @@ const CHECKS: &[Item] = &[
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("networkd", |_| in_containers(&["networkd_container"])),
+    long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"])),

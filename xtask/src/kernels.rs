@@ -14,8 +14,14 @@ use xenup_system::process::Tool;
 const SOME: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64"];
 /// Fetched for `--long` as well: large.
 const MORE: [&str; 2] = ["linux-image-amd64", "linux-image-6.12-amd64"];
+/// Fetched for `--long` from Debian 11, 32 bits among them.
+const OLD: [(&str, &str); 2] = [("amd64", ""), ("686-pae", ":i386")];
+/// Where those are.
+const OLD_SUITE: &str = "bullseye";
 /// GRUB as a PV and as a PVH guest.
 const LOADERS: &str = "grub-xen-host";
+
+type Failure = Box<dyn std::error::Error>;
 
 /// Compares the notes of every kernel that this machine's sources have.
 ///
@@ -24,12 +30,20 @@ const LOADERS: &str = "grub-xen-host";
 pub fn run(long: bool) -> crate::Outcome {
     let folder = crate::project().join("target/kernels");
     files::create_dir_all(&folder)?;
-    let mut kernels = unpacked(&folder, LOADERS, "usr/lib/grub-xen")?;
+    let here = Archive::own(&folder);
+    let mut kernels = here.unpacked(LOADERS, "usr/lib/grub-xen")?;
     let more: &[&str] = if long { &MORE } else { &[] };
     for meta in SOME.iter().chain(more) {
-        match behind(meta)? {
-            Some(package) => kernels.extend(unpacked(&folder, &package, "boot")?),
-            None => println!("{meta}: not in this machine's sources"),
+        kernels.extend(here.kernel(meta)?);
+    }
+    if long {
+        match Archive::of_suite(&folder, OLD_SUITE) {
+            Ok(old) => {
+                for (flavour, architecture) in OLD {
+                    kernels.extend(old.newest(flavour, architecture)?);
+                }
+            }
+            Err(error) => println!("{OLD_SUITE}: not to be had: {error}"),
         }
     }
     let mut wrong = 0;
@@ -46,46 +60,150 @@ pub fn run(long: bool) -> crate::Outcome {
     Ok(wrong == 0 && kernels.len() > 3)
 }
 
-/// Returns the package that a metapackage stands for; `None` where there is no such metapackage.
-fn behind(meta: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let shown = Tool::new("apt-cache").args(["show", "--no-all-versions", meta]).output()?;
-    let text = shown.text();
-    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
-    let names = depends.unwrap_or_default().split([',', ' ']);
-    Ok(names.map(str::to_owned).find(|name| name.starts_with("linux-image-")))
+/// Where packages come from, and the folder that they are unpacked in.
+pub struct Archive {
+    folder: PathBuf,
+    /// What apt is told; nothing for this machine's own sources.
+    options: Vec<String>,
 }
 
-/// Fetches a package, and returns the kernels below `within` in it.
-fn unpacked(folder: &Path, package: &str, within: &str) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
-    let there = fetched(folder, package, within)?;
-    let wanted = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with("vmlinuz-") || name.ends_with(".bin")
-    };
-    Ok(files::list(&there)?.into_iter().filter(wanted).collect())
-}
-
-/// Fetches a package and unpacks what lies below `within`; returns where that is.
-fn fetched(folder: &Path, package: &str, within: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let root = folder.join(package);
-    let there = root.join(within);
-    if files::exists(&there) {
-        return Ok(there);
+impl Archive {
+    /// This machine's own sources.
+    pub fn own(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), options: Vec::new() }
     }
-    files::create_dir_all(&root)?;
-    let time = Duration::from_secs(600);
-    Tool::new("apt-get").args(["-qq", "download", package]).current_dir(&root).timeout(time).run()?;
-    let debs: Vec<PathBuf> = files::list(&root)?;
-    let deb = debs.iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
-    let deb = deb.ok_or("apt-get fetched no package")?;
-    Tool::new("sh")
-        .args(["-ec", "dpkg-deb --fsys-tarfile \"$1\" | tar -x --wildcards \"./$2*\"", "sh"])
-        .arg(deb)
-        .arg(within)
-        .current_dir(&root)
-        .run()?;
-    files::remove_file(deb)?;
-    Ok(there)
+
+    /// Another suite of the archive that this machine's sources name, for both architectures of x86; apt's own state is
+    /// not touched.
+    ///
+    /// # Errors
+    /// No source names an archive, or it has no such suite.
+    pub fn of_suite(folder: &Path, suite: &str) -> Result<Self, Failure> {
+        let state = folder.join(format!("apt-{suite}"));
+        for part in ["lists/partial", "archives/partial"] {
+            files::create_dir_all(&state.join(part))?;
+        }
+        let targets = Tool::new("apt-get")
+            .args(["indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"])
+            .output()?;
+        let text = targets.text();
+        let mut sites: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once(' ')).map(|(site, _)| site).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        let key = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg";
+        let lines = sites.iter().map(|site| {
+            let name = if site.contains("security") { format!("{suite}-security") } else { suite.to_owned() };
+            format!("deb [arch=amd64,i386 {key}] {site} {name} main\n")
+        });
+        let sources = state.join("sources.list");
+        files::write(&sources, lines.collect::<String>().as_bytes())?;
+        files::write(&state.join("status"), b"")?;
+        let set = |name: &str, value: &Path| format!("{name}={}", value.display());
+        let mut options = vec![
+            set("Dir::Etc::sourcelist", &sources),
+            "Dir::Etc::sourceparts=/dev/null".to_owned(),
+            set("Dir::State::lists", &state.join("lists")),
+            set("Dir::State::status", &state.join("status")),
+            set("Dir::Cache", &state),
+            "APT::Sandbox::User=root".to_owned(),
+            "APT::Architectures::=amd64".to_owned(),
+            "APT::Architectures::=i386".to_owned(),
+        ];
+        options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect();
+        let archive = Self { folder: folder.to_owned(), options };
+        archive.tool("apt-get").args(["-qq", "update"]).timeout(Duration::from_secs(600)).run()?;
+        Ok(archive)
+    }
+
+    fn tool(&self, program: &str) -> Tool {
+        Tool::new(program).args(&self.options)
+    }
+
+    /// Fetches the kernel behind a metapackage; none where the sources lack it, which is told.
+    ///
+    /// # Errors
+    /// It cannot be fetched or unpacked.
+    pub fn kernel(&self, meta: &str) -> Result<Vec<PathBuf>, Failure> {
+        match self.behind(meta)? {
+            Some(package) => self.unpacked(&package, "boot"),
+            None => {
+                println!("{meta}: not in this machine's sources");
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Fetches the newest kernel of a flavour that can be had: a mirror of an old suite may lack the last ones.
+    ///
+    /// # Errors
+    /// None can be fetched.
+    pub fn newest(&self, flavour: &str, architecture: &str) -> Result<Vec<PathBuf>, Failure> {
+        let pattern = format!("^linux-image-[0-9.]+-[0-9]+-{flavour}$");
+        let found = self.tool("apt-cache").args(["search", "--names-only", &pattern]).output()?;
+        let text = found.text();
+        let mut names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        let mut why: Option<Failure> = None;
+        for name in names.iter().rev() {
+            match self.unpacked(&format!("{name}{architecture}"), "boot") {
+                Ok(kernels) => return Ok(kernels),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or_else(|| format!("{flavour}: not in these sources").into()))
+    }
+
+    /// Returns the package that a metapackage stands for; `None` where there is no such metapackage.
+    fn behind(&self, meta: &str) -> Result<Option<String>, Failure> {
+        let shown = self.tool("apt-cache").args(["show", "--no-all-versions", meta]).output()?;
+        let text = shown.text();
+        let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+        let names = depends.unwrap_or_default().split([',', ' ']);
+        let found = names.map(str::to_owned).find(|name| name.starts_with("linux-image-"));
+        let other =
+            meta.split_once(':').map(|(_, architecture)| format!(":{architecture}")).unwrap_or_default();
+        Ok(found.map(|name| name + &other))
+    }
+
+    /// Fetches a package, and returns the kernels below `within` in it.
+    ///
+    /// # Errors
+    /// It cannot be fetched or unpacked.
+    pub fn unpacked(&self, package: &str, within: &str) -> Result<Vec<PathBuf>, Failure> {
+        let there = self.fetched(package, within)?;
+        let wanted = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with("vmlinuz-") || name.ends_with(".bin")
+        };
+        Ok(files::list(&there)?.into_iter().filter(wanted).collect())
+    }
+
+    /// Fetches a package and unpacks what lies below `within`; returns where that is.
+    ///
+    /// # Errors
+    /// It cannot be fetched or unpacked.
+    pub fn fetched(&self, package: &str, within: &str) -> Result<PathBuf, Failure> {
+        let root = self.folder.join(package.replace(':', "-"));
+        let there = root.join(within);
+        if files::exists(&there) {
+            return Ok(there);
+        }
+        files::create_dir_all(&root)?;
+        let time = Duration::from_secs(600);
+        self.tool("apt-get").args(["-qq", "download", package]).current_dir(&root).timeout(time).run()?;
+        let debs: Vec<PathBuf> = files::list(&root)?;
+        let deb = debs.iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+        let deb = deb.ok_or("apt-get fetched no package")?;
+        Tool::new("sh")
+            .args(["-ec", "dpkg-deb --fsys-tarfile \"$1\" | tar -x --wildcards \"./$2*\"", "sh"])
+            .arg(deb)
+            .arg(within)
+            .current_dir(&root)
+            .run()?;
+        files::remove_file(deb)?;
+        Ok(there)
+    }
 }
 
 /// How a kernel's payload begins, and what unpacks it; as the kernel's scripts/extract-vmlinux has them.

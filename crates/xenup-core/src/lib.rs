@@ -15,4 +15,5 @@ pub mod network;
 pub mod packages;
 pub mod plan;
 pub mod recovery;
+mod shown_path;
 pub mod tls;

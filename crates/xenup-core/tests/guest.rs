@@ -478,3 +478,11 @@ fn ten_thousand_files() {
         start.elapsed()
     );
 }
+
+#[test]
+fn a_difference_of_line_ends_is_seen() {
+    let file = parse(b"name = 'a'\r\ntype = 'pv'\r\nbootloader = 'pygrub'\r\n").unwrap();
+    let diff = convert(&file).unwrap().diff(Path::new(PATH));
+    assert!(diff.contains("-name = 'a'^M\n") && diff.contains("+name = 'a'\n"), "{diff}");
+    assert!(!diff.contains('\r'), "{diff}");
+}

@@ -195,6 +195,61 @@ fn a_real_image_cut_at_every_4_kib_is_read_or_noted() {
     assert!(cuts > 30, "{cuts} cuts");
 }
 
+/// An image's file, cut off at `size`.
+struct Cut {
+    file: Rc<fs::File>,
+    size: u64,
+}
+
+impl ReadAt for Cut {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        use std::os::unix::fs::FileExt as _;
+        let length = buffer.len() as u64;
+        if offset.checked_add(length).is_none_or(|end| end > self.size) {
+            return Err(ReadError::PastEnd { offset, length, size: self.size });
+        }
+        self.file.read_exact_at(buffer, offset).unwrap();
+        Ok(())
+    }
+}
+
+/// `XENUP_IMAGE=FILE cargo test --release --test guest_disk -- --ignored --nocapture`: a whole system's image.
+#[test]
+#[ignore = "takes minutes, and an image that XENUP_IMAGE names"]
+fn a_whole_systems_image_cut_at_every_4_kib_is_read_or_refused() {
+    let path = std::env::var_os("XENUP_IMAGE").unwrap();
+    let file = Rc::new(fs::File::open(path).unwrap());
+    let whole = file.metadata().unwrap().len();
+    let (mut answers, mut noted, mut refused, mut slowest) = (0, 0, 0, std::time::Duration::ZERO);
+    for size in (0..=whole).step_by(4096) {
+        let begun = std::time::Instant::now();
+        match disk::read(Rc::new(Cut { file: Rc::clone(&file), size }), None, &NoBackingFiles) {
+            Ok(mut reading) => {
+                if reading.disk.found.release.is_some() && reading.disk.notes.is_empty() {
+                    answers += 1;
+                } else {
+                    assert!(
+                        !reading.disk.notes.is_empty() || !reading.disk.volumes.is_empty(),
+                        "{size}: silent"
+                    );
+                    noted += 1;
+                }
+                drop(reading.kernel_range(0, 0, 4096));
+            }
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!("{answers} answers, {noted} with notes, {refused} refused; the slowest took {slowest:?}");
+}
+
 /// The files that are parsed, one of which is replaced by nonsense.
 const PARSED: [&str; 12] = [
     "/boot/grub/grub.cfg",

@@ -252,3 +252,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_small_image_that_was_made_before_reads_as_it_was_written() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/disk-image/qcow2-small");
+    let image = open(Disk::open(&case.join("image.qcow2"))).unwrap();
+    let bytes = whole(&image.disk());
+    assert_eq!(bytes.len(), 64 << 10);
+    let runs = [(0, 512, 0x41), (8192, 1024, 0x42)];
+    for (at, byte) in bytes.iter().enumerate() {
+        let run = runs.iter().find(|(start, length, _)| (*start..start + length).contains(&at));
+        assert_eq!(*byte, run.map_or(0, |(_, _, byte)| *byte), "{at}");
+    }
+}

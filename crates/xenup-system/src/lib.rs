@@ -12,6 +12,7 @@ pub mod lab;
 mod lock;
 mod netlink;
 pub mod notify;
+pub mod parallel;
 pub mod proc_stat;
 pub mod process;
 pub mod root;

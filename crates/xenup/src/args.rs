@@ -286,7 +286,7 @@ pub struct GuestFiles {
 /// `guest check`
 #[derive(Debug, ClapArgs)]
 pub struct GuestCheck {
-    /// The guest files; those that `guest list` lists, where none is named
+    /// The guest files, `-` for standard input; those that `guest list` lists, where none is named
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Look for bridges, disks and kernels on the machine whose root is mounted at DIR
@@ -300,7 +300,7 @@ pub struct GuestCheck {
 /// `guest convert`
 #[derive(Debug, ClapArgs)]
 pub struct GuestConvert {
-    /// The guest file
+    /// The guest file, `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Write it in its place, as a run that `xenup rollback` undoes

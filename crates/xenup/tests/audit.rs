@@ -172,3 +172,60 @@ fn the_reader_answers_only_who_hands_it_a_disk() {
         .unwrap();
     assert_ne!(output.status.code(), Some(0));
 }
+
+fn guest(folder: &Path, arguments: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    use std::io::Write as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xenup"))
+        .arg("guest")
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_named_pipe_is_refused_and_standard_input_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    assert!(Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
+    for verb in ["check", "convert"] {
+        let (code, _, err) = guest(root, &[verb, "pipe"], b"");
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("it is no regular file") && err.contains("hint: "), "{err}");
+    }
+    put(root, "tree/etc/os-release", "VERSION_CODENAME=trixie\n");
+    let text = b"name = 'web'\ntype = 'hvm'\nvga = 'cirus'\n";
+    for path in ["-", "/dev/stdin"] {
+        let (code, out, err) = guest(root, &["check", "--root", "tree", path], text);
+        assert_eq!(code, Some(4), "{err}");
+        assert!(out.contains("vga is `cirus`"), "{out}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_utf_8_does_not_keep_a_report_from_being_json() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    make_host(root);
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.cfg");
+    let dir = root.join("root/etc/xen");
+    fs::write(dir.join(name), "name = 'cafe'\ntype = 'hvm'\nmemory = 64\n").unwrap();
+    let (_, out, err) = audit(root, &["--json"]);
+    let found: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    let guests = found["guests"].as_array().unwrap();
+    let cafe = guests.iter().find(|guest| guest["name"] == "cafe").unwrap();
+    assert_eq!(cafe["path"], "/etc/xen/caf\u{fffd}.cfg");
+    for verb in ["list", "check"] {
+        let (_, out, err) = guest(root, &[verb, "--json", "--root", "root"], b"");
+        assert!(serde_json::from_str::<Value>(&out).is_ok(), "{verb}: {out}{err}");
+        assert!(out.contains("caf\u{fffd}.cfg"), "{verb}: {out}");
+    }
+}

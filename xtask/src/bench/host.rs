@@ -28,12 +28,12 @@ pub fn build() -> Result<(), Failure> {
     Ok(())
 }
 
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     project().join("target/release/xenup")
 }
 
 /// Measures each command in turns, the first round discarded: it fills the page cache.
-fn in_turns(runs: usize, commands: &[(&str, Tool)]) -> Result<Vec<Row>, Failure> {
+pub(super) fn in_turns(runs: usize, commands: &[(&str, Tool)]) -> Result<Vec<Row>, Failure> {
     let mut rows: Vec<Row> = commands.iter().map(|(name, _)| Row::new(name)).collect();
     for run in 0..=runs {
         for (row, (_, tool)) in rows.iter_mut().zip(commands) {

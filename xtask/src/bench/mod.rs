@@ -3,8 +3,11 @@
 //! Decides: which benches there are, and how figures are printed. Never: passes or fails one: a target that is missed
 //! is a line to read, not an error.
 
+mod audit;
 mod figures;
+mod guests;
 mod host;
+mod kernels;
 mod network;
 mod switch;
 
@@ -18,7 +21,7 @@ pub use switch::{SwitchHere, run as switch_here};
 /// Measure ours and its peers side by side in one run
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Run only the benches whose name contains this: inspect, plan, network
+    /// Run only the benches whose name contains this: inspect, plan, network, kernel-check, audit
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How often each is measured
@@ -32,8 +35,16 @@ pub struct Bench {
 type Body = fn(usize) -> Result<Table, Box<dyn std::error::Error>>;
 
 /// The benches.
-const BENCHES: &[(&str, Body)] =
-    &[("inspect", host::inspect), ("plan", host::plan), ("network", network::switch)];
+const BENCHES: &[(&str, Body)] = &[
+    ("inspect", host::inspect),
+    ("plan", host::plan),
+    ("network", network::switch),
+    ("kernel-check-xz", kernels::xz),
+    ("kernel-check-lz4", kernels::lz4),
+    ("kernel-check-6.12", kernels::newer),
+    ("audit-lint", audit::lint),
+    ("audit", audit::guests),
+];
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -51,7 +62,7 @@ pub fn run(bench: &Bench) -> Outcome {
     let wanted = bench.filter.as_deref().unwrap_or_default();
     let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| name.contains(wanted)).collect();
     if chosen.is_empty() {
-        return Err("no bench has that in its name: inspect, plan, network".into());
+        return Err("no bench has that in its name: inspect, plan, network, kernel-check, audit".into());
     }
     host::build()?;
     let mut told = Told { benches: Vec::new(), skipped: Vec::new() };

@@ -10,7 +10,7 @@ use crate::guest::disk::facts::Boot;
 use crate::guest::{GuestType, Value};
 use crate::kernel::hypervisor::{Capability, State};
 use crate::kernel::role::answer;
-use crate::kernel::{Answer, Class, Content, Hypervisor, Image, Release, Role};
+use crate::kernel::{Answer, Class, Content, Hypervisor, Image, NoteType, Release, Role};
 
 use super::fix::Change;
 use super::judge::Case;
@@ -87,7 +87,9 @@ impl<'a> Case<'a> {
         self.not_followed();
         let kernel = self.guest.filled("kernel").map(str::to_owned);
         if let (Some(path), None) = (&kernel, self.guest.filled("bootloader")) {
-            let file = path.rsplit('/').next().unwrap_or(path);
+            // A link says nothing: what it leads to is what starts.
+            let end = world.end_of(path);
+            let file = end.rsplit('/').next().unwrap_or(end);
             if file.starts_with("pv-grub") {
                 return self.pv_grub(path);
             }
@@ -174,11 +176,12 @@ impl<'a> Case<'a> {
 
     /// `kernel =`: a kernel, or a loader that looks for one on the guest's disk.
     fn kernel(&mut self, role: Role, path: &str, image: &Image, config: Option<&'a str>) {
-        let file = path.rsplit('/').next().unwrap_or(path);
+        let end = self.world.end_of(path);
+        let file = end.rsplit('/').next().unwrap_or(end);
         let place = PathBuf::from(path);
         let boots =
             |by| Boots { image: image.clone(), config, name: path.to_owned(), place, by, entry: None };
-        if !is_loader(file) {
+        if !is_loader(file) && !is_grub(image) {
             let boots = boots(By::Direct);
             self.judged(role, &boots);
             self.of_dom0(path);
@@ -220,7 +223,9 @@ impl<'a> Case<'a> {
 
     /// The GRUB 0.97 of Xen's own tools: it reads menu.lst, and what it unpacks is not known here.
     fn pv_grub(&mut self, path: &str) {
-        if super::judge::release_of(path).is_some_and(|release| release != self.xen.release) {
+        if super::judge::release_of(self.world.end_of(path))
+            .is_some_and(|release| release != self.xen.release)
+        {
             return;
         }
         let what = format!("what {path} finds and unpacks on the guest's disk is not known");
@@ -342,7 +347,7 @@ impl<'a> Case<'a> {
                 edits.push(Change::set("kernel", &path));
             }
             let sure = runs == Some(true);
-            return reason.settled_by(words).edits(if sure { edits } else { Vec::new() });
+            return reason.settled_by(words).edits(edits, sure);
         }
         // In the shim 32-bit PV is there whatever the hypervisor was built with.
         if other == Role::Pvh
@@ -522,6 +527,15 @@ fn packed(image: &Image) -> String {
 /// What xl passes over as the kernel of an HVM guest.
 pub(super) fn is_hvmloader(path: &str) -> bool {
     path.rsplit('/').next() == Some("hvmloader")
+}
+
+/// GRUB built for PV, by what its notes say of it, whatever its file is called.
+fn is_grub(image: &Image) -> bool {
+    let Content::Kernel(kernel) = &image.content else { return false };
+    kernel.notes.iter().any(|note| {
+        note.kind == Some(NoteType::GuestOs)
+            && matches!(&note.value, crate::kernel::Value::Text(name) if name == "GRUB")
+    })
 }
 
 /// GRUB built for Xen, by the name that Debian gives it.

@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use similar::TextDiff;
 use xenup_engine::plan::{Plan, SCHEMA, Slug, Stage};
 
-use crate::guest::convert::convert;
+use crate::guest::convert::{convert, shown_diff};
 use crate::guest::{GuestFile, Op, Value};
 use crate::plan::step::{Draft, write};
 
@@ -48,9 +47,9 @@ impl Change {
     }
 }
 
-/// Returns the file with every change that the reasons ask for; `None` where one of them has no sure change, or where a
-/// change cannot be made.
-pub(super) fn fixed(file: &GuestFile, reasons: &[Reason]) -> Option<Fixed> {
+/// Returns the file with every change that the reasons ask for; `None` where one of them has none, or where a change cannot
+/// be made.
+pub(super) fn changed(file: &GuestFile, reasons: &[Reason]) -> Option<Fixed> {
     let stops = || reasons.iter().filter(|reason| reason.effect == Effect::Stops);
     if stops().any(|reason| reason.edits.is_empty()) {
         return None;
@@ -72,7 +71,7 @@ pub(super) fn fixed(file: &GuestFile, reasons: &[Reason]) -> Option<Fixed> {
     let path = file.path();
     let names = (format!("{} (as it is)", path.display()), format!("{} (changed)", path.display()));
     let before = file.text().to_owned();
-    let diff = TextDiff::from_lines(&before, &text).unified_diff().header(&names.0, &names.1).to_string();
+    let diff = shown_diff(&before, &text, (&names.0, &names.1));
     let mut changes: Vec<String> = stops().filter_map(|reason| reason.change.clone()).collect();
     changes.dedup();
     Some(Fixed { changes, diff, before, after: text })

@@ -11,10 +11,11 @@ use crate::guest::GuestType;
 use crate::inspect::facts::At;
 use crate::inspect::packages::{auto_marks, status};
 use crate::inspect::{Finding, Weight};
+use crate::kernel::Release;
 use crate::kernel::hypervisor::{Capability, State};
 
 use super::report::{GuestReport, Saved};
-use super::saved::lost;
+use super::saved::{lost, ordinal};
 use super::world::World;
 use super::xendomains::{Setting, Xendomains};
 
@@ -87,8 +88,9 @@ fn saves_ahead(world: &World<'_>, xendomains: &Xendomains, stopped: &[&GuestRepo
         Setting::Empty => return None,
     };
     let now = world.now.as_ref()?;
-    let steps = i32::from(world.target.xen.release.minor) - i32::from(now.release.minor);
-    let far = now.release.major != world.target.xen.release.major || !(0..=1).contains(&steps);
+    let place = |release: Release| ordinal(release.major.into(), release.minor.into());
+    let steps = place(world.target.xen.release).zip(place(now.release)).map(|(to, from)| to - from);
+    let far = steps.is_none_or(|steps| !(0..=1).contains(&steps));
     if !far || stopped.is_empty() {
         return None;
     }

@@ -12,16 +12,17 @@ use crate::kernel::{Hypervisor, Release};
 
 use super::fix::Change;
 use super::report::{Effect, Evidence, Reason};
-use super::world::World;
+use super::world::{FILES, World};
 
 /// Findings of `guest check` that are about a build of Xen: here the release in question decides, not what is installed.
-const JUDGED_HERE: [&str; 6] = [
+const JUDGED_HERE: [&str; 7] = [
     "guest-pv32",
     "guest-shadow",
     "guest-pygrub-path",
     "guest-qemu-traditional",
     "guest-dom0-kernel",
     "guest-type-missing",
+    "guest-pvh-pci",
 ];
 /// Findings that no edit of the file's own words settles: something has to be made, found or decided.
 const NOT_SETTLED: [&str; 6] = [
@@ -103,7 +104,7 @@ impl Case<'_> {
             let mut reason = Reason::of_finding(&finding);
             reason.settles = reason.effect == Effect::Stops && settles(&finding);
             if CONVERTIBLE.contains(&finding.id.as_str()) {
-                reason.edits = vec![Change::Convert];
+                reason = reason.edits(vec![Change::Convert], true);
             }
             self.push(reason);
         }
@@ -131,7 +132,7 @@ impl Case<'_> {
             self.capability("audit-hvm", &fact, "HVM guests", "type");
         }
         if self.world.hvm == Some(false) {
-            let what = format!("a {} guest needs hardware virtualization, and Xen sees none", kind.word());
+            let what = format!("{} needs hardware virtualization, and Xen sees none", named(kind));
             self.push(
                 Reason::new("audit-no-hvm", Effect::Stops, what)
                     .seen(Evidence::words("xl info: virt_caps has no hvm"))
@@ -153,6 +154,40 @@ impl Case<'_> {
         } else if asked {
             self.asked_for_shadow(&shadow);
         }
+        self.unknown_processor(&shadow, asked);
+    }
+
+    /// What the processor would have to have, where nobody could ask it. A guest that needs it is promised nothing.
+    fn unknown_processor(&mut self, shadow: &Fact, asked: bool) {
+        let kind = named(self.guest.kind);
+        let tables = "nested page tables (EPT, NPT)";
+        let name = &self.xen.name;
+        let what = match (self.world.hvm, self.world.hap, shadow.state) {
+            (None, None, State::No) if !asked => {
+                format!(
+                    "{kind} needs hardware virtualization and {tables}: whether this processor has them is not known"
+                )
+            }
+            (None, _, _) => {
+                format!("{kind} needs hardware virtualization: whether this processor has it is not known")
+            }
+            (Some(true), None, State::No) if !asked => {
+                format!(
+                    "Xen {name} has no shadow paging, and whether this processor has {tables} is not known"
+                )
+            }
+            (Some(true), None | Some(false), State::Depends | State::Unknown) if !asked => {
+                let has = if self.world.hap.is_none() { "may have no" } else { "has no" };
+                format!(
+                    "this processor {has} {tables}, and whether this build of Xen {name} has shadow paging is not known"
+                )
+            }
+            _ => return,
+        };
+        let reason = Reason::new("audit-processor", Effect::NotKnown, what).seen(self.line("type"));
+        self.push(reason.advice(
+            "ask that machine: virt_caps of xl info (hvm, hap), or the flags of /proc/cpuinfo without Xen (vmx or svm, ept or npt)",
+        ));
     }
 
     fn asked_for_shadow(&mut self, shadow: &Fact) {
@@ -166,8 +201,7 @@ impl Case<'_> {
                 let given = if sure { "" } else { ", where the processor has nested page tables" };
                 let change = format!("write hap = 1{given}");
                 let reason = Reason::new("audit-shadow", Effect::Stops, what).settled_by(change);
-                let edits = sure.then(|| Change::set("hap", "1")).into_iter().collect();
-                reason.edits(edits)
+                reason.edits(vec![Change::set("hap", "1")], sure)
             }
             State::Depends | State::Unknown => {
                 let what = format!(
@@ -203,19 +237,19 @@ impl Case<'_> {
         if self.is_pygrub() && self.guest.kind != GuestType::Hvm {
             self.pygrub_path();
         }
-        for key in ["kernel", "bootloader", "device_model_override", "firmware_override", "pvshim_path"] {
-            let Some(path) = self.guest.filled(key).map(str::to_owned) else { continue };
-            let Some(release) = release_of(&path).filter(|_| key != "bootloader" || !self.is_pygrub()) else {
-                continue;
-            };
-            if release == self.xen.release || self.is_passed_over(key) {
+        for key in FILES {
+            let Some(path) = self.guest.filled(key).filter(|_| !self.is_passed_over(key)) else { continue };
+            let end = self.world.end_of(path);
+            let Some(release) = release_of(end).or_else(|| release_of(path)) else { continue };
+            if release == self.xen.release {
                 continue;
             }
+            let leads = if end == path { String::new() } else { format!("leads to {end}, which ") };
             let what = format!(
-                "{key} {path} is of the tools of Xen {release}, which go when those of {} come",
+                "{key} {path} {leads}is of the tools of Xen {release}, which go when those of {} come",
                 self.xen.release
             );
-            let change = if path.contains("pv-grub") {
+            let change = if end.contains("pv-grub") {
                 "boot by GRUB for Xen in its place: package grub-xen-host, kernel = \"/usr/lib/grub-xen/…\""
                     .to_owned()
             } else {
@@ -227,22 +261,37 @@ impl Case<'_> {
         }
     }
 
-    /// xl passes over kernel= of an HVM guest where that is hvmloader.
+    /// Whether nothing comes of a key in this guest, or another rule judges it.
     fn is_passed_over(&self, key: &str) -> bool {
-        key == "kernel"
-            && self.guest.kind == GuestType::Hvm
-            && self.guest.filled(key).is_some_and(super::boot::is_hvmloader)
-            || key == "pvshim_path" && self.guest.number("pvshim") != Some(1)
+        let hvm = self.guest.kind == GuestType::Hvm;
+        match key {
+            // xl passes over hvmloader, and a boot loader puts its own kernel in the place of this one.
+            "kernel" if hvm => self.guest.filled(key).is_some_and(super::boot::is_hvmloader),
+            "kernel" | "ramdisk" => !hvm && self.guest.filled("bootloader").is_some(),
+            "bootloader" => hvm || self.is_pygrub(),
+            "firmware" | "firmware_override" | "bios_path_override" | "smbios_firmware" | "acpi_firmware" => {
+                !hvm
+            }
+            "stubdomain_kernel" | "stubdomain_ramdisk" => {
+                !hvm || self.guest.number("device_model_stubdomain_override").is_none_or(|on| on == 0)
+            }
+            "pvshim_path" => self.guest.kind != GuestType::Pvh || self.guest.number("pvshim") != Some(1),
+            _ => false,
+        }
     }
 
     fn pygrub_path(&mut self) {
         let Some(path) = self.guest.filled("bootloader").filter(|path| *path != "pygrub") else { return };
-        let gone = match release_of(path) {
+        let release = match path {
+            "/usr/bin/pygrub" => None,
+            path => release_of(self.world.end_of(path)).or_else(|| release_of(path)),
+        };
+        let gone = match release {
             Some(release) => release != self.xen.release,
             None => path == "/usr/bin/pygrub" && self.xen.release >= NO_PYGRUB_LINK,
         };
         let what = format!("bootloader names {path} by its path, which Xen {} does not have", self.xen.name);
-        let shown = if release_of(path).is_some() {
+        let shown = if release.is_some() {
             "Debian keeps each release's tools in a folder of its own"
         } else {
             "Xen 4.19 and later install no link /usr/bin/pygrub; Debian 13 has none"
@@ -252,7 +301,7 @@ impl Case<'_> {
                 .seen(self.line("bootloader"))
                 .seen(Evidence::words(shown))
                 .settled_by("write bootloader = \"pygrub\": xl finds it by its name")
-                .edits(vec![Change::Convert]);
+                .edits(vec![Change::Convert], true);
             self.push(reason);
         }
     }
@@ -272,6 +321,15 @@ impl Case<'_> {
             .seen(Evidence::words("CHANGELOG.md of 4.21: qemu-traditional is removed"))
             .settled_by("write qemu-xen; the guest then sees other emulated devices");
         self.push(reason);
+    }
+}
+
+/// A guest of a type, in words.
+fn named(kind: GuestType) -> &'static str {
+    match kind {
+        GuestType::Pv => "a PV guest",
+        GuestType::Pvh => "a PVH guest",
+        GuestType::Hvm => "an HVM guest",
     }
 }
 

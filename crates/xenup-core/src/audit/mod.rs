@@ -31,7 +31,7 @@ use std::path::Path;
 use xenup_machine::Probe;
 
 use crate::guest::list::{AUTO, Found, NOWHERE, Unread};
-use crate::guest::{GuestError, GuestFile, GuestType};
+use crate::guest::{GuestError, GuestFile};
 use crate::inspect::{Finding, Weight};
 use crate::kernel::Hypervisor;
 
@@ -67,13 +67,6 @@ pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, aske
     if whole_host {
         guests.extend(running::without_a_file(&world, &guests));
     }
-    let mut notes = world.notes.clone();
-    let virtual_hardware = |guest: &GuestReport| matches!(guest.kind, Some(GuestType::Pvh | GuestType::Hvm));
-    if (world.hvm.is_none() || world.hap.is_none()) && guests.iter().any(virtual_hardware) {
-        let note = "whether the processor has hardware virtualization and nested page tables (EPT, NPT) could not be \
-                    asked: PVH and HVM guests start only where it has";
-        notes.push(note.to_owned());
-    }
     let saved = if whole_host { saved::judged(&world) } else { Vec::new() };
     let host = if whole_host { host::findings(probe, &world, &guests, &saved) } else { Vec::new() };
     let audit = Audit {
@@ -84,7 +77,7 @@ pub fn audit(probe: &dyn Probe, disks: &dyn GuestDisks, goal: Option<Goal>, aske
         host,
         guests,
         saved,
-        notes,
+        notes: world.notes.clone(),
     };
     plain::audit(audit)
 }
@@ -97,19 +90,9 @@ fn guest(found: &Found, world: &World<'_>) -> GuestReport {
 }
 
 fn readable(file: &GuestFile, auto: &[std::path::PathBuf], world: &World<'_>) -> GuestReport {
-    let judged = judge::judge(file, world, &world.target.xen);
+    let mut judged = judge::judge(file, world, &world.target.xen);
+    let fixed = tried(file, &mut judged.reasons, world);
     let plain = verdict(&judged.reasons);
-    // What is sure is tried: the changed file is judged again, and nothing may stand in its way.
-    let fixed = match plain {
-        Verdict::Starts => None,
-        _ => fix::fixed(file, &judged.reasons).filter(|fixed| {
-            let again = GuestFile::parse(file.path(), fixed.after.clone().into_bytes());
-            again.is_ok_and(|again| {
-                let judged = judge::judge(&again, world, &world.target.xen);
-                again.refused_by_xl.is_none() && verdict(&judged.reasons) == Verdict::Starts
-            })
-        }),
-    };
     let name = judged.name.clone().unwrap_or_else(|| stem(file.path()));
     GuestReport {
         running: world.running.as_ref().map(|guests| guests.iter().any(|guest| guest.name == name)),
@@ -124,6 +107,49 @@ fn readable(file: &GuestFile, auto: &[std::path::PathBuf], world: &World<'_>) ->
         reasons: judged.reasons,
         fix: fixed,
     }
+}
+
+/// How often a change is followed by another one that it makes needful.
+const ROUNDS: usize = 3;
+
+/// Tries the changes that the reasons name: the changed file is judged again. What then stops the guest becomes a reason
+/// too, its own change tried with the first; a change that leads nowhere settles nothing. Returns what is sure.
+fn tried(file: &GuestFile, reasons: &mut Vec<Reason>, world: &World<'_>) -> Option<Fixed> {
+    for _ in 0..ROUNDS {
+        let stops = reasons.iter().filter(|reason| reason.effect == Effect::Stops);
+        if stops.clone().next().is_none() || stops.clone().any(|reason| reason.edits.is_empty()) {
+            return None;
+        }
+        let fixed = fix::changed(file, reasons)?;
+        let again = GuestFile::parse(file.path(), fixed.after.clone().into_bytes()).ok();
+        let Some(again) = again.filter(|again| again.refused_by_xl.is_none()) else { break };
+        let judged = judge::judge(&again, world, &world.target.xen).reasons;
+        if verdict(&judged) == Verdict::Starts {
+            let sure = stops.clone().all(|reason| reason.sure)
+                && reasons.iter().all(|reason| reason.effect != Effect::NotKnown);
+            return sure.then_some(fixed);
+        }
+        let known: Vec<Reason> = reasons.clone();
+        let told = |new: &&Reason| {
+            let same = |old: &Reason| new.effect == Effect::NotKnown || old.what == new.what;
+            !known.iter().any(|old| old.id == new.id && same(old))
+        };
+        let later = judged.iter().filter(|reason| reason.effect != Effect::ToKnow).filter(told);
+        let later: Vec<Reason> = later.cloned().map(|reason| reason.once_changed()).collect();
+        if later.is_empty() {
+            break;
+        }
+        let ends = later.iter().any(|reason| reason.edits.is_empty());
+        reasons.extend(later);
+        reasons.sort_by_key(|reason| reason.effect);
+        if ends {
+            break;
+        }
+    }
+    for reason in reasons.iter_mut().filter(|reason| !reason.edits.is_empty()) {
+        reason.settles = false;
+    }
+    None
 }
 
 /// The verdict under another hypervisor; nothing is changed for it.

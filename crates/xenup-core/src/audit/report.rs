@@ -112,7 +112,7 @@ pub struct GuestReport {
     /// Its name; the file's where it has none.
     pub name: String,
     /// Its file; absent where it runs without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::shown_path::perhaps")]
     pub path: Option<PathBuf>,
     /// Its type, as xl takes the file.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ pub struct GuestReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
     /// The names in /etc/xen/auto by which it starts with the host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "crate::shown_path::many")]
     pub auto: Vec<PathBuf>,
     /// Whether it runs; absent where nobody could be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,9 +171,12 @@ pub struct Reason {
     /// Whether that change is all that it takes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settles: bool,
-    /// The change as edits of the file, where it is sure.
+    /// The change as edits of the file, where it is one.
     #[serde(skip)]
     pub(super) edits: Vec<Change>,
+    /// Whether nothing but the edits has to hold for it.
+    #[serde(skip)]
+    pub(super) sure: bool,
 }
 
 /// What shows a reason.
@@ -183,7 +186,7 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub what: String,
     /// The file; on a guest's own disk where the words say so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::shown_path::perhaps")]
     pub path: Option<PathBuf>,
     /// The line, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,6 +239,7 @@ impl Reason {
             change: None,
             settles: false,
             edits: Vec::new(),
+            sure: false,
         }
     }
 
@@ -256,8 +260,16 @@ impl Reason {
         self.advice(change)
     }
 
-    pub(super) fn edits(mut self, edits: Vec<Change>) -> Self {
+    /// The change as edits; `sure` where nothing else has to hold.
+    pub(super) fn edits(mut self, edits: Vec<Change>, sure: bool) -> Self {
         self.edits = edits;
+        self.sure = sure;
+        self
+    }
+
+    /// A reason that stands in the way only with the changes of others.
+    pub(super) fn once_changed(mut self) -> Self {
+        self.what = format!("with that change, {}", self.what);
         self
     }
 
@@ -303,6 +315,7 @@ pub struct Fixed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Saved {
     /// The file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,

@@ -98,7 +98,7 @@ impl Case<'_> {
                 };
                 Reason::new("audit-root-name", Effect::Stops, what)
                     .settled_by(format!("write root={now}{inside}"))
-                    .edits(edit.into_iter().collect())
+                    .edits(edit.into_iter().collect(), true)
             }
             (_, None) => {
                 let what = format!("root={root}, and no disk of the guest has that name");

@@ -1,5 +1,7 @@
 //! Saved guests: which Xen wrote a save, and whether another is promised to restore it.
 //!
+//! Which release restores what: the Xen Project's wiki, "Version Compatibility".
+//!
 //! Decides: by the file's first bytes, as xl writes them (xl.h: the header of a save; libxl-migration-stream and
 //! libxc-migration-stream in Xen's docs/specs: what follows). Never: reads the guest's memory, or judges the guest.
 
@@ -137,8 +139,8 @@ fn judge(save: &SaveFile, target: Release, name: &str) -> Saved {
         Some(Written::By { major, minor, at }) => {
             let evidence =
                 Evidence { offset: Some(at), ..about(&format!("saved under Xen {major}.{minor}")) };
-            let (to_major, to_minor) = (u32::from(target.major), u32::from(target.minor));
-            let steps = (major == to_major).then(|| i64::from(to_minor) - i64::from(minor));
+            let to = (u32::from(target.major), u32::from(target.minor));
+            let steps = ordinal(to.0, to.1).zip(ordinal(major, minor)).map(|(to, from)| to - from);
             let (restored, why) = match steps {
                 Some(0) => (Restored::Promised, format!("Xen {name} is the release that wrote it")),
                 Some(1) => {
@@ -156,6 +158,15 @@ fn judge(save: &SaveFile, target: Release, name: &str) -> Saved {
             };
             Saved { xen: Some(format!("{major}.{minor}")), ..saved(restored, why, evidence) }
         }
+    }
+}
+
+/// A release's place in the row: what followed 3.4 was called 4.0.
+pub(super) fn ordinal(major: u32, minor: u32) -> Option<i64> {
+    match major {
+        3 => Some(i64::from(minor)),
+        4 => Some(i64::from(minor).saturating_add(5)),
+        _ => None,
     }
 }
 

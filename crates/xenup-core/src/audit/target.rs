@@ -39,16 +39,19 @@ const fn suite(
 /// What Debian's xen 4.17.7+13, 4.20.3 and 4.20.4 set, as shipped: shadow paging went with the update for XSA-495.
 const SINCE_XSA_495: &str = "# CONFIG_PV32 is not set\n# CONFIG_SHADOW_PAGING is not set\n";
 
+/// What is said of a row that nothing but hearsay supports.
+const NO_SOURCE: &str = "which Xen it has is hearsay: no source was found";
+
 /// The suites, oldest first.
 pub const SUITES: &[Suite] = &[
-    suite("etch", "4", 3, 0, "package xen-hypervisor-3.0.3-1-amd64", ""),
-    suite("lenny", "5", 3, 2, "package xen-hypervisor-3.2-1-amd64", ""),
-    suite("squeeze", "6", 4, 0, "package xen-hypervisor-4.0-amd64", ""),
-    suite("wheezy", "7", 4, 1, "package xen-hypervisor-4.1-amd64", ""),
-    suite("jessie", "8", 4, 4, "package xen-hypervisor-4.4-amd64", ""),
-    suite("stretch", "9", 4, 8, "package xen-hypervisor-4.8-amd64", ""),
-    suite("buster", "10", 4, 11, "package xen-hypervisor-4.11-amd64", ""),
-    suite("bullseye", "11", 4, 14, "pkg-xen-devel, February 2021: 4.14 for bullseye", ""),
+    suite("etch", "4", 3, 0, NO_SOURCE, ""),
+    suite("lenny", "5", 3, 2, NO_SOURCE, ""),
+    suite("squeeze", "6", 4, 0, "Debian bug 681376: packages xen-hypervisor-4.0", ""),
+    suite("wheezy", "7", 4, 1, "Debian bug 681376: packages xen-hypervisor-4.1", ""),
+    suite("jessie", "8", 4, 4, "DSA-3414-1: xen 4.4.1-9+deb8u3", ""),
+    suite("stretch", "9", 4, 8, "DSA-4050-1: xen 4.8.2+xsa245-0+deb9u1", ""),
+    suite("buster", "10", 4, 11, NO_SOURCE, ""),
+    suite("bullseye", "11", 4, 14, "Debian's security tracker: xen 4.14.6-1", ""),
     suite("bookworm", "12", 4, 17, "xen 4.17.7+13 as shipped", SINCE_XSA_495),
     suite("trixie", "13", 4, 20, "xen 4.20.3 and 4.20.4 as shipped", SINCE_XSA_495),
 ];

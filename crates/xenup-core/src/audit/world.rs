@@ -14,7 +14,7 @@ use xenup_machine::{Probe, Reason};
 
 use crate::guest::disk::GuestDisk;
 use crate::guest::list::Found;
-use crate::guest::{DiskSpec, Format, Guest, GuestFile, GuestType, Here, followed};
+use crate::guest::{DiskSpec, Format, Guest, GuestFile, GuestType, Here, resolved};
 use crate::kernel::{Hypervisor, Image, beside, read};
 
 use super::running::{Running, parse};
@@ -35,6 +35,22 @@ const XL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const GRUB_XEN: &str = "/usr/lib/grub-xen";
 /// Its images, which a change of a guest's file may name.
 pub(super) const LOADERS: [&str; 3] = ["grub-i386-xen_pvh.bin", "grub-x86_64-xen.bin", "grub-i386-xen.bin"];
+
+/// Keys that name a file in dom0 which may be of one release's tools.
+pub(super) const FILES: [&str; 12] = [
+    "kernel",
+    "ramdisk",
+    "bootloader",
+    "firmware",
+    "firmware_override",
+    "bios_path_override",
+    "smbios_firmware",
+    "acpi_firmware",
+    "device_model_override",
+    "stubdomain_kernel",
+    "stubdomain_ramdisk",
+    "pvshim_path",
+];
 
 /// A guest's disk, and the kernels that its boot loaders' files name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +84,9 @@ pub trait GuestDisks {
     /// Why it could not be read, in words.
     fn disk(&self, path: &Path, format: &str) -> Result<DiskRead, String>;
 
+    /// Says which disks will be asked for, path and format, so that several can be read at once.
+    fn ahead(&self, _wanted: &[(PathBuf, &'static str)]) {}
+
     /// Returns at most `length` bytes from a file's start.
     ///
     /// # Errors
@@ -94,6 +113,8 @@ pub struct World<'a> {
     /// The hypervisor after.
     pub(super) target: Target,
     pub(super) kernels: BTreeMap<PathBuf, KernelSeen>,
+    /// Where paths lead that have a link on their way.
+    leads: BTreeMap<PathBuf, PathBuf>,
     pub(super) disks: BTreeMap<PathBuf, Result<DiskRead, String>>,
     /// Whether the processor has hardware virtualization, and nested page tables (EPT, NPT).
     pub(super) hvm: Option<bool>,
@@ -116,6 +137,7 @@ impl<'a> World<'a> {
             now: now(probe, &installed),
             target: Target::of(goal, &installed, &codename(probe)),
             kernels: BTreeMap::new(),
+            leads: BTreeMap::new(),
             disks: BTreeMap::new(),
             hvm: None,
             hap: None,
@@ -124,7 +146,9 @@ impl<'a> World<'a> {
             notes: Vec::new(),
         };
         world.ask(probe);
-        for file in found.iter().filter_map(|one| one.file.as_ref().ok()) {
+        let files = || found.iter().filter_map(|one| one.file.as_ref().ok());
+        disks.ahead(&world.first_disks(files()));
+        for file in files() {
             world.read(probe, disks, file);
         }
         for loader in LOADERS {
@@ -161,8 +185,33 @@ impl<'a> World<'a> {
         };
     }
 
+    /// The disk of each guest that is looked at first, where it is one that is read.
+    fn first_disks<'f>(&self, files: impl Iterator<Item = &'f GuestFile>) -> Vec<(PathBuf, &'static str)> {
+        let mut wanted = BTreeMap::new();
+        for file in files {
+            let guest = Guest::of(file);
+            if guest.kind == GuestType::Hvm {
+                continue;
+            }
+            let Some(spec) = boot_disks(&guest, is_pygrub(&guest)).first().copied() else { continue };
+            let readable = spec.script.is_none() && matches!(spec.format, Format::Raw | Format::Qcow2);
+            let path = spec.path().map(PathBuf::from).filter(|_| readable);
+            if let Some(path) = path.filter(|path| self.here.exists(path) != Some(false)) {
+                wanted.entry(path).or_insert(spec.format.word());
+            }
+        }
+        wanted.into_iter().collect()
+    }
+
     fn read(&mut self, probe: &dyn Probe, disks: &dyn GuestDisks, file: &GuestFile) {
         let guest = Guest::of(file);
+        for path in FILES.iter().filter_map(|key| guest.filled(key)).filter(|path| path.starts_with('/')) {
+            let path = Path::new(path);
+            if !self.leads.contains_key(path) {
+                let end = resolved(probe, path).ok().flatten().unwrap_or_else(|| path.to_owned());
+                self.leads.insert(path.to_owned(), end);
+            }
+        }
         if guest.kind == GuestType::Hvm {
             return;
         }
@@ -172,28 +221,32 @@ impl<'a> World<'a> {
         let pygrub = is_pygrub(&guest);
         for spec in boot_disks(&guest, pygrub) {
             let Some(path) = spec.path().map(PathBuf::from) else { continue };
-            let read = match &spec.script {
+            let there = self.here.exists(&path);
+            let read = self.disks.entry(path).or_insert_with_key(|path| match &spec.script {
                 Some(script) => Err(format!("the block script {script} makes it when the guest starts")),
-                None => match self.here.exists(&path) {
-                    Some(false) => Err("it is not there".to_owned()),
-                    _ => match spec.format {
-                        Format::Raw | Format::Qcow2 => disks.disk(&path, spec.format.word()),
-                        other => Err(format!("xenup does not read {} images", other.word())),
-                    },
+                None if there == Some(false) => Err("it is not there".to_owned()),
+                None => match spec.format {
+                    Format::Raw | Format::Qcow2 => disks.disk(path, spec.format.word()),
+                    other => Err(format!("xenup does not read {} images", other.word())),
                 },
-            };
-            let read = self.disks.entry(path).or_insert(read);
+            });
             if read.as_ref().is_ok_and(|read| !read.disk.found.boot.is_empty()) {
                 break;
             }
         }
     }
 
+    /// Returns the file that a path of a guest's file leads to; the path itself where no link is on its way, or where it
+    /// leads nowhere.
+    pub(super) fn end_of<'p>(&'p self, path: &'p str) -> &'p str {
+        self.leads.get(Path::new(path)).and_then(|end| end.to_str()).unwrap_or(path)
+    }
+
     fn kernel(&mut self, probe: &dyn Probe, path: &Path) {
         if self.kernels.contains_key(path) {
             return;
         }
-        let seen = match followed(probe, path) {
+        let seen = match resolved(probe, path) {
             Ok(None) => KernelSeen::Absent,
             Ok(Some(target)) => kernel_at(probe, &target),
             Err(error) => KernelSeen::Unreadable(error.words),

@@ -1,10 +1,13 @@
 //! What xendomains does with guests when dom0 goes down. Decides what /etc/default/xendomains and the unit's drop-ins
-//! say; never runs them. Debian's file is sourced by a shell: what a shell would have to work out is not known here.
+//! say; never runs them. Debian's file is sourced by a shell, and is read as `inspect` reads those of GRUB: what only a
+//! shell could tell is not known.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use xenup_machine::Probe;
+
+use crate::inspect::shell::{Value, Variables};
 
 const DEFAULTS: &str = "/etc/default/xendomains";
 const DROP_INS: &str = "/etc/systemd/system/xendomains.service.d";
@@ -51,8 +54,9 @@ impl Xendomains {
     /// Reads the settings; `None` where xendomains is not installed.
     pub fn read(probe: &dyn Probe) -> Option<Self> {
         let text = text(probe, Path::new(DEFAULTS))?;
-        let save = variable(&text, "XENDOMAINS_SAVE").parsed();
-        let wait = variable(&text, "XENDOMAINS_STOP_MAXWAIT").parsed();
+        let variables = sourced(&text);
+        let save = setting(&variables, "XENDOMAINS_SAVE").parsed();
+        let wait = setting(&variables, "XENDOMAINS_STOP_MAXWAIT").parsed();
         Some(Self { save, wait, unit: unit(probe) })
     }
 }
@@ -62,26 +66,20 @@ fn text(probe: &dyn Probe, path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The last assignment of a variable.
-fn variable(text: &str, name: &str) -> Setting<String> {
-    let mut found = Setting::Empty;
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim().strip_prefix("export ").unwrap_or(line.trim());
-        let Some(value) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) else { continue };
-        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let word = match quote {
-            Some(quote) => value.get(1..).and_then(|rest| rest.split_once(quote)).map(|(word, _)| word),
-            None => Some(value.split([' ', '\t', '#', ';']).next().unwrap_or_default()),
-        };
-        found = match word {
-            Some("") => Setting::Empty,
-            Some(word) if quote == Some('\'') || !word.contains(['$', '`', '\\']) => {
-                Setting::Set(word.to_owned(), number)
-            }
-            _ => Setting::NotKnown,
-        };
+fn sourced(text: &str) -> Variables {
+    let mut variables = Variables::default();
+    variables.read(Path::new(DEFAULTS), text);
+    variables
+}
+
+/// What a variable is worth when the file has been sourced.
+fn setting(variables: &Variables, name: &str) -> Setting<String> {
+    match variables.value(name) {
+        Value::Known(value) if value.is_empty() => Setting::Empty,
+        Value::Known(value) => Setting::Set(value, variables.set_at(name).map_or(0, |at| at.line)),
+        Value::Unset => Setting::Empty,
+        Value::Unknown(_) => Setting::NotKnown,
     }
-    found
 }
 
 /// The unit's time to stop, the drop-ins read in the order of their names.
@@ -132,15 +130,17 @@ fn span(text: &str) -> Option<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Setting, span, variable};
+    use super::{Setting, setting, sourced, span};
 
     #[test]
     fn a_variable_is_its_last_assignment_or_not_known() {
-        let of = |text: &str| variable(text, "XENDOMAINS_SAVE");
+        let of = |text: &str| setting(&sourced(text), "XENDOMAINS_SAVE");
         assert_eq!(of("XENDOMAINS_SAVE=/a\n"), Setting::Set("/a".to_owned(), 1));
         assert_eq!(of("XENDOMAINS_SAVE=/a\nXENDOMAINS_SAVE=\"\" # no\n"), Setting::Empty);
         assert_eq!(of("#XENDOMAINS_SAVE=/a\nXENDOMAINS_SAVES=x\n"), Setting::Empty);
-        assert_eq!(of("XENDOMAINS_SAVE=$DIR/save\n"), Setting::NotKnown);
+        assert_eq!(of("XENDOMAINS_SAVE=$(pwd)/save\n"), Setting::NotKnown);
+        assert_eq!(of("DIR=/a\nXENDOMAINS_SAVE=$DIR/save\n"), Setting::Set("/a/save".to_owned(), 2));
+        assert_eq!(of("XENDOMAINS_SAVE=/a\n. /etc/more\n"), Setting::NotKnown);
         assert_eq!(of("XENDOMAINS_SAVE=\"/a"), Setting::NotKnown);
         assert_eq!(of("XENDOMAINS_SAVE='/a b'"), Setting::Set("/a b".to_owned(), 1));
     }

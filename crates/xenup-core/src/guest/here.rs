@@ -4,7 +4,8 @@
 //! program may make one, and nothing below /dev is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use xenup_machine::file::Kind;
@@ -153,6 +154,52 @@ pub fn followed(probe: &dyn Probe, path: &Path) -> Result<Option<PathBuf>, Machi
         }
     }
     Ok(None)
+}
+
+/// Follows symbolic links on the whole way of a path, as Linux does; `None` where it leads nowhere.
+///
+/// # Errors
+/// A directory on the way that cannot be searched.
+pub fn resolved(probe: &dyn Probe, path: &Path) -> Result<Option<PathBuf>, MachineError> {
+    let mut rest: Vec<OsString> = names(path);
+    let (mut inside, mut links) = (PathBuf::from("/"), 0_usize);
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            inside.pop();
+            continue;
+        }
+        let next = inside.join(&part);
+        let kind = match probe.entry(&next) {
+            Ok(Some(entry)) => entry.kind,
+            Ok(None) => return Ok(None),
+            Err(error) if error.reason == Reason::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match kind {
+            Kind::Symlink { target } => {
+                links = links.saturating_add(1);
+                if links > LINKS_LIMIT {
+                    return Ok(None);
+                }
+                if target.is_absolute() {
+                    inside = PathBuf::from("/");
+                }
+                rest.extend(names(&target));
+            }
+            _ => inside = next,
+        }
+    }
+    Ok(Some(inside))
+}
+
+/// The parts of a path, the last one first, so that each is taken from the end.
+fn names(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    parts.collect()
 }
 
 /// Takes `.` and `..` out of a path, as far as its text allows.

@@ -41,6 +41,7 @@ pub struct ListedGuest {
     /// Its name; the file's where it has none.
     pub name: String,
     /// Its file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: PathBuf,
     /// The file's language.
     pub dialect: Dialect,
@@ -57,7 +58,7 @@ pub struct ListedGuest {
     /// The bridge of each interface.
     pub bridges: Vec<String>,
     /// The names in /etc/xen/auto by which it starts with the host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "crate::shown_path::many")]
     pub auto: Vec<PathBuf>,
 }
 
@@ -82,6 +83,7 @@ pub struct ListedDisk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unread {
     /// The file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: PathBuf,
     /// Why, with its line where it has one.
     pub why: String,

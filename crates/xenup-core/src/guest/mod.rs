@@ -26,7 +26,7 @@ mod xm_text;
 pub use disk_spec::{Access, DiskFault, DiskSpec, Format, OldForm};
 pub use error::{Code, Fault, GuestError};
 pub use file::{Dialect, GuestFile, Setting, as_number};
-pub use here::{Here, followed};
+pub use here::{Here, followed, resolved};
 pub(crate) use model::Guest;
 pub use model::GuestType;
 pub use parse::{Node, Op, SIZE_LIMIT, Statement, Value};

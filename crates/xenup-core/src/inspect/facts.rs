@@ -20,6 +20,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct At {
     /// The file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: PathBuf,
     /// The line, counted from 1; 0 stands for the whole file.
     #[serde(default)]

@@ -22,6 +22,7 @@ mod services;
 mod session;
 mod xen;
 
+pub(crate) use boot::shell;
 pub use facts::Facts;
 pub use finding::{Finding, Weight};
 pub use findings::{findings, findings_for};

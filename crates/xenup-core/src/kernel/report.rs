@@ -27,9 +27,10 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {
     /// The file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: PathBuf,
     /// The configuration that was found beside it, or given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::shown_path::perhaps")]
     pub config: Option<PathBuf>,
     /// Why it could not be read; nothing below is there then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,20 +4,24 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use sha2::{Digest as _, Sha256};
 use xenup_core::audit::{DiskRead, GuestDisks, OwnKernel};
 use xenup_core::guest::disk::{self, Reading};
-use xenup_core::guest::followed;
+use xenup_core::guest::resolved;
 use xenup_core::kernel::{self, Image};
-use xenup_engine::digest::Digest;
 use xenup_machine::Probe;
 use xenup_system::files;
 use xenup_system::guest_reader::{self, GuestReader, MOST_KNOWN};
+use xenup_system::parallel;
 
 use crate::error::{CommandError, Exit, Outcome};
 
 /// The hidden verb that the child is called with.
 const CHILD: &str = "guest-audit-read";
+/// What of a kernel is read at once for its digest.
+const PIECE: u64 = 1 << 20;
 /// Boot loaders' files of one disk whose kernels are read.
 const ENTRIES: usize = 4;
 
@@ -25,39 +29,25 @@ const ENTRIES: usize = 4;
 pub struct Disks<'a> {
     root: Option<PathBuf>,
     probe: &'a dyn Probe,
+    readers: Readers,
+    /// What was read before it was asked for.
+    ahead: RefCell<BTreeMap<(PathBuf, String), Result<DiskRead, String>>>,
+}
+
+/// Children that read disks, and what they found that the next ones need not look into again.
+#[derive(Default)]
+struct Readers {
     /// Kernels by the digests of their files: the same one is on many disks.
-    seen: RefCell<BTreeMap<String, Image>>,
+    seen: Mutex<BTreeMap<String, Image>>,
 }
 
-impl<'a> Disks<'a> {
-    /// The disks of the running machine, or of the one whose root is mounted at `root`.
-    pub fn below(root: Option<&Path>, probe: &'a dyn Probe) -> Self {
-        Self { root: root.map(super::machine::absolute), probe, seen: RefCell::default() }
-    }
-
-    /// Where a path of the audited machine is on this one. Links are followed within the root alone.
-    fn place(&self, path: &Path) -> Result<PathBuf, String> {
-        let Some(root) = &self.root else { return Ok(path.to_owned()) };
-        if path.starts_with("/dev") {
-            return Err("a mounted tree has no devices".to_owned());
-        }
-        let mut inside = PathBuf::from("/");
-        for part in path.components().skip(1) {
-            let next = followed(self.probe, &inside.join(part)).map_err(|error| error.words)?;
-            inside = next.ok_or("it is not there")?;
-        }
-        let below = inside.strip_prefix("/").map_err(|error| error.to_string())?;
-        Ok(root.join(below))
-    }
-}
-
-impl GuestDisks for Disks<'_> {
-    fn disk(&self, path: &Path, format: &str) -> Result<DiskRead, String> {
-        let place = self.place(path)?;
-        let known: Vec<String> = self.seen.borrow().keys().cloned().collect();
+impl Readers {
+    fn read(&self, place: &Path, format: &str) -> Result<DiskRead, String> {
+        let lost = |_| "another reader fell".to_owned();
+        let known: Vec<String> = self.seen.lock().map_err(lost)?.keys().cloned().collect();
         let reader = GuestReader::own(CHILD).format(Some(format)).known(known);
-        let mut read = reader.read::<DiskRead>(&place).map_err(|error| chain(&error))?.found;
-        let mut seen = self.seen.borrow_mut();
+        let mut read = reader.read::<DiskRead>(place).map_err(|error| chain(&error))?.found;
+        let mut seen = self.seen.lock().map_err(|_| "another reader fell".to_owned())?;
         for kernel in read.kernels.iter_mut().filter(|kernel| kernel.error.is_none()) {
             match &kernel.image {
                 Some(image) if seen.len() < MOST_KNOWN => {
@@ -68,6 +58,42 @@ impl GuestDisks for Disks<'_> {
             }
         }
         Ok(read)
+    }
+}
+
+impl<'a> Disks<'a> {
+    /// The disks of the running machine, or of the one whose root is mounted at `root`.
+    pub fn below(root: Option<&Path>, probe: &'a dyn Probe) -> Self {
+        let root = root.map(super::machine::absolute);
+        Self { root, probe, readers: Readers::default(), ahead: RefCell::default() }
+    }
+
+    /// Where a path of the audited machine is on this one. Links are followed within the root alone.
+    fn place(&self, path: &Path) -> Result<PathBuf, String> {
+        let Some(root) = &self.root else { return Ok(path.to_owned()) };
+        if path.starts_with("/dev") {
+            return Err("a mounted tree has no devices".to_owned());
+        }
+        let inside = resolved(self.probe, path).map_err(|error| error.words)?.ok_or("it is not there")?;
+        let below = inside.strip_prefix("/").map_err(|error| error.to_string())?;
+        Ok(root.join(below))
+    }
+}
+
+impl GuestDisks for Disks<'_> {
+    fn disk(&self, path: &Path, format: &str) -> Result<DiskRead, String> {
+        let ahead = self.ahead.borrow_mut().remove(&(path.to_owned(), format.to_owned()));
+        ahead.unwrap_or_else(|| self.readers.read(&self.place(path)?, format))
+    }
+
+    fn ahead(&self, wanted: &[(PathBuf, &'static str)]) {
+        let placed = wanted.iter().filter_map(|(path, format)| Some((self.place(path).ok()?, path, *format)));
+        let placed: Vec<(PathBuf, &PathBuf, &str)> = placed.collect();
+        let readers = &self.readers;
+        let read = parallel::map(&placed, |(place, _, format)| readers.read(place, format));
+        let named = placed.iter().map(|(_, path, format)| ((*path).clone(), (*format).to_owned()));
+        let found = named.zip(read).filter_map(|(key, read)| Some((key, read?)));
+        self.ahead.borrow_mut().extend(found);
     }
 
     fn start(&self, path: &Path, length: u64) -> Result<Vec<u8>, String> {
@@ -99,6 +125,23 @@ pub fn serve() -> Outcome {
     Ok(Exit::Done)
 }
 
+/// The digest of the kernel that an entry names, read in pieces: most kernels were seen before, and none is held for it.
+fn digest(reading: &mut Reading, boot: usize) -> Result<String, String> {
+    let mut hasher = Sha256::new();
+    let mut offset = 0;
+    loop {
+        let piece = reading.kernel_range(boot, offset, PIECE).map_err(|error| error.to_string())?;
+        offset = offset.saturating_add(piece.len() as u64);
+        if offset > guest_reader::LONGEST_FILE as u64 {
+            return Err("it is longer than any kernel".to_owned());
+        }
+        hasher.update(&piece);
+        if (piece.len() as u64) < PIECE {
+            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+    }
+}
+
 /// The kernel that an entry names, with what its configuration says of Xen. One whose digest is known is not unpacked.
 fn own_kernel(reading: &mut Reading, boot: usize, known: &[String]) -> Option<OwnKernel> {
     let path = reading.disk.found.boot.get(boot)?.kernel_path.clone()?;
@@ -109,19 +152,19 @@ fn own_kernel(reading: &mut Reading, boot: usize, known: &[String]) -> Option<Ow
         error: Some(error),
         config: None,
     };
-    let bytes = match reading.kernel(boot) {
-        Ok(bytes) => bytes,
-        Err(error) => return Some(failed(error.to_string())),
+    let digest = match digest(reading, boot) {
+        Ok(digest) => digest,
+        Err(error) => return Some(failed(error)),
     };
-    let digest = Digest::of(&bytes).as_str().to_owned();
     let name = path.rsplit('/').next().unwrap_or_default();
     // Without a version in its name, its configuration is found by the release that stands in it.
     let image = if known.contains(&digest) && kernel::beside::version(name).is_some() {
         None
     } else {
-        match kernel::read(&bytes.as_slice()) {
+        let bytes = reading.kernel(boot).map_err(|error| error.to_string());
+        match bytes.and_then(|bytes| kernel::read(&bytes.as_slice()).map_err(|error| error.to_string())) {
             Ok(image) => Some(image),
-            Err(error) => return Some(failed(error.to_string())),
+            Err(error) => return Some(failed(error)),
         }
     };
     let release = image.as_ref().and_then(|image| image.release.clone());

@@ -120,8 +120,15 @@ fn print_checked(ui: &mut Ui, checked: &Checked) {
 
 /// Reads a file that was named by the caller, wherever it is.
 fn read(path: &Path) -> Result<Result<GuestFile, GuestError>, CommandError> {
-    let bytes = files::read_start(path, SIZE_LIMIT + 1)
-        .map_err(|error| CommandError::usage(error).hinted("xenup guest list names the guest files"))?;
+    // Standard input and what a shell puts in the place of a file have a writer; any other pipe may have none.
+    let given = path == Path::new("-") || path == Path::new("/dev/stdin") || path.starts_with("/dev/fd");
+    let bytes = match given {
+        true if path == Path::new("-") => files::read_start(Path::new("/dev/stdin"), SIZE_LIMIT + 1),
+        true => files::read_start(path, SIZE_LIMIT + 1),
+        false => files::read_regular(path, SIZE_LIMIT + 1),
+    };
+    let bytes =
+        bytes.map_err(|error| CommandError::usage(error).hinted("xenup guest list names the guest files"))?;
     Ok(GuestFile::parse(path, bytes))
 }
 

@@ -46,7 +46,7 @@ impl Converted {
         }
         let (from, to) =
             (format!("{} (as it is)", path.display()), format!("{} (converted)", path.display()));
-        TextDiff::from_lines(&self.before, &self.after).unified_diff().header(&from, &to).to_string()
+        shown_diff(&self.before, &self.after, (&from, &to))
     }
 
     /// Returns the plan that writes the text after in the place of the text before.
@@ -72,6 +72,13 @@ impl Converted {
             stages,
         }
     }
+}
+
+/// Returns a difference as a unified diff to be read: a carriage return is shown as `^M`, as editors show it.
+pub(crate) fn shown_diff(before: &str, after: &str, names: (&str, &str)) -> String {
+    let visible = |text: &str| text.replace('\r', "^M");
+    let (before, after) = (visible(before), visible(after));
+    TextDiff::from_lines(&before, &after).unified_diff().header(names.0, names.1).to_string()
 }
 
 /// Bytes to be replaced.

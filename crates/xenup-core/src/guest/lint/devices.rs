@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::disk_spec::OldForm;
 use super::super::model::GuestType;
 use super::super::vdev;
-use super::super::vif::VifFault;
+use super::super::vif::{VifFault, VifKind};
 use super::{Lint, words};
 use crate::inspect::Weight;
 
@@ -68,7 +68,8 @@ impl Lint<'_> {
                 Some(mac) => macs.entry(mac).or_default().push(span.start),
                 None => nameless.push(span.start),
             }
-            let emulated = vif.kind.is_some() || vif.model.is_some();
+            // type=ioemu is refused there, which has a finding of its own.
+            let emulated = vif.kind != Some(VifKind::Ioemu) && (vif.kind.is_some() || vif.model.is_some());
             let words = [
                 vif.ip.as_ref().map(|_| "ip"),
                 vif.vlan.as_ref().map(|_| "vlan"),

@@ -116,7 +116,8 @@ impl Lint<'_> {
             self.add("guest-key-gone", Weight::Warning, words(what, why, fix.clone()), [at]);
         }
         let numbered = ["tsc_mode", "timer_mode"].into_iter().filter(|key| {
-            self.guest.number(key).is_some() && !(*key == "timer_mode" && self.guest.kind == GuestType::Pv)
+            self.guest.number(key).is_some_and(|number| (0..=3).contains(&number))
+                && !(*key == "timer_mode" && self.guest.kind == GuestType::Pv)
         });
         for key in numbered.collect::<Vec<_>>() {
             let what = format!("`{key}` is given as a number");

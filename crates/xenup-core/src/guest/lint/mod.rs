@@ -8,6 +8,9 @@ mod combination;
 mod devices;
 mod keys;
 mod machine;
+mod specs;
+mod together;
+mod values;
 
 use std::path::Path;
 
@@ -58,6 +61,7 @@ pub struct Checked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckedFile {
     /// The file.
+    #[serde(serialize_with = "crate::shown_path::one")]
     pub path: std::path::PathBuf,
     /// The guest's name, where the file could be read and has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,9 @@ fn judged<'a>(file: &'a GuestFile, guest: Guest<'a>, here: &'a Here<'a>) -> Vec<
     lint.language();
     lint.keys();
     lint.combinations();
+    lint.values();
+    lint.specs();
+    lint.together();
     lint.disks();
     lint.vifs();
     lint.machine();

@@ -7,7 +7,7 @@ mod environment;
 mod loader;
 mod menu;
 mod mounts;
-pub(super) mod shell;
+pub(crate) mod shell;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ use parser::{Node, assigned_name, is_name, program};
 
 /// A variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) enum Value {
+pub(crate) enum Value {
     /// It is this.
     Known(String),
     /// Nobody set it.
@@ -34,7 +34,7 @@ struct Slot {
 
 /// All variables after some files were read.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct Variables {
+pub(crate) struct Variables {
     slots: BTreeMap<String, Slot>,
     /// From here on anything may have been set, and why.
     opaque: Option<String>,
