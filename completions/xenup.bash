@@ -61,6 +61,9 @@ _xenup() {
             xenup,tls)
                 cmd="xenup__subcmd__tls"
                 ;;
+            xenup,upgrade)
+                cmd="xenup__subcmd__upgrade"
+                ;;
             xenup__subcmd__guest,check)
                 cmd="xenup__subcmd__guest__subcmd__check"
                 ;;
@@ -82,6 +85,9 @@ _xenup() {
             xenup__subcmd__network,show)
                 cmd="xenup__subcmd__network__subcmd__show"
                 ;;
+            xenup__subcmd__upgrade,check)
+                cmd="xenup__subcmd__upgrade__subcmd__check"
+                ;;
             *)
                 ;;
         esac
@@ -89,7 +95,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest audit rehearse kernel tls network guard"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest audit upgrade rehearse kernel tls network guard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -628,6 +634,54 @@ _xenup() {
             fi
             case "${prev}" in
                 --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__upgrade)
+            opts="-q -h --color --quiet --help check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__upgrade__subcmd__check)
+            opts="-q -h --to --root --html --json --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -92,6 +92,7 @@ const CHECKS: &[Item] = &[
     item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
     long("maintainership-build", |_| crate::maintainership::build()),
+    long("upgrade", |_| crate::upgrade::run()),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),

@@ -21,6 +21,7 @@ mod salvage;
 mod shown;
 mod tls;
 mod today;
+mod upgrade;
 mod words;
 
 use std::process::ExitCode;

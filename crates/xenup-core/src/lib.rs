@@ -17,3 +17,4 @@ pub mod plan;
 pub mod recovery;
 mod shown_path;
 pub mod tls;
+pub mod upgrade;

@@ -3,6 +3,7 @@
 //! It decides nothing about Xen: it does what it is asked and reports what came of it.
 #![allow(clippy::disallowed_methods, reason = "this crate is the edge that the ban points everyone else to")]
 
+pub mod apt_state;
 pub mod environment;
 pub mod files;
 pub mod guard;

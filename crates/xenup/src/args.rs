@@ -61,6 +61,9 @@ pub enum Verb {
     ///
     /// Exit code 4 unless every guest starts as it is. Nothing is changed: --fix writes a plan.
     Audit(Audit),
+    /// Say what stands between this host and the next release of Debian
+    #[command(subcommand)]
+    Upgrade(Upgrade),
     /// Try the whole conversion on a throw-away virtual machine
     Rehearse(Rehearse),
     /// Say what kernels can be under Xen
@@ -337,6 +340,33 @@ pub struct Audit {
     pub out: PathBuf,
     /// Print JSON (schema: audit.schema.json)
     #[arg(long, conflicts_with = "fix")]
+    pub json: bool,
+}
+
+/// `upgrade`
+#[derive(Debug, Subcommand)]
+pub enum Upgrade {
+    /// Say what an upgrade would do to Xen and its guests, and what to fix first; nothing is changed
+    ///
+    /// apt works out the upgrade in a folder of its own, with sources made of the machine's own. The page ends in
+    /// "Ready", or in what to fix first. Exit code 4 where something is to be fixed first.
+    Check(UpgradeCheck),
+}
+
+/// `upgrade check`
+#[derive(Debug, ClapArgs)]
+pub struct UpgradeCheck {
+    /// The suite of Debian to upgrade to (trixie)
+    #[arg(long, value_name = "SUITE")]
+    pub to: Goal,
+    /// Read the machine whose root is mounted at DIR instead of the running one; apt is not asked
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Write the page to FILE for a browser, a telephone or paper
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print JSON (schema: upgrade-check.schema.json)
+    #[arg(long)]
     pub json: bool,
 }
 

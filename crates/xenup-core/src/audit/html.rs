@@ -35,12 +35,7 @@ footer{margin-top:2rem;border-top:1px solid var(--line);padding-top:.5rem}
 /// Returns the page.
 #[must_use]
 pub fn page(audit: &Audit) -> String {
-    let title = escaped(&text::title(audit));
-    let mut out = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    out.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
-    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n");
-    let _ =
-        writeln!(out, "<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>");
+    let mut out = head(&text::title(audit));
     counts(&mut out, audit);
     for guest in text::in_order(&audit.guests) {
         one(&mut out, guest, audit);
@@ -64,13 +59,25 @@ pub fn page(audit: &Audit) -> String {
             let _ = writeln!(out, "<p>{}</p>", escaped(note));
         }
     }
-    let source = escaped(&audit.to.source);
-    let _ = writeln!(
-        out,
-        "<footer class=\"faint\">What is known of this Xen: {source}. Written by xenup audit.</footer>"
-    );
-    out.push_str("</body>\n</html>\n");
+    foot(&mut out, &format!("What is known of this Xen: {}. Written by xenup audit.", audit.to.source));
     out
+}
+
+/// The page up to its first heading.
+pub(crate) fn head(title: &str) -> String {
+    let title = escaped(title);
+    let mut out = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    out.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
+    out.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n");
+    let _ =
+        writeln!(out, "<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>");
+    out
+}
+
+/// The end of the page.
+pub(crate) fn foot(out: &mut String, words: &str) {
+    let _ = writeln!(out, "<footer class=\"faint\">{}</footer>", escaped(words));
+    out.push_str("</body>\n</html>\n");
 }
 
 fn counts(out: &mut String, audit: &Audit) {
@@ -183,7 +190,7 @@ fn escaped_lines(text: &str) -> String {
 }
 
 /// Text for HTML, in elements and in attributes.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     // A control character has no place in HTML; marks that turn the direction of text hide what stands there.
     markup::escaped(text, |c| super::plain::hides(c).then_some('\u{fffd}'))
 }

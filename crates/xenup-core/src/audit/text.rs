@@ -201,12 +201,13 @@ fn on_host(out: &mut Vec<Line>, finding: &Finding) {
     labelled(out, "  change", &finding.fix);
 }
 
-fn labelled(out: &mut Vec<Line>, label: &str, text: &str) {
+/// Adds a label, and a text behind it.
+pub(crate) fn labelled(out: &mut Vec<Line>, label: &str, text: &str) {
     wrapped(out, &format!("  {label:<9} "), INDENT + 2, text);
 }
 
 /// Adds a text behind `first`, broken at blanks; what follows the first line stands `indent` columns in.
-fn wrapped(out: &mut Vec<Line>, first: &str, indent: usize, text: &str) {
+pub(crate) fn wrapped(out: &mut Vec<Line>, first: &str, indent: usize, text: &str) {
     let mut line = first.to_owned();
     if line.chars().count() < indent {
         line = format!("{line:<indent$}");

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_machine::file::{Attributes, Entry, Kind, Space};
+use xenup_machine::file::{Attributes, Entry, Kind, Space, Timestamp};
 use xenup_machine::network::{Address, Link, Network};
 use xenup_machine::process::{Output, Query};
 use xenup_machine::{Clock, MachineError, Probe, Reason};
@@ -24,6 +24,8 @@ pub struct Known {
     bridges: Vec<String>,
     free: Option<u64>,
     answers: BTreeMap<String, String>,
+    /// When files were written, in seconds since 1970.
+    times: BTreeMap<PathBuf, i64>,
 }
 
 #[allow(dead_code, reason = "each test binary uses its part")]
@@ -55,6 +57,11 @@ impl Known {
                 "answer" => {
                     let text = String::from_utf8(of_cases(path)).expect("words");
                     drop(known.answers.insert(more.to_owned(), text));
+                }
+                "unpacked" => {
+                    let list = PathBuf::from(format!("/var/lib/dpkg/info/{path}.list"));
+                    known.files.insert(list.clone(), Vec::new());
+                    known.times.insert(list, more.parse().expect("seconds"));
                 }
                 "bridge" => known.bridges.push(rest.to_owned()),
                 other => panic!("machine.txt does not know `{other}`"),
@@ -99,7 +106,9 @@ impl Probe for Known {
         } else {
             return Ok(None);
         };
-        Ok(Some(Entry { kind, attributes: Attributes::root(0o644), device: 1 }))
+        let mtime = self.times.get(path).map(|&seconds| Timestamp { seconds, nanoseconds: 0 });
+        let attributes = Attributes { mtime, ..Attributes::root(0o644) };
+        Ok(Some(Entry { kind, attributes, device: 1 }))
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<OsString>, MachineError> {

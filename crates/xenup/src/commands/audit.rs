@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use xenup_core::audit::{self, Asked, Audit, html, text};
+use xenup_core::audit::{self, Asked, Audit, Goal, html, text};
 use xenup_core::guest::list::{self, Found, Unread};
 use xenup_core::guest::{GuestFile, SIZE_LIMIT, followed};
 use xenup_engine::validate::validate;
@@ -20,11 +20,12 @@ use crate::ui::Ui;
 /// Runs the verb.
 pub fn run(ui: &mut Ui, args: &Args) -> Outcome {
     let probe = guest::opened(args.root.as_deref())?;
-    let whole_host = args.files.is_empty();
-    let (found, unread) =
-        if whole_host { list::find(&*probe).map_err(machine::machine_error)? } else { named(&args.files)? };
-    let disks = Disks::below(args.root.as_deref(), &*probe);
-    let audit = audit::audit(&*probe, &disks, args.to, Asked { found, unread, whole_host });
+    let audit = if args.files.is_empty() {
+        whole_host(&*probe, args.root.as_deref(), args.to)?
+    } else {
+        let (found, unread) = named(&args.files)?;
+        judged(&*probe, args.root.as_deref(), args.to, Asked { found, unread, whole_host: false })
+    };
     if let Some(path) = &args.html {
         files::write_atomic(path, html::page(&audit).as_bytes(), 0o644).map_err(CommandError::failed)?;
         ui.status(format!("wrote {}", path.display()));
@@ -37,6 +38,16 @@ pub fn run(ui: &mut Ui, args: &Args) -> Outcome {
         print(ui, &audit);
     }
     Ok(if audit.is_clear() { Exit::Done } else { Exit::Refused })
+}
+
+/// Judges every guest of the host, and the host.
+pub fn whole_host(probe: &dyn Probe, root: Option<&Path>, to: Option<Goal>) -> Result<Audit, CommandError> {
+    let (found, unread) = list::find(probe).map_err(machine::machine_error)?;
+    Ok(judged(probe, root, to, Asked { found, unread, whole_host: true }))
+}
+
+fn judged(probe: &dyn Probe, root: Option<&Path>, to: Option<Goal>, asked: Asked) -> Audit {
+    audit::audit(probe, &Disks::below(root, probe), to, asked)
 }
 
 fn print(ui: &mut Ui, audit: &Audit) {

@@ -46,6 +46,7 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::guest::list::GuestList>(dir, "guest-list")?;
     schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
     schema::<xenup_core::audit::Audit>(dir, "audit")?;
+    schema::<xenup_core::upgrade::Check>(dir, "upgrade-check")?;
     schema::<xenup_core::guest::disk::GuestDisk>(dir, "guest-disk")?;
     schema::<xenup_core::tls::Report>(dir, "tls")?;
     schema::<xenup_core::network::import::Import>(dir, "network-import")?;

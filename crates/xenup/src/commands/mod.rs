@@ -22,6 +22,7 @@ mod rehearse;
 mod rollback;
 mod status;
 mod tls;
+mod upgrade;
 mod work;
 
 use serde_json::Value;
@@ -51,6 +52,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::Tls(args) => tls::run(ui, &args),
         Verb::Network(args) => network::run(ui, &args),
+        Verb::Upgrade(args) => upgrade::run(ui, &args),
         Verb::GuardNote { aside } => guard::run_note(&aside),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),
