@@ -40,7 +40,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest f
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each guest whether it starts on a Xen, and if not, why and what to change'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "upgrade" -d 'Say what stands between this host and the next release of Debian'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen; configure one for a role, with every reason'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "tls" -d 'Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "network" -d 'Draw the network, read an old Xen host\'s'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guard" -d 'Put the same deadline and undo around any change of the network made by hand'
@@ -157,16 +157,48 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave 
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "check" -d 'Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "config" -d 'Make a kernel\'s configuration for a role, by the source tree\'s own `make`'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "roles" -d 'List the roles and the additions that `kernel config` knows'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "explain" -d 'Say what a symbol is, what it needs, what selects it, and why a role asks for it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "diff" -d 'Compare two .config files: what each kernel can be, and which symbols of which role differ'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l xen -d 'Judge by this release of Xen instead of the one installed beside the kernel (else 4.20, Debian 13\'s)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l config -d 'Take the kernel\'s configuration from FILE instead of config-VERSION beside it' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (schema: kernel.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l source -d 'The kernel\'s source: a folder, a linux-source-*.tar.xz, or a package\'s name (linux-source-6.1)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l with -d 'Add to the role: a name that `kernel roles` lists, or a TOML file of the same form' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l base -d 'Lay dom0-full over FILE instead of Debian\'s configuration (linux-config-*, /boot/config-*)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l root -d 'For dom0-minimal: take the devices of the machine whose root is mounted at DIR (with its /sys) instead of this one\'s' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l facts -d 'For dom0-minimal: take the devices from FILE, written by `xenup inspect --json` on that machine' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l modules -d 'For dom0-minimal: take the names of drivers from DIR, a /lib/modules/VERSION of a kernel with many' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l waive -d 'Do without these symbols where the tree does not grant them' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -s o -l output -d 'Write the .config to FILE, which must not be there yet, instead of printing it' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l no-hardware -d 'For dom0-minimal: ask for no device\'s driver; they are yours to add'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l json -d 'Print what was asked, what came of it, and the .config as JSON (schema: kernel-config.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -l json -d 'Print JSON (schema: kernel-roles.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -l source -d 'The kernel\'s source, as for `kernel config`' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -l config -d 'Say also what the symbol is in this .config, and what keeps it off' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -l json -d 'Print JSON (schema: kernel-explain.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from diff" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from diff" -l all -d 'List the symbols that no role asks for as well'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON (schema: kernel-diff.schema.json)'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -l root -d 'Look at the system whose root is mounted at DIR, under both kinds of kernel' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand tls" -l json -d 'Print JSON (schema: tls.schema.json)'

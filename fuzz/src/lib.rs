@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::host::Host;
 use xenup_core::inspect::{Surroundings, findings, gather};
+use xenup_core::kernel::explain;
+use xenup_core::kernel::hardware::Aliases;
+use xenup_core::kernel::kconfig::{self, Values};
+use xenup_core::kernel::profile::Part;
 use xenup_core::network::import;
 use xenup_core::network::interfaces::{BridgeAddress, BridgeRequest, Request, bridge, load, undo};
 use xenup_core::network::show::Picture;
@@ -56,9 +60,12 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("interfaces", interfaces),
     ("journal", journal),
     ("kernel", guest::kernel),
+    ("kconfig", kconfig),
     ("kernel-config", |bytes| inspect("/boot/config-6.1.0-1-amd64", bytes)),
+    ("kernel-profile", |bytes| drop(Part::parse("x", "x.toml", &text(bytes)))),
     ("listing", listing),
     ("locks", |bytes| inspect("/proc/locks", bytes)),
+    ("modules-alias", modules_alias),
     ("mountinfo", |bytes| inspect("/proc/self/mountinfo", bytes)),
     ("netlink", |bytes| xenup_system::fuzzing::netlink(bytes)),
     ("netplan", |bytes| inspect("/etc/netplan/50-x.yaml", bytes)),
@@ -87,6 +94,23 @@ pub const PARSERS: &[(&str, Parser)] = &[
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A tree of this one Kconfig file: each of its symbols can be described, and what keeps it off explained.
+fn kconfig(bytes: &[u8]) {
+    let Ok(tree) = kconfig::read(&Files::debian().with("/Kconfig", bytes)) else { return };
+    let values = Values::parse(&text(bytes));
+    for symbol in tree.symbols().iter().take(64) {
+        let _ = explain::why_off(&symbol.name, &tree, &values);
+    }
+}
+
+/// depmod's list, asked for a device whose name is its own first line.
+fn modules_alias(bytes: &[u8]) {
+    let text = text(bytes);
+    let mut aliases = Aliases::parse(&text);
+    aliases.built_in(bytes);
+    let _ = aliases.modules(text.lines().next().unwrap_or_default());
 }
 
 /// A machine with this one file, and what a small Debian has beside it.

@@ -79,6 +79,7 @@ const CHECKS: &[Item] = &[
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
     item("kernels", |options| crate::kernels::run(options.long)),
+    item("kernel-config", |options| crate::kernel_config::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often. Moments that are the same each time, so that what
     // fails is what changed; --long looks for new ones.

@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod faults;
 mod fuzz;
+mod kernel_config;
 mod kernels;
 mod maintainership;
 mod matrix;

@@ -1,15 +1,20 @@
 //! How the verbs are spelt. Decides names, help texts and defaults; never acts on them.
 
+mod kernel;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use xenup_core::audit::Goal;
-use xenup_core::kernel::Release;
 use xenup_engine::plan::Slug;
 
 use crate::error::Exit;
+
+pub use kernel::{
+    KernelCheck, KernelCommand, KernelConfig, KernelDiff, KernelExplain, KernelRoles, KernelVerb,
+};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
 ///
@@ -66,7 +71,7 @@ pub enum Verb {
     Upgrade(Upgrade),
     /// Try the whole conversion on a throw-away virtual machine
     Rehearse(Rehearse),
-    /// Say what kernels can be under Xen
+    /// Say what kernels can be under Xen; configure one for a role, with every reason
     Kernel(KernelCommand),
     /// Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would
     ///
@@ -401,38 +406,6 @@ pub struct Rehearse {
     #[arg(long)]
     pub keep: bool,
     /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `kernel`
-#[derive(Debug, ClapArgs)]
-pub struct KernelCommand {
-    /// The verb
-    #[command(subcommand)]
-    pub verb: KernelVerb,
-}
-
-/// The verbs below `kernel`.
-#[derive(Debug, Subcommand)]
-pub enum KernelVerb {
-    /// Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it
-    Check(KernelCheck),
-}
-
-/// `kernel check`
-#[derive(Debug, ClapArgs)]
-pub struct KernelCheck {
-    /// A kernel (vmlinuz, bzImage, vmlinux), or a folder of them
-    #[arg(value_name = "FILE|DIR")]
-    pub path: PathBuf,
-    /// Judge by this release of Xen instead of the one installed beside the kernel (else 4.20, Debian 13's)
-    #[arg(long, value_name = "VERSION")]
-    pub xen: Option<Release>,
-    /// Take the kernel's configuration from FILE instead of config-VERSION beside it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Print JSON (schema: kernel.schema.json)
     #[arg(long)]
     pub json: bool,
 }

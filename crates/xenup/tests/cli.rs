@@ -1,7 +1,7 @@
 //! The command line as its users see it: every folder of tests/cases/cli is one call.
 //!
 //! A case has `args` (one argument a line) and `expected` (exit code, standard output, standard error); every other
-//! file is an input. The program runs in a copy of the folder, with an empty environment. `XENUP_UPDATE_CASES=1`
+//! file is an input. The program runs in a copy of the folder, with an empty environment but for a cache of its own. `XENUP_UPDATE_CASES=1`
 //! rewrites `expected`: its difference is then read like any other change.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test runs programs and reads files")]
 
@@ -28,6 +28,7 @@ fn copy(from: &Path, to: &Path) {
 /// Returns what a call printed and how it ended, with the folder's path taken out.
 fn call(case: &Path) -> String {
     let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
     copy(case, folder.path());
     let args = fs::read_to_string(case.join("args")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_xenup"))
@@ -35,11 +36,13 @@ fn call(case: &Path) -> String {
         .current_dir(folder.path())
         .env_clear()
         .env("COLUMNS", "80")
+        .env("XDG_CACHE_HOME", cache.path())
         .output()
         .unwrap();
     let text = |bytes: &[u8]| {
         String::from_utf8_lossy(bytes)
             .replace(&folder.path().display().to_string(), "$CASE")
+            .replace(&cache.path().display().to_string(), "$CACHE")
             .trim_end()
             .to_owned()
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use xenup_core::guest::GuestFile;
 use xenup_core::host::Host;
+use xenup_core::kernel::profile::Part;
 use xenup_core::network::interfaces::InterfacesFile;
 use xenup_system::files::{self, WorkDir};
 use xenup_system::process::Tool;
@@ -151,6 +152,7 @@ fn read_as(kind: &str, text: &str) -> Result<(), Failure> {
     match kind {
         "host.toml" => drop(Host::parse(Path::new("host.toml"), &bytes)?),
         "interfaces" => drop(InterfacesFile::parse("interfaces", bytes)?),
+        "kernel-part" => drop(Part::parse("mine", "mine.toml", text)?),
         "xl.cfg" => drop(GuestFile::parse("guest.cfg", bytes)?),
         "profile" => drop(serde_json::from_slice::<serde_json::Value>(&bytes)?),
         other => return Err(format!("nothing reads a file of the kind `{other}`").into()),

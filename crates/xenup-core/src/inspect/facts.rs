@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_machine::network::{Mac, Network};
 
+use super::devices::Devices;
 use crate::network::netplan::NetplanDevice;
 
 /// The format number of [`Facts`] as JSON.
@@ -58,6 +59,9 @@ pub struct Facts {
     /// Services that matter to a change.
     #[serde(default)]
     pub services: Services,
+    /// Its devices, served by a driver or not.
+    #[serde(default, skip_serializing_if = "Devices::is_empty")]
+    pub devices: Devices,
     /// What could not be read, so that an absent fact is not taken for a fact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,

@@ -4,6 +4,7 @@
 //! Never: writes, or plans a change.
 
 mod boot;
+pub mod devices;
 pub(crate) mod distro;
 pub mod facts;
 pub mod finding;
@@ -75,6 +76,7 @@ pub fn gather(probe: &dyn Probe, surroundings: &Surroundings) -> Facts {
         network,
         session,
         services,
+        devices: devices::gather(&reader),
         files: kept::gather(&reader),
         unread: reader.into_unread(),
     }

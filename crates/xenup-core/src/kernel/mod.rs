@@ -5,21 +5,30 @@
 //!
 //! - [`read`]: a bzImage, a vmlinux (packed or not), a PVH loader; its Xen notes.
 //! - [`hypervisor`]: what each Xen from 2.0 on takes, with the source of each fact.
+//! - [`profile`]: what a role asks of a kernel's configuration, with reasons; [`kconfig`] reads a tree's own words,
+//!   [`explain`] says why a wish was not fulfilled, [`hardware`] adds a machine's devices.
 //! - [`role`]: dom0, PV, PVH, HVM: yes, no with the reason, or not known.
 
 pub mod beside;
 mod body;
 mod bzimage;
+pub mod compare;
 pub mod config;
+pub mod describe;
 mod elf;
 mod error;
+pub mod explain;
 mod field;
 mod foreign;
 mod guest_section;
+pub mod hardware;
 pub mod hypervisor;
 mod image;
+pub mod kconfig;
+pub mod linux;
 mod lz4;
 mod note;
+pub mod profile;
 pub mod report;
 pub mod role;
 mod start;

@@ -43,6 +43,10 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     }
     schema::<xenup_core::inspect::Facts>(dir, "facts")?;
     schema::<xenup_core::kernel::report::Report>(dir, "kernel")?;
+    schema::<xenup_core::kernel::profile::report::Made>(dir, "kernel-config")?;
+    schema::<xenup_core::kernel::profile::report::Roles>(dir, "kernel-roles")?;
+    schema::<xenup_core::kernel::describe::Described>(dir, "kernel-explain")?;
+    schema::<xenup_core::kernel::compare::Compared>(dir, "kernel-diff")?;
     schema::<xenup_core::guest::list::GuestList>(dir, "guest-list")?;
     schema::<xenup_core::guest::lint::Checked>(dir, "guest-check")?;
     schema::<xenup_core::audit::Audit>(dir, "audit")?;

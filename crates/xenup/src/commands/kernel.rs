@@ -1,4 +1,4 @@
-//! `xenup kernel check`: what kernels can be under a Xen, as a table, with what stops them. Writes nothing.
+//! `xenup kernel`: its verbs, and `kernel check`: what kernels can be under a Xen, as a table, with what stops them. Writes nothing.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use xenup_core::kernel::{Content, Form, Hypervisor, Image, Kernel, NotesIn, Rele
 use xenup_system::files::{self, DiskFile};
 
 use crate::args::{KernelCheck, KernelVerb};
-use crate::commands::print_json;
+use crate::commands::{kernel_config, kernel_explain, print_json};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::kernel_file::KernelFile;
 use crate::ui::Ui;
@@ -21,6 +21,10 @@ const DEFAULT_XEN: Release = Release { major: 4, minor: 20 };
 pub fn run(ui: &mut Ui, verb: &KernelVerb) -> Outcome {
     match verb {
         KernelVerb::Check(args) => check(ui, args),
+        KernelVerb::Config(args) => kernel_config::config(ui, args),
+        KernelVerb::Roles(args) => kernel_config::roles(ui, args),
+        KernelVerb::Explain(args) => kernel_explain::explain(ui, args),
+        KernelVerb::Diff(args) => kernel_explain::diff(ui, args),
     }
 }
 
