@@ -93,13 +93,15 @@ complete -c xenup -n "__fish_xenup_using_subcommand history" -l color -d 'When t
 complete -c xenup -n "__fish_xenup_using_subcommand history" -l json -d 'Print JSON (schema: history.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "list" -d 'List the guests that have a file below /etc/xen'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "check" -d 'Say what keeps each guest from starting, or will'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert disk" -f -a "disk" -d 'Say what is on a guest\'s disk: system, kernel that would boot, what depends on names; nothing is mounted'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "list" -d 'List the guests that have a file below /etc/xen'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "check" -d 'Say what keeps each guest from starting, or will'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "create" -d 'Make a Debian guest: its disk and its file, in about a second once a base of its release is kept'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "delete" -d 'Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "disk" -d 'Say what is on a guest\'s disk: system, kernel that would boot, what depends on names; nothing is mounted'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l json -d 'Print JSON (schema: guest-list.schema.json)'
@@ -116,6 +118,32 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l suite -d 'What it runs: 12 or bookworm, 13 or trixie, sid' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l type -d 'How it is virtualised' -r -f -a "pvh\t'By hardware, without an emulated machine'
+pv\t'Paravirtual, for machines without hardware virtualisation'"
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l size -d 'The disk\'s size: a number and M, G or T; the file takes only what is written to it' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l swap -d 'A swap file of this size on its disk: a number and M or G; none without it' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l memory -d 'The guest\'s memory: a number and M or G' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l vcpus -d 'Its virtual processors' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dir -d 'Where its disk\'s file goes' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l bridge -d 'The bridge; without it host.toml\'s first, else the machine\'s only one' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l address -d 'Its address with the prefix\'s length, or dhcp, which is the default; may be given for IPv4 and for IPv6' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l gateway -d 'The router of a static address; may be given for IPv4 and for IPv6' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dns -d 'A name server, beside a static address; may be given several times' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l network -d 'Who sets its network up' -r -f -a "ifupdown\t'ifupdown: /etc/network/interfaces'
+networkd\t'systemd-networkd, with systemd-resolved'"
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l ssh-key -d 'Public keys that may log in as root; may be given several times. Without it, those of this machine\'s root' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l package -d 'A Debian package to be in the base as well; each set of packages has a base of its own' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l auto -d 'Start it with the host, by a link in /etc/xen/auto'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l rebuild -d 'Make the base anew, with today\'s packages'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dry-run -d 'Show everything that would be written, and write nothing'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l format -d 'The image\'s format, raw or qcow2; found out where it is not given' -r -f -a "raw\t''
 qcow2\t''"
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r

@@ -79,7 +79,6 @@ const CHECKS: &[Item] = &[
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
     item("kernels", |options| crate::kernels::run(options.long)),
-    item("kernel-config", |options| crate::kernel_config::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often. Moments that are the same each time, so that what
     // fails is what changed; --long looks for new ones.
@@ -94,6 +93,7 @@ const CHECKS: &[Item] = &[
     item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("upgrade", |_| crate::upgrade::run()),
+    long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),

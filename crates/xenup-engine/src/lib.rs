@@ -21,6 +21,7 @@ pub mod grubenv;
 pub mod guard;
 pub mod journal;
 pub mod links;
+pub mod make;
 pub mod packages;
 pub mod perform;
 pub mod plan;

@@ -48,7 +48,7 @@ pub fn install(spec: &ImageSpec, identity: &Identity, tree: &TreeFiles) -> Resul
     let bios_core = core_image("i386-pc", BIOS_MODULES, "core.img", early, tree)?;
     let efi = core_image("x86_64-efi", EFI_MODULES, "core.efi", early, tree)?;
     tree.remove_file(early)?;
-    make_config(identity, tree)?;
+    make_config(&Probed::of(identity), tree)?;
     let bios_boot = tree.read(Path::new("/boot/grub/i386-pc/boot.img"))?;
     Ok(BootImages { bios_boot, bios_core, efi })
 }
@@ -107,12 +107,12 @@ fn core_image(
 }
 
 /// Runs Debian's grub-mkconfig with the stand-in for grub-probe and the name by which it recognises the root's UUID.
-fn make_config(identity: &Identity, tree: &TreeFiles) -> Result<(), ImageError> {
+pub(crate) fn make_config(probed: &Probed<'_>, tree: &TreeFiles) -> Result<(), ImageError> {
     let by_uuid = Path::new("/dev/disk/by-uuid");
-    let device = by_uuid.join(&identity.root);
+    let device = by_uuid.join(probed.root);
     tree.write(&device, 0o600, b"")?;
     tree.rename(Path::new(PROBE), Path::new(PROBE_ASIDE))?;
-    tree.write(Path::new(PROBE), 0o755, stand_in(identity).as_bytes())?;
+    tree.write(Path::new(PROBE), 0o755, stand_in(probed).as_bytes())?;
     let made = inside(tree, "grub-mkconfig").args(["--output", "/boot/grub/grub.cfg"]).run();
     tree.rename(Path::new(PROBE_ASIDE), Path::new(PROBE))?;
     tree.remove_file(&device)?;
@@ -123,9 +123,36 @@ fn make_config(identity: &Identity, tree: &TreeFiles) -> Result<(), ImageError> 
     Ok(())
 }
 
-/// A script that answers as grub-probe will on the booted machine, whose disk is a virtio one (no drive hints), so that
-/// its own first `update-grub` writes the same bytes.
-fn stand_in(identity: &Identity) -> String {
+/// What grub-probe will find on the booted machine.
+pub(crate) struct Probed<'a> {
+    /// The root's device.
+    pub device: &'a str,
+    /// GRUB's name of it.
+    pub drive: &'a str,
+    /// The partition table's kind; empty for a disk without one.
+    pub partition_map: &'a str,
+    /// The partition's GUID; empty for a disk without a table.
+    pub partition: &'a str,
+    /// The root file system's UUID.
+    pub root: &'a str,
+}
+
+impl<'a> Probed<'a> {
+    /// The image's root is on the third partition of a virtio disk, for which there are no drive hints.
+    fn of(identity: &'a Identity) -> Self {
+        Self {
+            device: "/dev/vda3",
+            drive: "(hd0,gpt3)",
+            partition_map: "gpt",
+            partition: &identity.root_partition,
+            root: &identity.root,
+        }
+    }
+}
+
+/// A script that answers as grub-probe will on the booted machine, so that its own first `update-grub` writes the same
+/// bytes.
+fn stand_in(probed: &Probed<'_>) -> String {
     format!(
         r#"#!/bin/sh
 target=
@@ -137,19 +164,22 @@ while [ $# -gt 0 ]; do
   shift
 done
 case "$target" in
-  device) echo /dev/vda3 ;;
+  device) echo {device} ;;
   fs) echo ext2 ;;
   fs_uuid) echo {root} ;;
   fs_label|abstraction|cryptodisk_uuid) ;;
-  partmap) echo gpt ;;
-  partuuid) echo {root_partition} ;;
-  drive) echo '(hd0,gpt3)' ;;
+  partmap) echo {partition_map} ;;
+  partuuid) echo {partition} ;;
+  drive) echo '{drive}' ;;
   compatibility_hint|hints_string) ;;
   *) exit 1 ;;
 esac
 "#,
-        root = identity.root,
-        root_partition = identity.root_partition,
+        device = probed.device,
+        drive = probed.drive,
+        partition_map = probed.partition_map,
+        partition = probed.partition,
+        root = probed.root,
     )
 }
 

@@ -67,9 +67,9 @@ pub fn check(disk: &Path, built: &Built<'_>) -> Result<(), CheckError> {
 }
 
 /// A disk file as xenup-disk reads it.
-struct OnDisk {
-    file: DiskFile,
-    size: u64,
+pub(crate) struct OnDisk {
+    pub(crate) file: DiskFile,
+    pub(crate) size: u64,
 }
 
 impl ReadAt for OnDisk {

@@ -11,7 +11,7 @@ use xenup_system::tree::{TreeError, TreeFiles};
 use crate::error::{ImageError, during};
 use crate::identity::Identity;
 use crate::mirror::Mirror;
-use crate::spec::ImageSpec;
+use crate::spec::{ImageSpec, Suite};
 
 /// RSA keys take a while where there is little entropy or processor.
 const KEY_LIMIT: Duration = Duration::from_secs(300);
@@ -32,7 +32,7 @@ pub fn configure(
     write("/etc/default/locale", "LANG=C.UTF-8\n")?;
     write("/etc/fstab", &fstab(identity))?;
     tree.directory(Path::new("/boot/efi"), 0o755)?;
-    apt(spec, mirror, tree)?;
+    apt(spec.suite, mirror, tree)?;
     access(spec, tree)?;
     for unit in &spec.masked_units {
         tree.symlink(Path::new("/dev/null"), &Path::new("/etc/systemd/system").join(unit))?;
@@ -66,8 +66,9 @@ fn fstab(identity: &Identity) -> String {
     )
 }
 
-fn apt(spec: &ImageSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<(), TreeError> {
-    let sources = mirror.sources_list(spec.suite);
+/// Where packages come from, without what only this machine could reach.
+pub(crate) fn apt(suite: Suite, mirror: &Mirror, tree: &TreeFiles) -> Result<(), TreeError> {
+    let sources = mirror.sources_list(suite);
     tree.write(Path::new("/etc/apt/sources.list"), 0o644, sources.as_bytes())?;
     // mmdebstrap's own file has this machine's loopback proxies too.
     tree.remove_file(Path::new("/etc/apt/apt.conf.d/99mmdebstrap"))?;
@@ -117,17 +118,27 @@ fn with_root_password(shadow: &str, hash: &str) -> String {
 
 /// /etc/default/grub as Debian ships it, with the lines changed that the specification asks for.
 fn grub_defaults(shipped: &str, spec: &ImageSpec) -> String {
-    let mut wanted = vec![
-        ("GRUB_TIMEOUT", spec.grub_timeout.to_string()),
-        // "quiet" would hide on the console what went wrong.
-        ("GRUB_CMDLINE_LINUX_DEFAULT", "\"\"".to_owned()),
-        ("GRUB_CMDLINE_LINUX", format!("\"{}\"", spec.full_cmdline())),
-    ];
+    let mut wanted = plain_grub(spec.grub_timeout, &spec.full_cmdline());
     if let Some(serial) = spec.serial {
         wanted.push(("GRUB_TERMINAL", "serial".to_owned()));
         let command = format!("\"serial --unit={} --speed={}\"", serial.unit, serial.speed);
         wanted.push(("GRUB_SERIAL_COMMAND", command));
     }
+    with_values(shipped, wanted)
+}
+
+/// The values that every disk of ours has.
+pub(crate) fn plain_grub(timeout: u32, cmdline: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("GRUB_TIMEOUT", timeout.to_string()),
+        // "quiet" would hide on the console what went wrong.
+        ("GRUB_CMDLINE_LINUX_DEFAULT", "\"\"".to_owned()),
+        ("GRUB_CMDLINE_LINUX", format!("\"{cmdline}\"")),
+    ]
+}
+
+/// A file of shell assignments with other values: in their places, or behind the rest.
+pub(crate) fn with_values(shipped: &str, mut wanted: Vec<(&'static str, String)>) -> String {
     let mut text = String::new();
     for line in shipped.lines() {
         let name = line.split('=').next().unwrap_or_default();
@@ -148,7 +159,6 @@ fn grub_defaults(shipped: &str, spec: &ImageSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Suite;
 
     #[test]
     fn only_roots_password_changes() {

@@ -53,6 +53,30 @@ pub enum ImageError {
         /// Where it was expected.
         path: PathBuf,
     },
+    /// A kept base is not what it was when it was kept.
+    #[error("the kept base {} is damaged: {why}", image.display())]
+    Base {
+        /// Its file.
+        image: PathBuf,
+        /// What is known of it, in a file beside.
+        beside: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A path that cannot be written inside a disk.
+    #[error("{} cannot be written inside a disk: letters, digits and `._-@+` alone", path.display())]
+    Unfit {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A guest's disk does not hold what was written to it.
+    #[error("the guest's disk {} does not read back as made: {what}", path.display())]
+    NotWritten {
+        /// Where the disk was to be.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// The finished disk does not read back as what was to be built.
     #[error("the finished disk {} does not read back as built", path.display())]
     Check {
@@ -75,6 +99,18 @@ impl ImageError {
             Self::Mirror(MirrorError::None { .. }) => {
                 Some("name Debian's own archive in /etc/apt/sources.list, then run apt-get update".into())
             }
+            Self::Base { image, beside, .. } => {
+                Some(format!("rm {} {}: it is then made anew", image.display(), beside.display()))
+            }
+            Self::File(error) if error.source.raw_os_error() == Some(28) => {
+                let place = error.path.parent().unwrap_or(&error.path);
+                Some(format!("make room: df -h {}", place.display()))
+            }
+            Self::Tool { step, source } if step.contains("mmdebstrap") => Some(match source.to_string() {
+                said if said.contains("No space left on device") => "make room: df -h".to_owned(),
+                _ => "apt-get update says whether the mirror answers; nothing of the attempt is kept"
+                    .to_owned(),
+            }),
             _ => None,
         }
     }

@@ -7,6 +7,8 @@
 //! What needs root: mmdebstrap in its root mode, and reading back the finished tree with its owners (`mke2fs -d`).
 //! What this machine needs: see [`tools::REQUIRED`].
 //!
+//! A guest's disk is made another way: see [`guest`].
+//!
 //! The steps, in order ([`build`]): [`mirror`] → [`system_tree`] (mmdebstrap, cached) → [`configure`] → [`boot_loader`]
 //! → [`disk`] → [`check`].
 
@@ -15,6 +17,7 @@ pub mod check;
 pub mod configure;
 pub mod disk;
 pub mod error;
+pub mod guest;
 pub mod identity;
 pub mod mirror;
 pub mod plain_tree;

@@ -74,10 +74,14 @@ impl Mirror {
         })
     }
 
-    /// The lines of sources.list(5) for a suite: main, updates, and security where this machine has it.
+    /// The lines of sources.list(5) for a suite: main, updates, and security where this machine has it; main alone for
+    /// sid, which has neither.
     #[must_use]
     pub fn sources_list(&self, suite: Suite) -> String {
         let (name, archive) = (suite.name(), &self.archive);
+        if suite == Suite::Sid {
+            return format!("deb {archive} {name} main\n");
+        }
         let mut text = format!("deb {archive} {name} main\ndeb {archive} {name}-updates main\n");
         if let Some(security) = &self.security {
             text.push_str(&format!("deb {security} {name}-security main\n"));

@@ -42,6 +42,8 @@ pub enum Suite {
     Bookworm,
     /// Debian 13.
     Trixie,
+    /// Debian unstable.
+    Sid,
 }
 
 impl Suite {
@@ -51,24 +53,36 @@ impl Suite {
         match self {
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
+            Self::Sid => "sid",
         }
     }
 
-    /// The suite of a code name or version number ("bookworm", "12").
+    /// The release as people call it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Bookworm => "Debian 12 (bookworm)",
+            Self::Trixie => "Debian 13 (trixie)",
+            Self::Sid => "Debian unstable (sid)",
+        }
+    }
+
+    /// The suite of a code name or version number ("bookworm", "12", "unstable").
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "bookworm" | "12" => Some(Self::Bookworm),
             "trixie" | "13" => Some(Self::Trixie),
+            "sid" | "unstable" => Some(Self::Sid),
             _ => None,
         }
     }
 
     /// The DHCP client that ifupdown of this release recommends first.
-    fn dhcp_client(self) -> &'static str {
+    pub(crate) fn dhcp_client(self) -> &'static str {
         match self {
             Self::Bookworm => "isc-dhcp-client",
-            Self::Trixie => "dhcpcd-base",
+            Self::Trixie | Self::Sid => "dhcpcd-base",
         }
     }
 }
@@ -279,7 +293,7 @@ fn is_hostname(text: &str) -> bool {
 }
 
 /// Debian policy 5.6.1: lower case letters, digits, `+`, `-`, `.`; a version may follow as apt-get writes it.
-fn is_package(text: &str) -> bool {
+pub(crate) fn is_package(text: &str) -> bool {
     let name = |s: &str| {
         s.len() >= 2
             && s.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())

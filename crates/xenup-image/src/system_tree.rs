@@ -154,7 +154,7 @@ pub(crate) const IN_MEMORY: &str = r#"size=$1; shift
 exec mmdebstrap "$@""#;
 
 /// Makes the initramfs of every kernel, once, and then the link /initrd.img, which the kernel's postinst left out.
-const INITRAMFS_HOOK: &str = r#"chroot "$1" env -u INITRD sh -ec 'for modules in /lib/modules/*; do
+pub(crate) const INITRAMFS_HOOK: &str = r#"chroot "$1" env -u INITRD sh -ec 'for modules in /lib/modules/*; do
   version=${modules##*/}
   update-initramfs -c -k "$version"
   linux-update-symlinks install "$version" "/boot/vmlinuz-$version"

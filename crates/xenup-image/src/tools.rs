@@ -28,8 +28,13 @@ pub const FOR_QCOW2: &[(&str, &str)] = &[("qemu-img", "qemu-utils")];
 /// Checks that every program that a build of this format runs is there.
 pub fn check(format: Format) -> Result<(), ImageError> {
     let extra = if format == Format::Qcow2 { FOR_QCOW2 } else { &[] };
-    let missing: Vec<_> =
-        REQUIRED.iter().chain(extra).filter(|(program, _)| find_program(program).is_none()).collect();
+    let all: Vec<_> = REQUIRED.iter().chain(extra).copied().collect();
+    check_for(&all)
+}
+
+/// Checks that these programs are there, each named with its Debian package.
+pub fn check_for(tools: &[(&str, &str)]) -> Result<(), ImageError> {
+    let missing: Vec<_> = tools.iter().filter(|(program, _)| find_program(program).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }

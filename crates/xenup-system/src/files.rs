@@ -22,7 +22,10 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-fn on<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + use<'a> {
+pub(crate) fn on<'a>(
+    operation: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> FileError + use<'a> {
     move |source| FileError { operation, path: path.to_owned(), source }
 }
 

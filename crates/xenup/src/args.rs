@@ -15,6 +15,9 @@ use crate::error::Exit;
 pub use kernel::{
     KernelCheck, KernelCommand, KernelConfig, KernelDiff, KernelExplain, KernelRoles, KernelVerb,
 };
+mod guest;
+
+pub use guest::{GuestCreate, GuestDelete, Kind as GuestKind, Network as GuestNetwork};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
 ///
@@ -276,6 +279,12 @@ pub enum Guest {
     Check(GuestCheck),
     /// Show an xm or xl file in today's form, as a diff; with --in-place or --out, write it
     Convert(GuestConvert),
+    /// Make a Debian guest: its disk and its file, in about a second once a base of its release is kept
+    ///
+    /// Starts nothing, and replaces nothing. On a failure nothing is left.
+    Create(GuestCreate),
+    /// Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk
+    Delete(GuestDelete),
     /// Say what is on a guest's disk: system, kernel that would boot, what depends on names; nothing is mounted
     Disk(GuestDisk),
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod figures;
+mod guest;
 mod guests;
 mod host;
 mod kernels;
@@ -21,7 +22,7 @@ pub use switch::{SwitchHere, run as switch_here};
 /// Measure ours and its peers side by side in one run
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Run only the benches whose name contains this: inspect, plan, network, kernel-check, audit
+    /// Run only the benches whose name contains this: inspect, plan, network, kernel-check, audit, guest
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How often each is measured
@@ -44,6 +45,7 @@ const BENCHES: &[(&str, Body)] = &[
     ("kernel-check-6.12", kernels::newer),
     ("audit-lint", audit::lint),
     ("audit", audit::guests),
+    ("guest", guest::create),
 ];
 
 /// What `--json` prints.
@@ -62,7 +64,9 @@ pub fn run(bench: &Bench) -> Outcome {
     let wanted = bench.filter.as_deref().unwrap_or_default();
     let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| name.contains(wanted)).collect();
     if chosen.is_empty() {
-        return Err("no bench has that in its name: inspect, plan, network, kernel-check, audit".into());
+        return Err(
+            "no bench has that in its name: inspect, plan, network, kernel-check, audit, guest".into()
+        );
     }
     host::build()?;
     let mut told = Told { benches: Vec::new(), skipped: Vec::new() };

@@ -77,6 +77,18 @@ impl<'a> Here<'a> {
         Some(found)
     }
 
+    /// Returns the bridges; `None` where nobody can tell.
+    #[must_use]
+    pub fn bridges(&self) -> Option<&BTreeSet<String>> {
+        self.bridges.as_ref()
+    }
+
+    /// Returns the bridge of a vif that names none.
+    #[must_use]
+    pub fn default_bridge(&self) -> &str {
+        &self.default_bridge
+    }
+
     /// Returns whether a hotplug script is there; `None` where no toolstack is installed.
     pub(super) fn script(&self, name: &str) -> Option<bool> {
         if name.contains('/') {

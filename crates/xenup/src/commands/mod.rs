@@ -9,6 +9,8 @@ mod docgen;
 mod events;
 mod guard;
 mod guest;
+mod guest_create;
+mod guest_delete;
 mod guest_disk;
 mod history;
 mod init;

@@ -140,7 +140,7 @@ fn applied(text: &str, mut edits: Vec<Edit>) -> String {
 }
 
 /// Returns a text as an xl string, in the given quotes where it can be.
-fn quoted(text: &str, quote: char) -> String {
+pub(super) fn quoted(text: &str, quote: char) -> String {
     let quote = if text.contains(quote) && quote == '\'' { '"' } else { quote };
     let other = if quote == '"' { '\'' } else { '"' };
     let quote = if text.contains(quote) && !text.contains(other) { other } else { quote };

@@ -1,0 +1,184 @@
+//! New things made where nothing stands: all of them, or none.
+//!
+//! Decides: the order (as given), that nothing is replaced, and what is taken back when one cannot be made. Never: keeps a
+//! journal; whoever wants to know after a power cut what was made writes that down as the first part.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use xenup_machine::file::{Attributes, Kind};
+use xenup_machine::{Machine, MachineError, Reason};
+
+use crate::durable::parent;
+
+/// What makes something of its own kind at a path; where it fails it leaves nothing.
+pub type Maker<'a> = &'a mut dyn FnMut(&mut dyn Machine) -> Result<(), Box<dyn Error>>;
+
+/// Something to be made, owned by root.
+pub enum Part<'a> {
+    /// A directory, where there is none.
+    Directory(PathBuf),
+    /// A file.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where.
+        path: PathBuf,
+        /// Where it leads, as written.
+        target: PathBuf,
+    },
+    /// A file that is made in another way.
+    Other {
+        /// Where.
+        path: PathBuf,
+        /// How.
+        make: Maker<'a>,
+    },
+}
+
+impl Part<'_> {
+    /// Returns where it will be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path)
+            | Self::File { path, .. }
+            | Self::Link { path, .. }
+            | Self::Other { path, .. } => path,
+        }
+    }
+}
+
+/// Why the parts are not there.
+#[derive(Debug)]
+pub struct NotMade {
+    /// What could not be made; `None` where the caller stopped it.
+    pub cause: Option<Box<dyn Error>>,
+    /// What was made and could not be taken back, with the reason.
+    pub left: Vec<(PathBuf, MachineError)>,
+}
+
+impl fmt::Display for NotMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.cause.is_some() { "it could not be made" } else { "stopped" })?;
+        f.write_str(if self.left.is_empty() {
+            "; nothing of it is left"
+        } else {
+            "; not all of it could be removed"
+        })
+    }
+}
+
+impl Error for NotMade {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref()
+    }
+}
+
+/// Makes the parts in order; `stop` is asked before each, and once behind the last.
+///
+/// # Errors
+/// The first that could not be made: then what was made before it is removed again, the last one first.
+pub fn make(machine: &mut dyn Machine, parts: Vec<Part<'_>>, stop: &dyn Fn() -> bool) -> Result<(), NotMade> {
+    let mut made: Vec<(PathBuf, bool)> = Vec::new();
+    let mut cause = None;
+    let mut stopped = false;
+    for part in parts {
+        stopped = stop();
+        if stopped {
+            break;
+        }
+        if let Err(error) = one(machine, part, &mut made) {
+            cause = Some(error);
+            break;
+        }
+    }
+    if cause.is_none() && !stopped && !stop() {
+        return Ok(());
+    }
+    let mut left = Vec::new();
+    for (path, is_directory) in made.into_iter().rev() {
+        if let Err(error) = take_back(machine, &path, is_directory) {
+            left.push((path, error));
+        }
+    }
+    Err(NotMade { cause, left })
+}
+
+fn one(
+    machine: &mut dyn Machine,
+    part: Part<'_>,
+    made: &mut Vec<(PathBuf, bool)>,
+) -> Result<(), Box<dyn Error>> {
+    let path = part.path().to_owned();
+    let is_directory = matches!(part, Part::Directory(_));
+    if let Some(there) = machine.entry(&path)? {
+        return match there.kind {
+            // A link may lead to a directory; what is made in it says whether it does.
+            Kind::Dir | Kind::Symlink { .. } if is_directory => Ok(()),
+            _ => Err(MachineError::at("make", &path, Reason::Exists, "something stands there").into()),
+        };
+    }
+    // From here on it may be there, whatever the call says; but not by us where the name was taken meanwhile.
+    let done = write(machine, part);
+    let by_another = done.as_ref().err().is_some_and(|error| {
+        error.downcast_ref::<MachineError>().is_some_and(|error| error.reason == Reason::Exists)
+    });
+    if !by_another {
+        made.push((path, is_directory));
+    }
+    done
+}
+
+fn write(machine: &mut dyn Machine, part: Part<'_>) -> Result<(), Box<dyn Error>> {
+    match part {
+        Part::Directory(path) => {
+            machine.create_dir(&path, &Attributes::root(0o755))?;
+            machine.sync_dir(parent(&path))?;
+        }
+        Part::File { path, bytes, mode } => {
+            machine.create_file(&path, &bytes, &Attributes::root(mode))?;
+            machine.sync_file(&path)?;
+            machine.sync_dir(parent(&path))?;
+        }
+        Part::Link { path, target } => {
+            machine.create_symlink(&path, &target, &Attributes::root(0o777))?;
+            machine.sync_dir(parent(&path))?;
+        }
+        Part::Other { make, .. } => make(machine)?,
+    }
+    Ok(())
+}
+
+fn take_back(machine: &mut dyn Machine, path: &Path, is_directory: bool) -> Result<(), MachineError> {
+    if !is_directory {
+        return remove(machine, path).map(drop);
+    }
+    let removed = match machine.remove_dir(path) {
+        // Somebody else has put something there since.
+        Err(error) if matches!(error.reason, Reason::NotEmpty | Reason::NotFound) => return Ok(()),
+        removed => removed,
+    };
+    removed.and_then(|()| machine.sync_dir(parent(path)))
+}
+
+/// Removes a file or link for good; `false` where there was none.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(machine: &mut dyn Machine, path: &Path) -> Result<bool, MachineError> {
+    if machine.entry(path)?.is_none() {
+        return Ok(false);
+    }
+    machine.remove_file(path)?;
+    machine.sync_dir(parent(path))?;
+    Ok(true)
+}

@@ -1,0 +1,119 @@
+trap 'echo "line $LINENO: $BASH_COMMAND" >&2' ERR
+cd "$FOLDER"
+mkdir over disks tiny
+mount -t tmpfs tmpfs over
+for dir in /etc /var/lib /usr/lib; do
+  name=${dir//\//_}
+  mkdir "over/upper$name" "over/work$name"
+  mount -t overlay overlay -o "lowerdir=$dir,upperdir=over/upper$name,workdir=over/work$name" "$dir"
+done
+mkdir -p /usr/lib/grub-xen /etc/xen/auto
+touch /usr/lib/grub-xen/grub-i386-xen_pvh.bin /usr/lib/grub-xen/grub-x86_64-xen.bin
+rm -rf /var/lib/xenup/guests /etc/xenup
+ip link set lo up
+ip link add xenbr0 type bridge
+echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example' > key.pub
+
+# Runs xenup; its exit code must be the first argument, its words go to `said`.
+ends() {
+  local wanted=$1 code=0
+  shift
+  "$XENUP" "$@" > said 2>&1 || code=$?
+  [ "$code" = "$wanted" ] || { echo "xenup $*: exit $code, not $wanted" >&2; cat said >&2; exit 1; }
+}
+says() { grep -qF -- "$1" said || { echo "not said: $1" >&2; cat said >&2; exit 1; }; }
+there() { (cd /; find etc/xen var/lib/xenup/guests "$FOLDER/disks" "$FOLDER/tiny" 2>/dev/null | sort); }
+create() { local code=$1; shift; ends "$code" guest create --suite "$SUITE" --ssh-key key.pub --dir "${DIR:-disks}" "$@"; }
+
+# Nothing is written by a dry run.
+before=$(there)
+create 0 web --dry-run --auto
+says 'name = "web"'
+says 'iface eth0 inet dhcp'
+[ "$(there)" = "$before" ]
+
+# Two guests of one base.
+create 0 web --address 192.0.2.10/24 --gateway 192.0.2.1 --dns 192.0.2.53 --auto --swap 256M
+create 0 db --type pv --size 3G
+for image in disks/web.img disks/db.img; do
+  e2fsck -fn "$image"
+  ends 0 guest disk "$image"
+  says 'vmlinuz-'
+  says 'console=hvc0'
+done
+ends 0 guest check
+[ "$(grep -c 'nothing to say' said)" = 2 ]
+ends 0 guest list
+says 'starts with the host'
+# With the loaders of grub-xen-host in a folder, the verdict is that both start.
+if [ -n "${GRUB_XEN:-}" ]; then
+  cp "$GRUB_XEN"/*.bin /usr/lib/grub-xen/
+  ends 0 audit /etc/xen/web.cfg /etc/xen/db.cfg --to "$SUITE"
+fi
+inside() { debugfs -R "cat $2" "$1" 2>/dev/null; }
+[ "$(inside disks/web.img /etc/hostname)" = web ]
+[ "$(inside disks/db.img /etc/hostname)" = db ]
+uuid() { dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p'; }
+[ "$(uuid disks/web.img)" != "$(uuid disks/db.img)" ]
+inside disks/web.img /etc/fstab | grep -q "UUID=$(uuid disks/web.img) / "
+inside disks/web.img /boot/grub/grub.cfg | grep -q "root=UUID=$(uuid disks/web.img) ro console=hvc0 net.ifnames=0"
+# What else differs between the two is what makes each its own, and nothing more.
+for image in web db; do
+  mkdir "tree-$image"
+  debugfs -R "rdump /etc tree-$image" "disks/$image.img" 2>/dev/null
+  debugfs -R "rdump /boot tree-$image" "disks/$image.img" 2>/dev/null
+  debugfs -R "rdump /root tree-$image" "disks/$image.img" 2>/dev/null
+done
+diff --no-dereference -rq tree-web tree-db | sed 's/.*tree-web\///; s/ and .*//' | sort > differs || true
+printf '%s\n' boot/grub/grub.cfg etc/fstab etc/hostname etc/hosts etc/network/interfaces etc/resolv.conf | diff - differs
+
+# What is taken is not replaced.
+before=$(there)
+create 4 web
+says 'hint: '
+create 4 other --bridge absent
+says 'hint: --bridge xenbr0'
+create 2 other --address 192.0.2.10
+create 2 other --package 'a b'
+touch disks/other.img
+create 4 other
+says 'is not replaced'
+rm disks/other.img
+
+# Whatever fails, nothing is left.
+mount -t tmpfs -o size=64M tmpfs tiny
+DIR=tiny create 1 full
+says 'make room'
+umount tiny
+mv /etc/xen/auto /etc/xen/auto-aside && touch /etc/xen/auto
+create 1 blocked --auto
+rm /etc/xen/auto && mv /etc/xen/auto-aside /etc/xen/auto
+mv /usr/lib/grub-xen /usr/lib/grub-xen-aside
+create 4 unbootable
+says 'hint: apt install grub-xen-host'
+mv /usr/lib/grub-xen-aside /usr/lib/grub-xen
+[ "$(there)" = "$before" ]
+
+# A kill leaves what `guest delete` takes away.
+"$XENUP" guest create killed --suite "$SUITE" --ssh-key key.pub --dir disks > said 2>&1 & pid=$!
+until [ -e /var/lib/xenup/guests/killed.json ]; do kill -0 $pid; done
+kill -KILL $pid
+wait $pid || true
+create 4 killed
+ends 0 guest delete --yes killed
+[ "$(there)" = "$before" ]
+
+# A guest is asked about before it goes, and takes nothing of another with it.
+ends 2 guest delete web
+says 'hint: xenup guest delete --yes web'
+sed 's/"db"/"third"/; s/uuid = .*//; s/mac=[^,]*,//' /etc/xen/db.cfg > /etc/xen/third.cfg
+ends 4 guest delete --yes db
+says '/etc/xen/third.cfg'
+rm /etc/xen/third.cfg
+ends 0 guest delete --yes web
+[ ! -e disks/web.img ] && [ ! -e /etc/xen/web.cfg ] && [ ! -L /etc/xen/auto/web.cfg ]
+[ -e disks/db.img ] && [ -e /etc/xen/db.cfg ]
+ends 4 guest delete --yes web
+ends 0 guest delete --yes db
+[ "$(ls -A disks)" = "" ]
+[ "$(ls -A /var/lib/xenup/guests)" = "" ]
