@@ -40,11 +40,10 @@ fn call(case: &Path) -> String {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| {
-        String::from_utf8_lossy(bytes)
+        let text = String::from_utf8_lossy(bytes)
             .replace(&folder.path().display().to_string(), "$CASE")
-            .replace(&cache.path().display().to_string(), "$CACHE")
-            .trim_end()
-            .to_owned()
+            .replace(&cache.path().display().to_string(), "$CACHE");
+        without_digests(text.trim_end())
     };
     let left = names(folder.path());
     let code = output.status.code().unwrap_or(-1);
@@ -55,6 +54,21 @@ fn call(case: &Path) -> String {
         said.push_str(&format!("--- written\n{}\n", new.join("\n")));
     }
     said
+}
+
+/// A folder of the cache is named by a digest of where its source lies, which is another place in each run.
+fn without_digests(text: &str) -> String {
+    let mut parts = text.split("$CACHE/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (path, rest) = part.split_at(part.find([' ', '`', '\n']).unwrap_or(part.len()));
+        let start = path.rfind('-').filter(|at| path.len() - at == 17).unwrap_or(path.len());
+        out += "$CACHE/";
+        out += path.get(..start).unwrap_or(path);
+        out += if start < path.len() { "-DIGEST" } else { "" };
+        out += rest;
+    }
+    out
 }
 
 fn names(folder: &Path) -> Vec<String> {
