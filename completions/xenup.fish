@@ -119,7 +119,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from convert" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l suite -d 'What it runs: 12 or bookworm, 13 or trixie, sid' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l type -d 'How it is virtualised' -r -f -a "pvh\t'By hardware, without an emulated machine'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l type -d 'How it is virtualised: pvh, by hardware and without an emulated machine, or pv, for machines without that hardware' -r -f -a "pvh\t'By hardware, without an emulated machine'
 pv\t'Paravirtual, for machines without hardware virtualisation'"
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l size -d 'The disk\'s size: a number and M, G or T; the file takes only what is written to it' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l swap -d 'A swap file of this size on its disk: a number and M or G; none without it' -r
@@ -130,7 +130,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l address -d 'Its address with the prefix\'s length, or dhcp, which is the default; may be given for IPv4 and for IPv6' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l gateway -d 'The router of a static address; may be given for IPv4 and for IPv6' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dns -d 'A name server, beside a static address; may be given several times' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l network -d 'Who sets its network up' -r -f -a "ifupdown\t'ifupdown: /etc/network/interfaces'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l network -d 'Who sets its network up: ifupdown, or networkd with systemd-resolved' -r -f -a "ifupdown\t'ifupdown: /etc/network/interfaces'
 networkd\t'systemd-networkd, with systemd-resolved'"
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l ssh-key -d 'Public keys that may log in as root; may be given several times. Without it, those of this machine\'s root' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l package -d 'A Debian package to be in the base as well; each set of packages has a base of its own' -r

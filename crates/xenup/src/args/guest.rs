@@ -18,8 +18,14 @@ pub struct GuestCreate {
     /// What it runs: 12 or bookworm, 13 or trixie, sid
     #[arg(long, value_name = "SUITE", default_value = "trixie", value_parser = suite)]
     pub suite: Suite,
-    /// How it is virtualised
-    #[arg(long = "type", value_name = "TYPE", value_enum, default_value = "pvh")]
+    /// How it is virtualised: pvh, by hardware and without an emulated machine, or pv, for machines without that hardware
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        value_enum,
+        default_value = "pvh",
+        hide_possible_values = true
+    )]
     pub kind: Kind,
     /// The disk's size: a number and M, G or T; the file takes only what is written to it
     #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = disk_size)]
@@ -48,8 +54,8 @@ pub struct GuestCreate {
     /// A name server, beside a static address; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
-    /// Who sets its network up
-    #[arg(long, value_name = "WHO", value_enum, default_value = "ifupdown")]
+    /// Who sets its network up: ifupdown, or networkd with systemd-resolved
+    #[arg(long, value_name = "WHO", value_enum, default_value = "ifupdown", hide_possible_values = true)]
     pub network: Network,
     /// Public keys that may log in as root; may be given several times. Without it, those of this machine's root
     #[arg(long, value_name = "FILE")]
