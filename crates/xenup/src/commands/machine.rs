@@ -141,7 +141,7 @@ pub fn hint_for_words(why: &str) -> Option<String> {
     if why.contains("(os error 30)") {
         return Some(READ_ONLY.to_owned());
     }
-    why.contains("Unable to fetch some archives").then(|| "apt-get update, then xenup apply".to_owned())
+    why.contains("E: Failed to fetch").then(|| "apt-get update, then xenup apply".to_owned())
 }
 
 const READ_ONLY: &str = "remount the file system for writing: mount -o remount,rw / (its path may differ)";
