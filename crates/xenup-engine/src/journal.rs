@@ -337,6 +337,14 @@ pub enum UndoNote {
 }
 
 impl UndoNote {
+    /// What may be left of a package that was unpacked in part, in words.
+    #[must_use]
+    pub fn unpacked_in_part(package: &str) -> String {
+        format!(
+            "dpkg was killed while it unpacked {package}, whose archive is gone: files named *.dpkg-new may be left"
+        )
+    }
+
     /// Returns what was left since somebody else had changed it, where the note says that.
     #[must_use]
     pub fn left_as_changed(&self) -> Option<&str> {

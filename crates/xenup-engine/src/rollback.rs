@@ -284,10 +284,7 @@ pub(crate) fn tell_note(session: &mut Session<'_>, step: &Slug, note: &UndoNote)
             session.tell(Event::Warning { text: format!("step `{step}` cannot be undone: {why}") });
         }
         UndoNote::UnpackedInPart { package } => {
-            let text = format!(
-                "dpkg was killed while it unpacked {package}, whose archive is gone: files named *.dpkg-new may be left"
-            );
-            session.tell(Event::Warning { text });
+            session.tell(Event::Warning { text: UndoNote::unpacked_in_part(&package) });
         }
         UndoNote::RegeneratedDifferently { path } => {
             let text = format!("{} was generated again and differs from before", path.display());

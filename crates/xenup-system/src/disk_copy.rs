@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, SeekFrom};
+use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError, on};
@@ -74,18 +74,11 @@ pub fn each_data_block(path: &Path, each: &mut dyn FnMut(u64, &[u8])) -> Result<
     use std::os::unix::fs::FileExt;
     let file = File::open(path).map_err(on("open", path))?;
     let end = file.metadata().map_err(on("read the size of", path))?.len();
-    let read = |error: rustix::io::Errno| on("read", path)(error.into());
     let mut buffer = vec![0_u8; 1 << 20];
     let mut at = 0;
-    while at < end {
-        let start = match rustix::fs::seek(&file, SeekFrom::Data(at)) {
-            Ok(start) => start / BLOCK * BLOCK,
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(read(error)),
-        };
-        let stop = rustix::fs::seek(&file, SeekFrom::Hole(start.max(at))).map_err(read)?.min(end);
-        at = start;
-        while at < stop {
+    while let Some(data) = files::next_data(&file, at, end).map_err(on("read", path))? {
+        at = data.start / BLOCK * BLOCK;
+        while at < data.end {
             let want = usize::try_from(end - at).unwrap_or(buffer.len()).min(buffer.len());
             let Some(part) = buffer.get_mut(..want) else { return Ok(()) };
             file.read_exact_at(part, at).map_err(on("read", path))?;

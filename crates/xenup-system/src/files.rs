@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -220,17 +221,23 @@ pub fn copy_sparse(from: &Path, to: &Path) -> Result<u64, FileError> {
 fn copy_extents(source: &File, target: &File, offset: u64) -> io::Result<()> {
     let end = source.metadata()?.len();
     let mut at = 0;
-    while at < end {
-        let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(e) => return Err(e.into()),
-        };
-        let stop = rustix::fs::seek(source, SeekFrom::Hole(start))?.min(end);
-        copy_range(source, target, start, stop, offset)?;
-        at = stop.max(start + 1);
+    while let Some(data) = next_data(source, at, end)? {
+        copy_range(source, target, data.start, data.end, offset)?;
+        at = data.end.max(data.start + 1);
     }
     Ok(())
+}
+
+/// The first stretch at or behind `at` and before `end` that is no hole (lseek(2): SEEK_DATA, SEEK_HOLE).
+pub(crate) fn next_data(file: &File, at: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    if at >= end {
+        return Ok(None);
+    }
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(start) => Ok(Some(start..rustix::fs::seek(file, SeekFrom::Hole(start))?.min(end))),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn copy_range(source: &File, target: &File, start: u64, stop: u64, offset: u64) -> io::Result<()> {

@@ -115,9 +115,7 @@ fn note_words(note: &UndoNote) -> String {
         }
         UndoNote::EndedWithBoot => "had ended with the boot it was made in".to_owned(),
         UndoNote::Irreversible { why } => format!("cannot be undone: {why}"),
-        UndoNote::UnpackedInPart { package } => format!(
-            "dpkg was killed while it unpacked {package}, whose archive is gone: files named *.dpkg-new may be left"
-        ),
+        UndoNote::UnpackedInPart { package } => UndoNote::unpacked_in_part(package),
         UndoNote::RegeneratedDifferently { path } => {
             format!("{} was made again by its owner, and differs from before", path.display())
         }
