@@ -26,6 +26,7 @@ pub mod spec;
 pub mod system_tree;
 pub mod tools;
 
+mod bootstrap;
 mod build;
 
 pub use build::{Image, build, build_in};

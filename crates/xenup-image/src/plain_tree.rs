@@ -9,10 +9,11 @@ use std::time::Duration;
 use xenup_system::files::{self, WorkDir};
 use xenup_system::process::Tool;
 
-use crate::error::{ImageError, during};
-use crate::mirror::{KEYRING, Mirror};
+use crate::bootstrap::Bootstrap;
+use crate::error::ImageError;
+use crate::mirror::Mirror;
 use crate::spec::Suite;
-use crate::system_tree::{IN_MEMORY, memory_for_tree, unpack};
+use crate::system_tree::unpack;
 
 /// A bootstrap takes half a minute here; this is for slow disks and links.
 const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(1800);
@@ -43,47 +44,26 @@ pub fn make(spec: &PlainTree<'_>, dir: &Path, line: &mut dyn FnMut(&str)) -> Res
     let mirror = Mirror::of_this_machine()?;
     let work = WorkDir::new_in(dir.parent().unwrap_or(dir), "bootstrap-")?;
     let tar = work.join("tree.tar");
-    bootstrap(spec, &mirror, &work.join("work"), &tar, line)?;
+    let certificates = mirror.over_https().then_some("ca-certificates");
+    let packages: Vec<String> =
+        spec.packages.iter().copied().chain(certificates).map(str::to_owned).collect();
+    let bootstrap = Bootstrap {
+        suite: spec.suite,
+        packages: &packages,
+        mirror: &mirror,
+        work: &work.join("work"),
+        limit: BOOTSTRAP_LIMIT,
+    };
+    let own = |tool: Tool| {
+        tool.args(["--skip=cleanup/apt/lists", "--skip=cleanup/apt/cache"])
+            .arg("--customize-hook=chroot \"$1\" sh -euc \"$XENUP_SCRIPT\"")
+            // An option for the bootstrap alone: whoever works in the tree is to see dpkg sync what it writes.
+            .arg("--customize-hook=rm -f \"$1\"/etc/dpkg/dpkg.cfg.d/99mmdebstrap")
+            .env("XENUP_SCRIPT", spec.script)
+    };
+    bootstrap.to_tar(&tar, own, line)?;
     let partial = work.join("tree");
     unpack(&tar, &partial)?;
     files::rename_unsynced(&partial, dir)?;
-    Ok(())
-}
-
-fn bootstrap(
-    spec: &PlainTree<'_>,
-    mirror: &Mirror,
-    work: &Path,
-    tar: &Path,
-    line: &mut dyn FnMut(&str),
-) -> Result<(), ImageError> {
-    files::create_dir_all(work)?;
-    let certificates = mirror.over_https().then_some("ca-certificates");
-    let packages: Vec<&str> = spec.packages.iter().copied().chain(certificates).collect();
-    let memory = memory_for_tree();
-    // Its mounts (/proc, /sys, /dev in the tree) stay in a mount namespace of its own and end with it, however it ends.
-    Tool::new("unshare")
-        .args(["--mount", "sh", "-ec", IN_MEMORY, "mmdebstrap", memory.as_str()])
-        .args(["--mode=root", "--variant=minbase", "--format=tar"])
-        .arg(format!("--keyring={KEYRING}"))
-        .arg(format!("--include={}", packages.join(",")))
-        .arg("--aptopt=Acquire::Languages \"none\"")
-        .args(mirror.apt_options.iter().map(|option| format!("--aptopt={option}")))
-        .arg("--dpkgopt=force-unsafe-io")
-        .args(["--skip=cleanup/apt/lists", "--skip=cleanup/apt/cache"])
-        .arg("--customize-hook=chroot \"$1\" sh -euc \"$XENUP_SCRIPT\"")
-        // An option for the bootstrap alone: whoever works in the tree is to see dpkg sync what it writes.
-        .arg("--customize-hook=rm -f \"$1\"/etc/dpkg/dpkg.cfg.d/99mmdebstrap")
-        .env("XENUP_SCRIPT", spec.script)
-        .env("TMPDIR", work)
-        .timeout(BOOTSTRAP_LIMIT)
-        .die_with_parent()
-        .arg(spec.suite.name())
-        .arg(tar)
-        // From standard input the lines become /etc/apt/sources.list itself.
-        .arg("-")
-        .stdin(mirror.sources_list(spec.suite))
-        .run_lines(line)
-        .map_err(during("installing the packages (mmdebstrap)"))?;
     Ok(())
 }

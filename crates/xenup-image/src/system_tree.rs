@@ -10,9 +10,10 @@ use serde::Serialize;
 use xenup_system::files::{self, FileError, FileLock};
 use xenup_system::process::Tool;
 
+use crate::bootstrap::{Bootstrap, with_kernel};
 use crate::error::{ImageError, during};
 use crate::identity::sha256_hex;
-use crate::mirror::{KEYRING, Mirror};
+use crate::mirror::Mirror;
 use crate::spec::{ImageSpec, SpecError, Suite};
 
 /// Counts up with every change of how a tree is made, so that older kept trees are not taken.
@@ -21,9 +22,6 @@ const RECIPE: u32 = 4;
 const FRESH_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A bootstrap takes one to two minutes here; this is for slow disks and links.
 const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(3600);
-
-/// A tree takes about 1 GiB while it is made; half of what is available is used, and as much again is left.
-const MEMORY_NEEDED: u64 = 4 << 30;
 
 /// Answers for GRUB's package: it must neither look for a disk to write to nor ask.
 const GRUB_ANSWERS: &str = "grub-pc grub-pc/install_devices multiselect\\n\
@@ -64,8 +62,16 @@ pub fn make(
     }
     let partial = kept.with_extension("partial");
     let work = tree.with_extension("bootstrap");
-    files::create_dir_all(&work)?;
-    bootstrap(spec.suite, &packages, mirror, &work, &partial, line)?;
+    let bootstrap =
+        Bootstrap { suite: spec.suite, packages: &packages, mirror, work: &work, limit: BOOTSTRAP_LIMIT };
+    // A Debian that was just installed knows its packages.
+    let own =
+        |tool: Tool| {
+            with_kernel(tool.arg("--skip=cleanup/apt/lists").arg(format!(
+                "--essential-hook=printf '{GRUB_ANSWERS}' | chroot \"$1\" debconf-set-selections"
+            )))
+        };
+    bootstrap.to_tar(&partial, own, line)?;
     files::rename_unsynced(&partial, &kept)?;
     unpack(&kept, tree)?;
     Ok(false)
@@ -100,65 +106,6 @@ fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
     packages.dedup();
     packages
 }
-
-fn bootstrap(
-    suite: Suite,
-    packages: &[String],
-    mirror: &Mirror,
-    work: &Path,
-    tar: &Path,
-    line: &mut dyn FnMut(&str),
-) -> Result<(), ImageError> {
-    let memory = memory_for_tree();
-    // Its mounts (/proc, /sys, /dev in the tree) stay in a mount namespace of its own and end with it, however it ends.
-    Tool::new("unshare")
-        .args(["--mount", "sh", "-ec", IN_MEMORY, "mmdebstrap", memory.as_str()])
-        .args(["--mode=root", "--variant=minbase", "--format=tar", "--verbose"])
-        .arg(format!("--keyring={KEYRING}"))
-        .arg(format!("--include={}", packages.join(",")))
-        .arg("--aptopt=Acquire::Languages \"none\"")
-        .args(mirror.apt_options.iter().map(|option| format!("--aptopt={option}")))
-        // The tree is thrown away when the machine goes down in between, so nothing is gained by syncing each file.
-        .arg("--dpkgopt=force-unsafe-io")
-        // A Debian that was just installed knows its packages.
-        .arg("--skip=cleanup/apt/lists")
-        .arg(format!("--essential-hook=printf '{GRUB_ANSWERS}' | chroot \"$1\" debconf-set-selections"))
-        .arg(format!("--customize-hook={INITRAMFS_HOOK}"))
-        // The kernel's postinst would make an initramfs which the trigger at the end makes again: half of the time.
-        .env("INITRD", "No")
-        .timeout(BOOTSTRAP_LIMIT)
-        .die_with_parent()
-        .env("TMPDIR", work)
-        .arg(suite.name())
-        .arg(tar)
-        // From standard input the lines become /etc/apt/sources.list itself.
-        .arg("-")
-        .stdin(mirror.sources_list(suite))
-        .run_lines(line)
-        .map_err(during("installing the packages (mmdebstrap)"))?;
-    Ok(())
-}
-
-/// The bytes of memory that the tree may take while packages are installed; empty where it is to lie on disk.
-pub(crate) fn memory_for_tree() -> String {
-    match files::available_memory() {
-        enough if enough >= MEMORY_NEEDED => (enough / 2).to_string(),
-        _ => String::new(),
-    }
-}
-
-/// Runs mmdebstrap with its work directory in memory where a size is given: dpkg syncs its database for every package,
-/// which costs more than all the rest on a busy disk.
-pub(crate) const IN_MEMORY: &str = r#"size=$1; shift
-[ -z "$size" ] || mount -t tmpfs -o "mode=0755,size=$size" tmpfs "$TMPDIR"
-exec mmdebstrap "$@""#;
-
-/// Makes the initramfs of every kernel, once, and then the link /initrd.img, which the kernel's postinst left out.
-pub(crate) const INITRAMFS_HOOK: &str = r#"chroot "$1" env -u INITRD sh -ec 'for modules in /lib/modules/*; do
-  version=${modules##*/}
-  update-initramfs -c -k "$version"
-  linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
-done'"#;
 
 pub(crate) fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
     files::create_dir_all(tree)?;

@@ -14,12 +14,13 @@ use xenup_system::tree::TreeFiles;
 
 use super::kept::{self, About};
 use crate::boot_loader::{self, Probed};
+use crate::bootstrap::{Bootstrap, with_kernel};
 use crate::configure::{apt, plain_grub, with_values};
 use crate::error::{ImageError, during};
-use crate::mirror::{KEYRING, Mirror};
+use crate::mirror::Mirror;
 use crate::progress::{Progress, Steps};
 use crate::spec::{SpecError, Suite, is_package};
-use crate::system_tree::{IN_MEMORY, INITRAMFS_HOOK, memory_for_tree, unpack};
+use crate::system_tree::unpack;
 
 /// A base's size in bytes: a guest's disk of this size needs no resizing, which is half of the time.
 pub const SIZE: u64 = 10 << 30;
@@ -212,7 +213,17 @@ fn make(
     let root = work.join("tree");
     steps.run("packages", |line| {
         let tar = work.join("tree.tar");
-        bootstrap(spec.suite, packages, mirror, &work.join("bootstrap"), &tar, line)?;
+        let bootstrap = Bootstrap {
+            suite: spec.suite,
+            packages,
+            mirror,
+            work: &work.join("bootstrap"),
+            limit: BOOTSTRAP_LIMIT,
+        };
+        // What the archive said of itself when the packages came from it.
+        let state = format!("cat \"$1\"/var/lib/apt/lists/*Release | sha256sum > \"$1\"{ARCHIVE}");
+        let own = |tool: Tool| with_kernel(tool).arg(format!("--customize-hook={state}"));
+        bootstrap.to_tar(&tar, own, line)?;
         unpack(&tar, &root)?;
         files::remove_file(&tar).map_err(ImageError::from)
     })?;
@@ -235,44 +246,6 @@ fn make(
     steps.run("file system", |_| write_image(&root, &file_system, &image))?;
     let about = About::new(spec.suite, packages, file_system, grub_config, kernels, archive);
     steps.run("digest", |_| kept::keep(cache, name, &image, about))
-}
-
-fn bootstrap(
-    suite: Suite,
-    packages: &[String],
-    mirror: &Mirror,
-    work: &Path,
-    tar: &Path,
-    line: &mut dyn FnMut(&str),
-) -> Result<(), ImageError> {
-    files::create_dir_all(work)?;
-    let memory = memory_for_tree();
-    // Its mounts (/proc, /sys, /dev in the tree) stay in a mount namespace of its own and end with it, however it ends.
-    Tool::new("unshare")
-        .args(["--mount", "sh", "-ec", IN_MEMORY, "mmdebstrap", memory.as_str()])
-        .args(["--mode=root", "--variant=minbase", "--format=tar", "--verbose"])
-        .arg(format!("--keyring={KEYRING}"))
-        .arg(format!("--include={}", packages.join(",")))
-        .arg("--aptopt=Acquire::Languages \"none\"")
-        .args(mirror.apt_options.iter().map(|option| format!("--aptopt={option}")))
-        // The tree is thrown away when the machine goes down in between, so nothing is gained by syncing each file.
-        .arg("--dpkgopt=force-unsafe-io")
-        .arg(format!("--customize-hook={INITRAMFS_HOOK}"))
-        // What the archive said of itself when the packages came from it.
-        .arg(format!("--customize-hook=cat \"$1\"/var/lib/apt/lists/*Release | sha256sum > \"$1\"{ARCHIVE}"))
-        // The kernel's postinst would make an initramfs which the hook makes again: half of the time.
-        .env("INITRD", "No")
-        .timeout(BOOTSTRAP_LIMIT)
-        .die_with_parent()
-        .env("TMPDIR", work)
-        .arg(suite.name())
-        .arg(tar)
-        // From standard input the lines become /etc/apt/sources.list itself.
-        .arg("-")
-        .stdin(mirror.sources_list(suite))
-        .run_lines(line)
-        .map_err(during("installing the packages (mmdebstrap)"))?;
-    Ok(())
 }
 
 /// Makes the tree what every guest is; returns the archive's state.
