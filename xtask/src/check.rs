@@ -50,7 +50,17 @@ struct Skipped {
 /// Of the moments at which `faults-real` kills without `--long`.
 const SEED: u64 = 1_795_702_780;
 
-type Body = fn(&Check) -> crate::Outcome;
+/// How a check is made.
+enum Body {
+    /// After the one before it, with all that it prints.
+    InTurn(fn(&Check) -> crate::Outcome),
+    /// Beside those after it, its lines marked with its name: an emulated machine keeps one core busy for twenty
+    /// minutes, and most of the others wait for events.
+    Beside(fn(Say<'_>) -> crate::Outcome),
+}
+
+/// Takes a line.
+type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// A check.
 struct Item {
@@ -60,15 +70,19 @@ struct Item {
     body: Body,
 }
 
-const fn item(name: &'static str, body: Body) -> Item {
-    Item { name, long: false, body }
+const fn item(name: &'static str, body: fn(&Check) -> crate::Outcome) -> Item {
+    Item { name, long: false, body: Body::InTurn(body) }
 }
 
-const fn long(name: &'static str, body: Body) -> Item {
-    Item { name, long: true, body }
+const fn beside(name: &'static str, body: fn(Say<'_>) -> crate::Outcome) -> Item {
+    Item { name, long: false, body: Body::Beside(body) }
 }
 
-/// The checks, the cheap ones first.
+const fn long(name: &'static str, body: fn(&Check) -> crate::Outcome) -> Item {
+    Item { name, long: true, body: Body::InTurn(body) }
+}
+
+/// The checks, the cheap ones first; what needs the package stands after it.
 const CHECKS: &[Item] = &[
     item("format", |_| tool("cargo", &["fmt", "--all", "--check"])),
     item("words", |_| words()),
@@ -78,6 +92,8 @@ const CHECKS: &[Item] = &[
     item("handbook", |_| crate::shown::run()),
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
+    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
+    beside("rehearsal", |say| rehearsal(&["--scenario", "conversion"], say)),
     item("kernels", |options| crate::kernels::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often. Moments that are the same each time, so that what
@@ -89,16 +105,14 @@ const CHECKS: &[Item] = &[
     item("tls", |_| crate::tls::run()),
     item("maintainership", |_| crate::maintainership::run()),
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
-    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
-    item("rehearsal", |_| rehearsal(&["--scenario", "plain"])),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("upgrade", |_| crate::upgrade::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
-    long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"])),
-    long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"])),
-    long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"])),
+    long("rehearsal-plain", |_| rehearsal(&["--scenario", "plain"], &mut show)),
+    long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
+    long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
 ];
 
 /// Runs the checks, every one even after a failure, and prints the counts.
@@ -107,7 +121,7 @@ const CHECKS: &[Item] = &[
 /// None of its own: a check that cannot run has failed.
 pub fn run(options: &Check) -> crate::Outcome {
     let (wanted, skipped) = chosen(options);
-    let checks: Vec<Verdict> = wanted.into_iter().map(|item| judge(item, options)).collect();
+    let checks = judge_all(&wanted, options);
     let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
     if !failed.is_empty() {
         println!("failed: {}", failed.join(", "));
@@ -140,10 +154,40 @@ fn chosen(options: &Check) -> (Vec<&'static Item>, Vec<Skipped>) {
     (wanted, skipped)
 }
 
-fn judge(Item { name, body, .. }: &Item, options: &Check) -> Verdict {
+/// Makes each check, and waits for those that run beside; the long ones have the machine to themselves.
+fn judge_all(wanted: &[&'static Item], options: &Check) -> Vec<Verdict> {
+    let (usual, long): (Vec<&Item>, Vec<&Item>) = wanted.iter().copied().partition(|item| !item.long);
+    let mut verdicts = judge_beside(&usual, options);
+    verdicts.extend(judge_beside(&long, options));
+    verdicts
+}
+
+fn judge_beside(wanted: &[&'static Item], options: &Check) -> Vec<Verdict> {
+    std::thread::scope(|scope| {
+        let (mut verdicts, mut running) = (Vec::new(), Vec::new());
+        for item in wanted {
+            match &item.body {
+                Body::InTurn(body) => verdicts.push(judge(item.name, || body(options))),
+                Body::Beside(body) => {
+                    let mut say = |line: &str| println!("{} | {line}", item.name);
+                    let check = scope.spawn(move || judge(item.name, || body(&mut say)));
+                    running.push((item.name, check));
+                }
+            }
+        }
+        // A check whose thread panicked has said why, and has not passed.
+        let ended = |(name, check): (_, std::thread::ScopedJoinHandle<'_, Verdict>)| {
+            check.join().unwrap_or(Verdict { name, passed: false, seconds: 0.0 })
+        };
+        verdicts.extend(running.into_iter().map(ended));
+        verdicts
+    })
+}
+
+fn judge(name: &'static str, body: impl FnOnce() -> crate::Outcome) -> Verdict {
     let watch = Stopwatch::start();
     println!("== {name}");
-    let passed = body(options).unwrap_or_else(|error| {
+    let passed = body().unwrap_or_else(|error| {
         println!("{error}");
         false
     });
@@ -158,7 +202,7 @@ fn tool(program: &str, args: &[&str]) -> crate::Outcome {
 }
 
 fn shown(tool: &Tool) -> crate::Outcome {
-    tool.run_lines(&mut |line| println!("{line}"))?;
+    tool.run_lines(&mut show)?;
     Ok(true)
 }
 
@@ -204,7 +248,7 @@ fn in_containers(tests: &[&str]) -> crate::Outcome {
 }
 
 /// Plays a scenario on real Xen, with the package that was just built.
-fn rehearsal(args: &[&str]) -> crate::Outcome {
+fn rehearsal(args: &[&str], say: Say<'_>) -> crate::Outcome {
     let package = crate::package::built()?;
     let report = crate::project().join("target/rehearsal");
     let program = crate::project().join("target/release/xenup");
@@ -214,7 +258,12 @@ fn rehearsal(args: &[&str]) -> crate::Outcome {
         .arg("--report")
         .arg(&report)
         .args(args);
-    shown(&tool.timeout(Duration::from_secs(7200)))
+    tool.timeout(Duration::from_secs(7200)).run_lines(say)?;
+    Ok(true)
+}
+
+fn show(line: &str) {
+    println!("{line}");
 }
 
 fn cargo_test(args: &[&str]) -> Tool {

@@ -1,4 +1,4 @@
-//! The demonstration: the package is built, a plain Debian boots and becomes a Xen host, a report is written.
+//! The demonstration: a plain Debian boots and becomes a Xen host by the package that was built, a report is written.
 
 use std::time::Duration;
 
@@ -15,10 +15,9 @@ pub struct Demo {
 /// Plays it.
 ///
 /// # Errors
-/// A build that fails. A rehearsal that fails is `false`; its own words say why.
+/// No package was built. A rehearsal that fails is `false`; its own words say why.
 pub fn run(options: &Demo) -> crate::Outcome {
-    let package = crate::package::build()?;
-    println!("{}", package.display());
+    let package = crate::package::built()?;
     let program = crate::project().join("target/release/xenup");
     let output = Tool::new(&program)
         .args(["rehearse", "--resume", "--package"])

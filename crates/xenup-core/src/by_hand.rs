@@ -79,6 +79,7 @@ pub fn plan(probe: &dyn Probe, request: &Request<'_>) -> Result<Plan, MachineErr
             forward: Some(forward),
             backward: Some(request.sweep.clone()),
             generates: Vec::new(),
+            put_back: false,
             once: true,
         },
         Undo::Command,
@@ -88,6 +89,7 @@ pub fn plan(probe: &dyn Probe, request: &Request<'_>) -> Result<Plan, MachineErr
         forward: Some(request.note.clone()),
         backward: None,
         generates: Vec::new(),
+        put_back: false,
         once: true,
     };
     steps.push(step("note-what-was-made", "Note what it made", note, Undo::Command, Lasts::OnDisk));
@@ -205,7 +207,13 @@ fn firewall(
     let state = FileState::Text { text: format!("flush ruleset\n{rules}"), mode: 0o600 };
     let file = Action::File { path: path.clone(), state, seen: None };
     let back = Command::new("nft", ["-f".to_owned(), path.display().to_string()]).within(60);
-    let load = Action::Run { forward: None, backward: Some(back), generates: Vec::new(), once: false };
+    let load = Action::Run {
+        forward: None,
+        backward: Some(back),
+        generates: Vec::new(),
+        put_back: false,
+        once: false,
+    };
     Ok(vec![
         step("keep-ruleset", "Write the firewall's rules down", file, Undo::Restore, Lasts::OnDisk),
         step("keep-firewall", "Keep the firewall's rules", load, Undo::Command, Lasts::ThisBoot),

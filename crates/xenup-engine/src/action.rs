@@ -165,9 +165,13 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<serde_json::Value>")]
         backward: Option<Command>,
-        /// Files the command writes: recorded before, compared after an undo, never written by us.
+        /// Files the command writes: recorded before, compared after an undo.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         generates: Vec<PathBuf>,
+        /// Whether those files are kept before, and put back instead of running `backward` where nobody but this run
+        /// has made them since. For a command that does nothing beside them.
+        #[serde(default, skip_serializing_if = "is_false")]
+        put_back: bool,
         /// Whether `forward` must not be run a second time: then no undo of it can be taken back, and none is made
         /// under a guard.
         #[serde(default, skip_serializing_if = "is_false")]

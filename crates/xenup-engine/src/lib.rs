@@ -17,6 +17,7 @@ pub mod durable;
 pub mod error;
 pub mod event;
 pub mod executor;
+pub mod generated;
 pub mod grubenv;
 pub mod guard;
 pub mod journal;

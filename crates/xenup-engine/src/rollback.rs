@@ -241,7 +241,10 @@ fn undo_step(
         _ if ended => Ok(vec![UndoNote::EndedWithBoot]),
         _ => {
             let after = found.after.as_ref();
-            undo::undo(session, &Undoing { run, step, before, after, under_guard })
+            // Beside a file that stays as others left it, what is generated takes that into account.
+            let made = if report.is_whole() { status.made() } else { None };
+            let made = made.as_deref();
+            undo::undo(session, &Undoing { run, step, before, after, made, under_guard })
         }
     };
     let outcome = outcome.and_then(|notes| match waits_for(step, report) {

@@ -12,13 +12,11 @@ use xenup_machine::{MachineError, Probe};
 
 use crate::action::{Action, PackageState};
 use crate::digest::Digest;
+use crate::generated::{self, Generated};
 use crate::{grubenv, links, packages, units};
 
 /// The largest file whose bytes are kept for an undo; configuration files are far below.
 pub const LARGEST_FILE: u64 = 64 << 20;
-
-/// The largest generated file that is digested (an initrd with all firmware stays below).
-pub const LARGEST_GENERATED: u64 = 2 << 30;
 
 /// What stands at one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,15 +88,6 @@ pub struct FileSnapshot {
     /// its undo removes them where they are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_parents: Vec<PathBuf>,
-}
-
-/// A generated file: compared, never written by us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generated {
-    /// The file.
-    pub path: PathBuf,
-    /// Digest of its bytes; `None` where it is absent.
-    pub digest: Option<Digest>,
 }
 
 /// A picture of what one action reaches.
@@ -180,9 +169,10 @@ pub fn capture(probe: &dyn Probe, action: &Action) -> Result<Captured, MachineEr
             let value = contents.first().and_then(|bytes| grubenv::value(bytes, name));
             Ok(Captured { snapshot: Snapshot::BootVariable { value, block }, contents })
         }
-        Action::Run { generates, .. } => {
-            let generates: Result<_, _> = generates.iter().map(|path| generated(probe, path)).collect();
-            Ok(bare(Snapshot::Run { generates: generates? }))
+        Action::Run { generates, put_back, backward, .. } => {
+            let keep = *put_back && backward.is_some();
+            let (generates, contents) = generated::capture(probe, generates, keep)?;
+            Ok(Captured { snapshot: Snapshot::Run { generates }, contents })
         }
     }
 }
@@ -242,17 +232,4 @@ fn missing_parents(probe: &dyn Probe, path: &Path) -> Result<Vec<PathBuf>, Machi
     }
     missing.reverse();
     Ok(missing)
-}
-
-/// Returns a generated file as it is now.
-///
-/// # Errors
-/// It is there and cannot be read.
-pub fn generated(probe: &dyn Probe, path: &Path) -> Result<Generated, MachineError> {
-    let digest = match probe.read(path, LARGEST_GENERATED) {
-        Ok(bytes) => Some(Digest::of(&bytes)),
-        Err(error) if error.is_not_found() => None,
-        Err(error) => return Err(error),
-    };
-    Ok(Generated { path: path.to_owned(), digest })
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::journal::{Cause, End, Moment, Record, UndoNote};
 use crate::plan::{Plan, Slug, Stage, Watch};
 use crate::snapshot::Snapshot;
@@ -229,6 +230,27 @@ impl Status {
     #[must_use]
     pub fn step(&self, id: &Slug) -> Option<&StepStatus> {
         self.stages.iter().flat_map(|stage| &stage.steps).find(|step| &step.id == id)
+    }
+
+    /// Returns the digests of all files that steps of the run have generated; `None` where a command that generates
+    /// was cut short, forwards or backwards, and may have left more behind than those files.
+    pub(crate) fn made(&self) -> Option<Vec<Digest>> {
+        let cut_short = |step: &&StepStatus| {
+            let generates =
+                matches!(&step.before, Some(Snapshot::Run { generates }) if !generates.is_empty());
+            let whole = matches!(step.state, StepState::Pending | StepState::Done | StepState::Undone);
+            generates && !whole
+        };
+        let undoing = self.stages.iter().any(|stage| stage.state == StageState::Undoing);
+        let steps = || self.stages.iter().flat_map(|stage| &stage.steps);
+        if undoing || steps().any(|step| cut_short(&step)) {
+            return None;
+        }
+        let left = steps().filter_map(|step| match &step.after {
+            Some(Snapshot::Run { generates }) => Some(generates),
+            _ => None,
+        });
+        Some(left.flatten().filter_map(|file| file.digest.clone()).collect())
     }
 
     /// Takes one more record into account.

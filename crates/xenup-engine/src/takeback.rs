@@ -424,8 +424,14 @@ impl Work<'_, '_> {
         let Some(found) = self.status.step(&step.id).cloned() else { return Ok(()) };
         let Some(kept) = &found.kept else { return Ok(()) };
         let (before, after) = target(step, before, &found, kept);
-        let undoing =
-            Undoing { run: &self.run, step, before: &before, after: after.as_ref(), under_guard: false };
+        let undoing = Undoing {
+            run: &self.run,
+            step,
+            before: &before,
+            after: after.as_ref(),
+            made: None,
+            under_guard: false,
+        };
         let notes = match is_gone(step, &found, kept) {
             true => vec![UndoNote::EndedWithBoot],
             false => undo::undo(self.session, &undoing).map_err(|error| error.to_string())?,
@@ -495,8 +501,14 @@ impl Work<'_, '_> {
         let ended = step.lasts == Lasts::ThisBoot && kept.boot_id != self.session.machine.clock().boot_id;
         let ended = ended || is_gone(step, &found, kept);
         let (undone, _) = target(step, before, &found, kept);
-        let undoing =
-            Undoing { run: &self.run, step, before: &kept.now, after: Some(&undone), under_guard: true };
+        let undoing = Undoing {
+            run: &self.run,
+            step,
+            before: &kept.now,
+            after: Some(&undone),
+            made: None,
+            under_guard: true,
+        };
         let outcome = match ended {
             true => Ok(vec![UndoNote::EndedWithBoot]),
             false => undo::bring_back(self.session, &undoing, &undone),

@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 
 use xenup_machine::file::{Attributes, Kind};
 use xenup_machine::network::{LinkOp, Network};
-use xenup_machine::process::Command;
 use xenup_machine::{Machine, MachineError, Probe};
 
 use crate::action::{Action, PackageChange, PackageState};
+use crate::digest::Digest;
 use crate::durable;
+use crate::generated;
 use crate::guard::Session;
 use crate::journal::UndoNote;
 use crate::packages::{self, CONFIG_FILES, INSTALLED, NOT_INSTALLED};
-use crate::perform::{self, StepError, planned, run, settle, temporary};
+use crate::perform::{StepError, planned, run, settle, temporary};
 use crate::plan::{Slug, Step};
-use crate::snapshot::{self, FileSnapshot, Generated, Snapshot, Standing};
+use crate::snapshot::{self, FileSnapshot, Snapshot, Standing};
 use crate::store::{RunId, Store};
 use crate::{grubenv, links, units};
 
@@ -36,6 +37,9 @@ pub struct Undoing<'a> {
     pub before: &'a Snapshot,
     /// What it left; `None` where it was never seen to be done.
     pub after: Option<&'a Snapshot>,
+    /// Digests of what the run has generated: a generated file that is one of them is nobody else's. `None` where
+    /// generated files are to be made again.
+    pub made: Option<&'a [Digest]>,
     /// Whether the way in depends on it: then what others changed gives way.
     pub under_guard: bool,
 }
@@ -60,8 +64,8 @@ pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<Undo
         (Action::BootVariable { name, value: set }, Snapshot::BootVariable { value, block }) => {
             undo_boot_variable(session, undoing, name, (value.as_deref(), set.as_deref()), block)
         }
-        (Action::Run { backward, .. }, Snapshot::Run { generates }) => {
-            undo_run(session, &step.id, backward.as_ref(), generates)
+        (Action::Run { backward, put_back, .. }, Snapshot::Run { generates }) => {
+            generated::undo(session, undoing, (backward.as_ref(), *put_back), generates)
         }
         _ => Err(StepError::NotSo("what the journal kept of it belongs to another action".to_owned())),
     }
@@ -468,23 +472,4 @@ fn read_block(probe: &dyn Probe) -> Result<Option<Vec<u8>>, MachineError> {
 fn remove_new_block(machine: &mut dyn Machine, block: &FileSnapshot) -> Result<(), MachineError> {
     let says_nothing = read_block(machine)?.is_none_or(|bytes| grubenv::variables(&bytes).next().is_none());
     if block.there.is_none() && says_nothing { durable::clear(machine, &block.path) } else { Ok(()) }
-}
-
-fn undo_run(
-    session: &mut Session<'_>,
-    step: &Slug,
-    backward: Option<&Command>,
-    before: &[Generated],
-) -> Result<Vec<UndoNote>, StepError> {
-    let Some(command) = backward else { return Ok(Vec::new()) };
-    perform::run(session, step, command)?;
-    settle(session, step)?;
-    let mut notes = Vec::new();
-    for file in before {
-        let now = snapshot::generated(session.machine, &file.path)?;
-        if now.digest != file.digest {
-            notes.push(UndoNote::RegeneratedDifferently { path: file.path.clone() });
-        }
-    }
-    Ok(notes)
 }

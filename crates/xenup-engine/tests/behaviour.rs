@@ -97,6 +97,49 @@ fn under_a_guard_the_way_in_wins_and_theirs_lies_beside_unread() {
     assert_eq!(machine.text(Path::new(&kept)), "theirs\n", "{report:?}");
 }
 
+const MENU: &str = "/boot/grub/grub.cfg";
+
+/// The menu as somebody's own hand left it, which no command would make.
+fn with_a_menu_by_hand() -> (FakeMachine, Plan) {
+    let Case { mut machine, plan, .. } = case("generated-put-back");
+    machine.put(MENU, b"by hand\n", &Attributes::root(0o444));
+    (machine, plan)
+}
+
+#[test]
+fn what_the_run_alone_has_generated_is_put_back_byte_for_byte() {
+    let (mut machine, plan) = with_a_menu_by_hand();
+    let before = machine.tree();
+    let run = applied(&mut machine, &plan);
+    assert!(machine.text(Path::new(MENU)).contains("GRUB_DEFAULT=xen"));
+    let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
+    assert_eq!(report.notes, [], "{report:?}");
+    assert_eq!(machine.tree().get(Path::new(MENU)), before.get(Path::new(MENU)));
+}
+
+#[test]
+fn what_others_have_generated_since_is_made_again_by_its_owner() {
+    let (mut machine, plan) = with_a_menu_by_hand();
+    let run = applied(&mut machine, &plan);
+    machine.put("/boot/vmlinuz-6.1.0-30-amd64", b"newer", &Attributes::root(0o644));
+    machine.generate_grub().unwrap();
+    let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
+    assert!(machine.text(Path::new(MENU)).contains("vmlinuz-6.1.0-30-amd64"), "{report:?}");
+    assert!(!machine.text(Path::new(MENU)).contains("xen"));
+    let told = |note: &UndoNote| matches!(note, UndoNote::RegeneratedDifferently { .. });
+    assert!(report.is_clean() && report.notes.iter().any(|(_, note)| told(note)), "{report:?}");
+}
+
+#[test]
+fn beside_a_file_that_stays_as_others_left_it_nothing_is_put_back() {
+    let (mut machine, plan) = with_a_menu_by_hand();
+    let run = applied(&mut machine, &plan);
+    machine.put("/etc/default/grub.d/00-xenup.cfg", b"THEIRS=1\n", &Attributes::root(0o644));
+    let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
+    assert_eq!(report.left(), ["/etc/default/grub.d/00-xenup.cfg was changed"]);
+    assert!(machine.text(Path::new(MENU)).contains("THEIRS=1"));
+}
+
 #[test]
 fn drift_is_refused_and_nothing_is_changed() {
     let Case { mut machine, plan, .. } = case("file-changed");
@@ -435,7 +478,7 @@ fn what_cannot_come_back_or_stands_below_another_stage_has_no_guard() {
     let mut once = loaded.plan.clone();
     let forward = Some(xenup_machine::process::Command::new("true", [""; 0]));
     once.stages[0].steps[0].action =
-        Action::Run { forward, backward: None, generates: Vec::new(), once: true };
+        Action::Run { forward, backward: None, generates: Vec::new(), put_back: false, once: true };
     let protection = takeback::protection(&once, &loaded.status);
     assert!(matches!(protection, takeback::Protection::Impossible { .. }), "{protection:?}");
 }

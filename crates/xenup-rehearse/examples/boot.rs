@@ -56,7 +56,7 @@ fn run(recorder: &mut Recorder<'_>, base: &Path, password: &str, firmware: Firmw
     let ssh = Ssh::create(&lab, &lan)?;
     let hello =
         FileOnDisk { name: "hello".into(), from: Source::Bytes(b"from outside\n".to_vec()), mode: 0o644 };
-    let spec = VmSpec { accelerator, files: vec![hello], ..VmSpec::over(base, firmware) };
+    let spec = VmSpec { files: vec![hello], ..VmSpec::over(base, firmware, accelerator) };
     let stages = Stages::at(&cache.join("stages"))?;
     let key = StageKey::new("logged-in").with("base", &base.to_string_lossy()).with("key", ssh.public_key());
 

@@ -326,13 +326,13 @@ mod tests {
     use std::time::Duration;
 
     use super::{FORMAT, Kept, Note, StageKey, Stages, surplus};
-    use crate::qemu::{Firmware, VmSpec};
+    use crate::qemu::{Accelerator, Firmware, VmSpec};
     use crate::report::Report;
     use xenup_system::files;
 
     #[test]
     fn every_part_counts_and_so_does_where_it_ends() {
-        let spec = VmSpec::over(Path::new("/base.qcow2"), Firmware::Bios);
+        let spec = VmSpec::over(Path::new("/base.qcow2"), Firmware::Bios, Accelerator::Emulate);
         let name = |key: StageKey| key.file_name(&spec);
         let key = || StageKey::new("up to date");
         assert_eq!(name(key().with("a", "b")), name(key().with("a", "b")));
@@ -375,7 +375,7 @@ mod tests {
         let stages = Stages::at(directory.path()).unwrap();
         let base = directory.path().join("base.qcow2");
         files::write(&base, b"base").unwrap();
-        let spec = VmSpec::over(&base, Firmware::Bios);
+        let spec = VmSpec::over(&base, Firmware::Bios, Accelerator::Emulate);
         let key = StageKey::new("plain");
         assert!(stages.find(&key, &spec).unwrap().is_none());
         let name = key.file_name(&spec);

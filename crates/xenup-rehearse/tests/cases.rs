@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use snapbox::{Assert, Data};
-use xenup_rehearse::qemu::{FileOnDisk, Firmware, Source, VmSpec};
+use xenup_rehearse::qemu::{Accelerator, FileOnDisk, Firmware, Source, VmSpec};
 use xenup_rehearse::report::Report;
 
 fn cases(kind: &str) -> Vec<PathBuf> {
@@ -39,7 +39,7 @@ fn qemu_is_told_the_hardware() {
     for case in cases("hardware") {
         let uefi = case.file_name().unwrap().to_string_lossy().contains("uefi");
         let firmware = if uefi { Firmware::Uefi } else { Firmware::Bios };
-        let mut spec = VmSpec::over(Path::new("/images/plain.qcow2"), firmware);
+        let mut spec = VmSpec::over(Path::new("/images/plain.qcow2"), firmware, Accelerator::Emulate);
         if case.ends_with("uefi-with-files") {
             spec.files.push(FileOnDisk { name: "x".into(), from: Source::Bytes(vec![]), mode: 0o644 });
         }

@@ -18,7 +18,7 @@ use xenup_rehearse::console::Pattern;
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::probe::Probing;
-use xenup_rehearse::qemu::{FileOnDisk, Firmware, Source, Vm, VmSpec};
+use xenup_rehearse::qemu::{Accelerator, FileOnDisk, Firmware, Source, Vm, VmSpec};
 use xenup_rehearse::report::Report;
 use xenup_rehearse::stage::{Depth, StageKey, Stages};
 use xenup_system::files;
@@ -45,7 +45,12 @@ fn cache() -> Option<(tempfile::TempDir, PathBuf)> {
 
 fn small(base: &Path, firmware: Firmware) -> VmSpec {
     let file = FileOnDisk { name: "file".into(), from: Source::Bytes(vec![1; 5000]), mode: 0o644 };
-    VmSpec { memory_mib: 128, cpus: 1, files: vec![file], ..VmSpec::over(base, firmware) }
+    VmSpec {
+        memory_mib: 128,
+        cpus: 1,
+        files: vec![file],
+        ..VmSpec::over(base, firmware, Accelerator::Emulate)
+    }
 }
 
 fn namespaces() -> String {

@@ -89,6 +89,7 @@ fn alternatives() -> Step {
         forward: Some(command(&["--install", "/usr/bin/drill", "drill", "/bin/true", "10"])),
         backward: Some(command(&["--quiet", "--remove", "drill", "/bin/true"])),
         generates: vec![PathBuf::from("/var/lib/dpkg/alternatives/drill")],
+        put_back: false,
         once: false,
     };
     step("alternatives", Undo::Command, action)

@@ -98,7 +98,7 @@ fn prepare(facts: &Facts, entries: &Entries, default: &Pinned, last: &str, packa
     if first.is_none() && last.is_none() && !packages && has_xen {
         return plan;
     }
-    let (undo, make) = bracket(&update_grub(&facts.boot), vec![PathBuf::from(MENU)]);
+    let (undo, make) = bracket(&update_grub(&facts.boot), &[PathBuf::from(MENU)], true);
     plan.before.push(
         Draft::new(
             "menu-undo",
@@ -194,7 +194,7 @@ fn arm(boot: &Boot, entries: &Entries, default: &Pinned) -> Step {
 
 fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Vec<Step> {
     let Some(action) = write(Path::new(LAST), wanted, Some(trial)) else { return Vec::new() };
-    let (undo, make) = bracket(&update_grub(boot), vec![PathBuf::from(MENU)]);
+    let (undo, make) = bracket(&update_grub(boot), &[PathBuf::from(MENU)], true);
     let undo = Draft::new(
         "default-undo",
         "Make GRUB's menu anew if this is undone",

@@ -122,12 +122,14 @@ impl<'a> Client<'a> {
             forward: Some(Command::new("sed", copy).within(30)),
             backward: Some(Command::new("rm", ["-f", &lease_file]).within(30)),
             generates: vec![PathBuf::from(&lease_file)],
+            put_back: false,
             once: false,
         };
         let end = Action::Run {
             forward: Some(stop(self.pid_file)),
             backward: Some(self.again()),
             generates: Vec::new(),
+            put_back: false,
             once: false,
         };
         [
@@ -170,6 +172,7 @@ impl<'a> Client<'a> {
             forward: Some(wait.within(30)),
             backward: None,
             generates: Vec::new(),
+            put_back: false,
             once: false,
         };
         let draft = Draft::new(
@@ -188,6 +191,7 @@ impl<'a> Client<'a> {
             forward: Some(Command::new("dhclient", args).within(BOUND_SECONDS)),
             backward: Some(stop(&self.renamed(self.pid_file, bridge))),
             generates: Vec::new(),
+            put_back: false,
             once: false,
         };
         Draft::new(

@@ -114,7 +114,7 @@ TimeoutStopSec=30min
     let Some(action) = write(path, text, facts.file(path)).filter(|_| facts.services.systemd) else {
         return Vec::new();
     };
-    let (undo, make) = bracket(&Command::new("systemctl", ["daemon-reload"]).within(120), Vec::new());
+    let (undo, make) = bracket(&Command::new("systemctl", ["daemon-reload"]).within(120), &[], false);
     let why = "systemd reads its units anew when they change";
     vec![
         Draft::new("units-undo", "Reload systemd's units if this is undone", why, undo).step(),

@@ -187,7 +187,11 @@ fn not_restored(prepared: &[Step], network: &NetworkPlan, packages: bool) -> Vec
         );
     }
     if prepared.iter().any(|step| step.id.as_str() == "initramfs") {
-        list.push("the initramfs byte for byte: update-initramfs makes it anew, equal in content".to_owned());
+        list.push(
+            "the initramfs byte for byte, where something else makes it meanwhile: update-initramfs then makes it \
+             anew, equal in content"
+                .to_owned(),
+        );
     }
     if network.dhcp {
         list.push(

@@ -59,10 +59,12 @@ fn names(facts: &Facts, host: &Host) -> Vec<Step> {
     if files.is_empty() || facts.packages.version("dracut").is_some() {
         return files;
     }
-    let images =
-        facts.kernels.iter().map(|kernel| PathBuf::from(format!("/boot/initrd.img-{}", kernel.version)));
+    let images = facts.kernels.iter().map(|kernel| format!("/boot/initrd.img-{}", kernel.version).into());
+    let images: Vec<PathBuf> = images.collect();
     let command = Command::new("update-initramfs", ["-u", "-k", "all"]).within(INITRAMFS_SECONDS);
-    let (undo, make) = bracket(&command, images.collect());
+    // A hook takes the image on to where the firmware or another loader looks for it.
+    let put_back = facts.boot.initramfs_hooks.is_empty();
+    let (undo, make) = bracket(&command, &images, put_back);
     let undo = Draft::new(
         "initramfs-undo",
         "Make the initramfs anew if this is undone",

@@ -240,6 +240,9 @@ fn risk_words(risk: Risk) -> &'static str {
 fn undo_words(step: &Step) -> String {
     match (&step.undo, &step.action) {
         (Undo::Irreversible { why }, _) => format!("not possible: {why}"),
+        (Undo::Command, Action::Run { backward: Some(command), put_back: true, .. }) => {
+            format!("what was made is put back as it was; {} where others have made it since", command.line())
+        }
         (Undo::Command, Action::Run { backward: Some(command), .. }) => command.line(),
         (Undo::Command, _) => "nothing to undo here".to_owned(),
         (Undo::Restore, Action::File { .. }) => {

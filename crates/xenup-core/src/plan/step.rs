@@ -69,10 +69,14 @@ pub(crate) fn write(path: &Path, text: &str, now: Option<&str>) -> Option<Action
 }
 
 /// A command that brings what it generates up to date, split in two: run when everything before it is done, and when
-/// everything after it is undone.
-pub(crate) fn bracket(command: &Command, generates: Vec<PathBuf>) -> (Action, Action) {
-    let first = Action::Run { forward: None, backward: Some(command.clone()), generates, once: false };
-    let last =
-        Action::Run { forward: Some(command.clone()), backward: None, generates: Vec::new(), once: false };
-    (first, last)
+/// everything after it is undone; `put_back` says that the bytes kept of what it generates may do instead.
+pub(crate) fn bracket(command: &Command, generates: &[PathBuf], put_back: bool) -> (Action, Action) {
+    let half = |forward, backward| Action::Run {
+        forward,
+        backward,
+        generates: generates.to_vec(),
+        put_back,
+        once: false,
+    };
+    (half(None, Some(command.clone())), half(Some(command.clone()), None))
 }

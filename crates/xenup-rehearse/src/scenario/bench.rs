@@ -30,8 +30,6 @@ pub const BROUGHT: &str = "/mnt";
 pub const PACKAGE: &str = "xenup.deb";
 /// Short commands, under emulation on a busy machine.
 pub const SHORT: Duration = Duration::from_secs(180);
-/// An initramfs for this machine's devices alone, under emulation on a busy machine.
-const INITRAMFS: Duration = Duration::from_secs(900);
 /// A boot, or a shutdown with all its waits.
 pub const BOOT: Duration = Duration::from_secs(600);
 
@@ -60,91 +58,112 @@ pub struct Bench {
     keys: Keys,
 }
 
+/// What a run begins with: where it works, and what its machine is made of.
+struct Ground {
+    lab: Lab,
+    lan: Lan,
+    image: ImageSpec,
+    base: PathBuf,
+    stages: Stages,
+    spec: VmSpec,
+    anew: bool,
+}
+
+impl Ground {
+    fn new(
+        options: &RehearseOptions,
+        files: Vec<FileOnDisk>,
+        rec: &mut Recorder<'_>,
+    ) -> Result<Self, Failure> {
+        if options.install_tools {
+            rec.step("programs", |s| tools::ensure_tools(&mut |line| s.note(line)))?;
+        }
+        let lab = Lab::open(&options.cache)?;
+        let lan = Lan::create(&lab)?;
+        let (accelerator, why) = Accelerator::probe(&lab);
+        rec.fact("processor", &why);
+        let image = image_spec(options)?;
+        let stages = Stages::at(&options.cache.join("stages"))?;
+        let base = options.cache.join("rehearsal").join(format!("plain-{}.qcow2", short(&image.digest()?)));
+        let mut spec = VmSpec::over(&base, options.firmware, accelerator);
+        spec.files = files;
+        spec.may_outlive = options.keep;
+        Ok(Self { lab, lan, image, base, stages, spec, anew: options.anew })
+    }
+
+    fn find(&self, key: &StageKey) -> Result<Option<Stage>, Failure> {
+        if self.anew { Ok(None) } else { Ok(self.stages.find(key, &self.spec)?) }
+    }
+
+    /// Builds the image, boots it for the first time, switches it off in good order, and keeps that.
+    fn make_plain(&self, key: &StageKey, rec: &mut Recorder<'_>) -> Result<Stage, Failure> {
+        rec.step("plain image", |s| build(&self.image, &self.base, s))?;
+        let mut vm = rec.step("first boot of plain Debian", |s| {
+            let mut vm = Vm::start(&self.lab, &self.lan, &self.spec)?;
+            log_in_to_plain(&mut vm, s)?;
+            let boot = vm.console().check("systemd-analyze | head -1", SHORT)?;
+            s.detail(boot.trim());
+            Ok::<_, Failure>(vm)
+        })?;
+        rec.step("shut down, keep the plain disk", |_| {
+            switch_off(&mut vm)?;
+            Ok(self.stages.keep(key, &mut vm, Depth::Disk, Report::empty("plain"))?)
+        })
+    }
+}
+
+/// Makes the plain machine's disk where no earlier run has kept one.
+///
+/// # Errors
+/// The harness cannot do it on this machine, or the plain Debian does not boot.
+pub fn make_plain(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<(), Failure> {
+    // A second disk as the rehearsal's, without the package: what is on it is not looked at.
+    let ground = Ground::new(options, guests::files(), rec)?;
+    let key = plain_key(&ground.image)?;
+    if ground.find(&key)?.is_none() {
+        ground.make_plain(&key, rec)?;
+    }
+    Ok(())
+}
+
 impl Bench {
     /// Builds or takes from the cache the plain machine, and brings it to its prompt.
     ///
     /// # Errors
     /// The harness cannot do it on this machine, or the plain Debian does not boot.
     pub fn open(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<Self, Failure> {
-        if options.install_tools {
-            rec.step("programs", |s| tools::ensure_tools(&mut |line| s.note(line)))?;
-        }
-        let lab = Lab::open(&options.cache)?;
-        let lan = Lan::create(&lab)?;
-        let ssh = Ssh::create(&lab, &lan)?;
-        let (accelerator, why) = Accelerator::probe(&lab);
-        rec.fact("processor", &why);
-        let image = image_spec(options)?;
-        let stages = Stages::at(&options.cache.join("stages"))?;
-        let base = options.cache.join("rehearsal").join(format!("plain-{}.qcow2", short(&image.digest()?)));
-        let mut spec = VmSpec::over(&base, options.firmware);
-        spec.accelerator = accelerator;
-        spec.files = brought(&options.package);
-        spec.may_outlive = options.keep;
-        let keys = Keys::new(&image, &options.package)?;
-        let find = |key| if options.anew { Ok(None) } else { stages.find(key, &spec) };
-        let plain = find(&keys.plain)?;
-        let host = if options.resume && plain.is_some() { find(&keys.host)? } else { None };
+        let mut ground = Ground::new(options, brought(&options.package), rec)?;
+        let ssh = Ssh::create(&ground.lab, &ground.lan)?;
+        let keys = Keys::new(&ground.image, &options.package)?;
+        let kept = ground.find(&keys.plain)?;
+        let host = if options.resume && kept.is_some() { ground.find(&keys.host)? } else { None };
         let is_xen_host = host.is_some();
         let what =
             if is_xen_host { "the Xen host, from the last run" } else { "plain Debian, from the last run" };
-        let running = host.map_or_else(|| find(&keys.ready), |host| Ok(Some(host)))?;
-        let (vm, plain) = match (plain, running) {
-            (Some(plain), Some(kept)) => {
-                rec.recall(kept.story.clone());
-                (rec.step(what, |_| resume(&lab, &lan, &mut spec, &kept))?, plain)
+        let running = host.map_or_else(|| ground.find(&keys.ready), |host| Ok(Some(host)))?;
+        let (plain, running) = match kept {
+            Some(plain) => (plain, running),
+            None => (ground.make_plain(&keys.plain, rec)?, None),
+        };
+        let vm = match running {
+            Some(running) => {
+                rec.recall(running.story.clone());
+                rec.step(what, |_| resume(&ground.lab, &ground.lan, &mut ground.spec, &running))?
             }
-            (Some(plain), None) => {
-                spec.disk = plain.disk();
-                let vm = rec.step("boot plain Debian", |s| {
-                    let mut vm = Vm::start(&lab, &lan, &spec)?;
+            None => {
+                ground.spec.disk = plain.disk();
+                rec.step("boot plain Debian", |s| {
+                    let mut vm = Vm::start(&ground.lab, &ground.lan, &ground.spec)?;
                     log_in_to_plain(&mut vm, s)?;
-                    stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
+                    ground.stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
                     Ok::<_, Failure>(vm)
-                })?;
-                (vm, plain)
-            }
-            (None, _) => {
-                rec.step("plain image", |s| build(&image, &base, s))?;
-                Self::settle(&lab, &lan, &spec, (&stages, &keys), rec)?
+                })?
             }
         };
+        let Ground { lab, lan, stages, .. } = ground;
         let mut bench = Self { lab, lan, ssh, vm, plain, is_xen_host, stages, keys };
         bench.ssh.authorize(bench.vm.console())?;
         Ok(bench)
-    }
-
-    /// Boots a fresh image for the first time, switches it off in good order, keeps that, and boots it again.
-    fn settle(
-        lab: &Lab,
-        lan: &Lan,
-        spec: &VmSpec,
-        (stages, keys): (&Stages, &Keys),
-        rec: &mut Recorder<'_>,
-    ) -> Result<(Vm, Stage), Failure> {
-        let mut vm = rec.step("first boot of plain Debian", |s| {
-            let mut vm = Vm::start(lab, lan, spec)?;
-            log_in_to_plain(&mut vm, s)?;
-            let boot = vm.console().check("systemd-analyze | head -1", SHORT)?;
-            s.detail(boot.trim());
-            Ok::<_, Failure>(vm)
-        })?;
-        rec.step("its own initramfs", |_| {
-            // The image's was made where none of this machine's devices are.
-            vm.console().check("update-initramfs -u", INITRAMFS)?;
-            Ok::<_, Failure>(())
-        })?;
-        let plain = rec.step("shut down, keep the plain disk", |_| {
-            switch_off(&mut vm)?;
-            Ok::<_, Failure>(stages.keep(&keys.plain, &mut vm, Depth::Disk, Report::empty("plain"))?)
-        })?;
-        rec.step("boot plain Debian", |s| {
-            vm.power_on()?;
-            log_in_to_plain(&mut vm, s)?;
-            stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
-            Ok::<_, Failure>(())
-        })?;
-        Ok((vm, plain))
     }
 
     /// Keeps the machine, now a Xen host, for a run of the same package and the same program.
@@ -337,7 +356,7 @@ struct Keys {
 
 impl Keys {
     fn new(image: &ImageSpec, package: &Path) -> Result<Self, Failure> {
-        let plain = StageKey::new("plain").with("image", &image.digest()?).with("archive", &archive_state()?);
+        let plain = plain_key(image)?;
         // The second disk lies in the kept memory (its size, and blocks that were read), so it belongs to the key.
         let mut ready =
             StageKey::new("ready").with("image", &image.digest()?).with("archive", &archive_state()?);
@@ -351,6 +370,10 @@ impl Keys {
         let host = ready.renamed("host").with_file("program", Path::new("/proc/self/exe"))?;
         Ok(Self { plain, ready, host })
     }
+}
+
+fn plain_key(image: &ImageSpec) -> Result<StageKey, Failure> {
+    Ok(StageKey::new("plain").with("image", &image.digest()?).with("archive", &archive_state()?))
 }
 
 /// The dates of the archive's suites as this machine's apt last saw them: a kept machine whose packages the mirror

@@ -15,10 +15,10 @@ use crate::error::during;
 /// Reading and digesting a gigabyte, on a slow disk, three times over.
 pub const LIMIT: Duration = Duration::from_secs(600);
 
-/// Lists the working directory into the three files of the directory that is the third argument, behind what they have.
+/// Lists the working directory into the three files of the directory that is the third argument.
 pub(super) const LIST_HERE: &str = r#"
-find . -xdev -mindepth 1 -printf '%y %m %U:%G %T@ %P\0%l\0' >> "$3/entries"
-find . -xdev -type f -print0 | xargs -0 sha256sum -z >> "$3/digests"
+find . -xdev -mindepth 1 -printf '%y %m %U:%G %T@ %P\0%l\0' > "$3/entries"
+find . -xdev -type f -print0 | xargs -0 sha256sum -z > "$3/digests"
 getfattr -R -P -h -d -m - . > "$3/xattrs" 2> /dev/null || echo '# getfattr is not installed' > "$3/unread"
 "#;
 

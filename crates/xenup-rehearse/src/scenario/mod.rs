@@ -189,6 +189,16 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
     Ok(rec.finish())
 }
 
+/// Makes what every scenario of these options starts from, a plain Debian's disk that has booted once, where no earlier
+/// run has kept one: for whoever has other work to do meanwhile. Needs root.
+///
+/// # Errors
+/// The machine could not be set up, or does not boot.
+pub fn make_plain(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Result<(), RehearseError> {
+    let mut rec = Recorder::new(&options.title(), each);
+    bench::make_plain(options, &mut rec).map_err(RehearseError::Setup)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Addressing;

@@ -52,26 +52,36 @@ pub struct Watched {
     pub stretch: std::ops::Range<Duration>,
 }
 
-/// Runs a command on the console under the eyes of the outside. The stretch begins with the line that contains `from`
-/// (the whole command where it never comes) and ends with the command.
+/// The last step before the network, in the words of `apply`: half a minute under emulation, enough to see that the
+/// probes come through, and minutes after the start, in which they would only keep the machine from its work.
+const AHEAD: &str = "Make GRUB's menu anew\r";
+
+/// Runs a command on the console, the part of it that switches the network under the eyes of the outside. The stretch
+/// begins with the line that contains `from` and ends with the command.
 ///
 /// # Errors
-/// The console or the probing failed.
+/// The console or the probing failed, or that line never came.
 pub fn watch(bench: &mut Bench, command: &str, from: &str) -> Result<Watched, Failure> {
-    let mut probing = Probing::start(&bench.lan, network::VM, RATE)?;
     let console = bench.vm.console();
     // The echo shows the format, the answer what it makes: only the answer matches.
     console.send(&format!("{command} </dev/null; printf '[[%s %d]]\\n' watched $?\n"))?;
     let end = Pattern::text("[[watched ");
     let mut output = String::new();
-    let mut begun = Duration::ZERO;
     let take = |found: Match, output: &mut String| {
         output.push_str(&found.before);
         output.push_str(&found.matched);
         found.index
     };
-    if take(console.expect(&Pattern::any(&[Pattern::text(from), end.clone()]), APPLY)?, &mut output) == 0 {
-        begun = probing.elapsed();
+    let [ahead, from] = [Pattern::text(AHEAD), Pattern::text(from)];
+    let ahead = console.expect(&Pattern::any(&[ahead, from.clone(), end.clone()]), APPLY)?;
+    let mut met = take(ahead, &mut output);
+    let mut probing = Probing::start(&bench.lan, network::VM, RATE)?;
+    let console = bench.vm.console();
+    if met == 0 {
+        met = 1 + take(console.expect(&Pattern::any(&[from, end.clone()]), APPLY)?, &mut output);
+    }
+    let begun = probing.elapsed();
+    if met == 1 {
         take(console.expect(&end, APPLY)?, &mut output);
     }
     let status = console.expect(&Pattern::text("]]"), Duration::from_secs(60))?.before;

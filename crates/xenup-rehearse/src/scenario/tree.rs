@@ -101,8 +101,6 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
 enum Extent {
     /// Not at all.
     Nothing,
-    /// All but its content and the time of its last change: what is in it is compared on its own.
-    Outside,
     /// All but the time of its last change.
     AllButTime,
     /// All of it.
@@ -137,12 +135,7 @@ const EXCEPTIONS: &[Exception] = &[
     ("lost+found", Extent::Nothing, "the file system's own"),
     ("var/lib/xen", Extent::Nothing, XEN_KEEPS),
     ("var/lib/xen/**", Extent::Nothing, XEN_KEEPS),
-    (
-        "boot/initrd.img-*",
-        Extent::Outside,
-        "made again by update-initramfs: what is packed in it is compared",
-    ),
-    ("boot/grub/grub.cfg", Extent::AllButTime, "made again by update-grub, byte for byte"),
+    ("boot/grub/grub.cfg", Extent::AllButTime, "made again by update-grub when packages go, byte for byte"),
     ("boot/grub/grubenv", Extent::AllButTime, "GRUB itself writes it at boot"),
     ("etc/ld.so.cache", Extent::AllButTime, "made again by ldconfig"),
     ("etc/mtab", Extent::AllButTime, "made at boot"),
@@ -221,10 +214,8 @@ fn changes(before: &Entry, after: &Entry, extent: Extent) -> Vec<String> {
         ("owner", &before.owner, &after.owner),
         ("target", &before.target, &after.target),
         ("extended attributes", &before.xattrs, &after.xattrs),
+        ("content", &before.digest, &after.digest),
     ];
-    if extent != Extent::Outside {
-        pairs.push(("content", &before.digest, &after.digest));
-    }
     if extent == Extent::Everything && before.kind != 'd' {
         pairs.push(("time", &before.mtime, &after.mtime));
     }
@@ -338,14 +329,6 @@ mod tests {
         let one = tree(&["boot/grub/grub.cfg f 400 1 aa"]);
         let other = tree(&["boot/grub/grub.cfg f 400 2 bb"]);
         assert_eq!(compare(&one, &other).differences, ["boot/grub/grub.cfg: content aa, now bb"]);
-    }
-
-    #[test]
-    fn an_initramfs_is_compared_by_what_is_packed_in_it() {
-        let one = tree(&["boot/initrd.img-6.1 f 644 1 aa", "boot/initrd.img-6.1/init f 755 - cc"]);
-        let other = tree(&["boot/initrd.img-6.1 f 644 2 bb", "boot/initrd.img-6.1/init f 755 - dd"]);
-        let differences = compare(&one, &other).differences;
-        assert_eq!(differences, ["boot/initrd.img-6.1/init: content cc, now dd"]);
     }
 
     #[test]
