@@ -21,6 +21,10 @@ use crate::undo::Undoing;
 /// The largest generated file that is digested (an initrd with all firmware stays below).
 const LARGEST_GENERATED: u64 = 2 << 30;
 
+/// Where the bytes are kept, or will be, and how much stays free there: an old initramfs is not worth a disk that fills.
+const KEPT_BELOW: &str = "/var";
+const LEFT_FREE: u64 = 256 << 20;
+
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generated {
@@ -33,7 +37,7 @@ pub struct Generated {
     pub kept: Option<Attributes>,
 }
 
-/// Takes pictures of generated files; the bytes of those that are to be kept come along.
+/// Takes pictures of generated files; the bytes of those that are to be kept come along, as far as there is room.
 ///
 /// # Errors
 /// One is there and cannot be read.
@@ -43,6 +47,10 @@ pub fn capture(
     keep: bool,
 ) -> Result<(Vec<Generated>, Vec<Vec<u8>>), MachineError> {
     let (mut files, mut contents) = (Vec::new(), Vec::new());
+    let mut room = match keep {
+        true => probe.space(Path::new(KEPT_BELOW))?.free.saturating_sub(LEFT_FREE),
+        false => 0,
+    };
     for path in paths {
         let Some(bytes) = bytes(probe, path)? else {
             files.push(Generated { path: path.clone(), digest: None, kept: None });
@@ -50,11 +58,12 @@ pub fn capture(
         };
         let entry = probe.entry(path)?.filter(|entry| {
             // A link is its owner's way to say where the file is: what it points to is not put back through it.
-            keep && matches!(entry.kind, Kind::File { size } if size <= LARGEST_FILE)
+            keep && matches!(entry.kind, Kind::File { size } if size <= LARGEST_FILE.min(room))
         });
         let digest = Some(Digest::of(&bytes));
         let kept = entry.map(|entry| entry.attributes);
         if kept.is_some() {
+            room = room.saturating_sub(bytes.len() as u64);
             contents.push(bytes);
         }
         files.push(Generated { path: path.clone(), digest, kept });

@@ -118,6 +118,16 @@ fn what_the_run_alone_has_generated_is_put_back_byte_for_byte() {
 }
 
 #[test]
+fn where_the_disk_is_nearly_full_nothing_generated_is_kept_and_its_owner_makes_it_again() {
+    let (mut machine, plan) = with_a_menu_by_hand();
+    machine.limit_root(100 << 20);
+    let run = applied(&mut machine, &plan);
+    let report = back(&mut machine, &run, Cause::Asked, Grip::Lock);
+    assert!(machine.text(Path::new(MENU)).starts_with("# made by update-grub"), "{report:?}");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
 fn what_others_have_generated_since_is_made_again_by_its_owner() {
     let (mut machine, plan) = with_a_menu_by_hand();
     let run = applied(&mut machine, &plan);

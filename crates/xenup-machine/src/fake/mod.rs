@@ -242,6 +242,11 @@ impl FakeMachine {
         self.world.disk.mounts.push((dir.into(), u64::MAX));
     }
 
+    /// Gives the root file system this many bytes in all.
+    pub fn limit_root(&mut self, bytes: u64) {
+        self.world.disk.capacity = bytes;
+    }
+
     /// Fills the root file system; what is mounted elsewhere keeps its room.
     pub fn fill_root(&mut self) {
         self.world.disk.capacity = 0;
