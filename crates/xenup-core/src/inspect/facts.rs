@@ -306,9 +306,6 @@ pub struct Boot {
     /// The root file system's encryption is unlocked over the network (dropbear-initramfs, clevis, …).
     #[serde(default)]
     pub unlocked_over_network: Option<String>,
-    /// What update-initramfs runs after it has written an image (its hooks in post-update.d).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub initramfs_hooks: Vec<PathBuf>,
     /// Words of /proc/cmdline.
     pub cmdline: String,
 }

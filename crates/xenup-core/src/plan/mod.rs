@@ -68,7 +68,7 @@ pub fn plan(facts: &Facts, host: &Host, apt: Option<&AptSimulation>) -> Result<P
     if findings.iter().any(|finding| finding.weight == Weight::Blocks) {
         return Err(findings);
     }
-    let not_restored = not_restored(&prepared, &network, !changes.is_empty());
+    let not_restored = not_restored(&network, !changes.is_empty());
     let mut stages = Vec::new();
     let title = if boot.theirs {
         "Files, packages, GRUB's menu; the default stays what it is"
@@ -173,7 +173,7 @@ fn trial_checks(facts: &Facts, network: Vec<Condition>) -> Vec<Condition> {
     checks
 }
 
-fn not_restored(prepared: &[Step], network: &NetworkPlan, packages: bool) -> Vec<String> {
+fn not_restored(network: &NetworkPlan, packages: bool) -> Vec<String> {
     let mut list = Vec::new();
     if packages {
         list.push(
@@ -183,13 +183,6 @@ fn not_restored(prepared: &[Step], network: &NetworkPlan, packages: bool) -> Vec
         );
         list.push(
             "users, groups and empty directories that a package's scripts leave behind when it is purged"
-                .to_owned(),
-        );
-    }
-    if prepared.iter().any(|step| step.id.as_str() == "initramfs") {
-        list.push(
-            "the initramfs byte for byte, where something else makes it meanwhile: update-initramfs then makes it \
-             anew, equal in content"
                 .to_owned(),
         );
     }

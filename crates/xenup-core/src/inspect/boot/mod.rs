@@ -48,19 +48,10 @@ pub(super) fn gather(reader: &Reader<'_>, packages: &Packages, uefi: bool) -> Bo
         }
     }
     boot.boot_separate = mounts.iter().any(|mount| mount.point == Path::new("/boot"));
-    boot.initramfs_hooks = initramfs_hooks(reader);
     boot.kexec_reboots = services::kexec_reboots(reader);
     root(reader, packages, &mounts, &mut boot);
     room(reader, &mut boot);
     boot
-}
-
-/// What update-initramfs hands each image that it has written to (initramfs-tools(7), post-update.d).
-fn initramfs_hooks(reader: &Reader<'_>) -> Vec<PathBuf> {
-    let dirs = ["/etc/initramfs/post-update.d", "/usr/share/initramfs/post-update.d"];
-    let hooks = dirs.iter().flat_map(|dir| reader.ending(dir, ""));
-    // run-parts(8) takes names without a dot.
-    hooks.filter(|path| path.extension().is_none()).collect()
 }
 
 /// /etc/default/grub and its drop-ins, as grub-mkconfig sources them: `grub.d/*.cfg` in the order of bytes.
