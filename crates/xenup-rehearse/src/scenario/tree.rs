@@ -120,6 +120,7 @@ const EXCEPTIONS: &[Exception] = &[
     ("var/cache/**", Extent::Nothing, "caches: packages fetched, man pages, debconf, ldconfig"),
     ("var/tmp/**", Extent::Nothing, "temporary files"),
     ("tmp/**", Extent::Nothing, "temporary files"),
+    ("var/backups/**", Extent::Nothing, "dpkg's copies of its database, made at midnight"),
     ("var/lib/apt/lists/**", Extent::Nothing, "apt's lists of the mirror"),
     ("var/lib/dpkg/*-old", Extent::Nothing, "dpkg's and apt's record of the state before their last run"),
     ("var/lib/dpkg/lock*", Extent::Nothing, "dpkg's locks"),
