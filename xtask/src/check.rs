@@ -290,7 +290,7 @@ fn spelling() -> crate::Outcome {
         "codespell",
         &[
             "--skip",
-            "./target,./vendor,./.git,./Cargo.lock,./tests/cases",
+            "./target,./vendor,./.git,./Cargo.lock,./tests/cases,./debian/copyright",
             "--ignore-words",
             ".ci/words",
             ".",

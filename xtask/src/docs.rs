@@ -1,4 +1,5 @@
-//! Man pages, completions and schemas: written by the program itself, committed, and checked to be current.
+//! Man pages, completions, schemas and debian/copyright: written from what the program and its crates say, committed,
+//! and checked to be current.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +48,13 @@ pub fn run(options: &Docs) -> crate::Outcome {
         let (made, kept) = (fresh.path().join(folder), project.join(folder));
         files::create_dir_all(&kept)?;
         stale.extend(differences(&made, &kept)?);
+    }
+    let (copyright, text) = crate::copyright::text(&project)?;
+    let made = fresh.path().join(&copyright);
+    files::create_dir_all(&fresh.path().join("debian"))?;
+    files::write(&made, text.as_bytes())?;
+    if files::read(&made)? != files::read(&project.join(&copyright))? {
+        stale.push(copyright);
     }
     if !options.check {
         for path in &stale {

@@ -8,6 +8,7 @@ mod bench;
 #[cfg(test)]
 mod cases;
 mod check;
+mod copyright;
 mod demo;
 mod docs;
 mod faults;
