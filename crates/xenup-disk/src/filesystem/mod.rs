@@ -7,6 +7,7 @@
 mod btrfs;
 mod error;
 mod ext;
+mod seen;
 mod tree;
 mod xfs;
 
@@ -14,6 +15,8 @@ use std::rc::Rc;
 
 pub use error::{FsError, show};
 pub use tree::Tree;
+
+use seen::Seen;
 
 use crate::read_at::{ReadAt, ReadError};
 use crate::superblock::{self, Kind};
@@ -63,6 +66,7 @@ trait Reader {
 /// A file system on a partition or disk.
 pub struct FileSystem {
     reader: Box<dyn Reader>,
+    seen: Seen,
     /// What it is.
     pub kind: Kind,
     /// What has to be known of what is read, for people: a journal that was replayed, or was not.
@@ -83,7 +87,7 @@ impl FileSystem {
             Kind::Btrfs { .. } => Box::new(btrfs::open(disk, None, &mut notes)?),
             _ => return Ok(None),
         };
-        Ok(Some(Self { reader, kind: content.kind, notes }))
+        Ok(Some(Self { reader, seen: Seen::default(), kind: content.kind, notes }))
     }
 
     /// Opens a btrfs at the subvolume of that path from the top; an empty path is the top itself.
@@ -96,7 +100,7 @@ impl FileSystem {
         };
         let mut notes = Vec::new();
         let reader = Box::new(btrfs::open(disk, Some(path), &mut notes)?);
-        Ok(Self { reader, kind: content.kind, notes })
+        Ok(Self { reader, seen: Seen::default(), kind: content.kind, notes })
     }
 
     /// What stands at an absolute path without links before its last name; the last is not followed.
@@ -104,7 +108,7 @@ impl FileSystem {
     /// # Errors
     /// There is nothing, or it cannot be read.
     pub fn stat(&mut self, path: &[u8]) -> Result<Stat, FsError> {
-        self.reader.stat(path)
+        self.seen.stat(path, || self.reader.stat(path))
     }
 
     /// Where a link leads.

@@ -64,10 +64,11 @@ impl ReadAt for WithoutLog {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         self.disk.read_at(offset, buffer)?;
-        for (at, byte) in (offset..).zip(buffer) {
-            if (self.start..self.end).contains(&at) {
-                *byte = 0;
-            }
+        let within =
+            |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+        let (from, to) = (within(self.start), within(self.end));
+        if let Some(log) = buffer.get_mut(from..to) {
+            log.fill(0);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use journal::Replayed;
 /// Where the superblock lies, and how long it is.
 const SUPERBLOCK: u64 = 1024;
 const SUPERBLOCK_SIZE: usize = 1024;
+const SUPERBLOCK_END: u64 = SUPERBLOCK + SUPERBLOCK_SIZE as u64;
 /// The most block groups that are taken: 128 TiB with blocks of 4 KiB.
 const MOST_GROUPS: u64 = 1 << 20;
 
@@ -97,20 +98,27 @@ impl Ext4Read for Source {
             return Ok(());
         }
         self.disk.read_at(at, buffer)?;
-        for (place, byte) in (at..).zip(buffer) {
-            let within = place.checked_sub(SUPERBLOCK).and_then(|within| usize::try_from(within).ok());
-            if let Some(shown) = within.and_then(|within| self.sb.get(within)) {
-                *byte = *shown;
-            }
+        if at < SUPERBLOCK_END {
+            self.show_superblock(at, buffer);
         }
         Ok(())
     }
 }
 
 impl Source {
+    /// Puts the superblock as it is to be seen into bytes that begin at `at`.
+    fn show_superblock(&self, at: u64, buffer: &mut [u8]) {
+        for (place, byte) in (at..SUPERBLOCK_END).zip(buffer) {
+            let within = place.checked_sub(SUPERBLOCK).and_then(|within| usize::try_from(within).ok());
+            if let Some(shown) = within.and_then(|within| self.sb.get(within)) {
+                *byte = *shown;
+            }
+        }
+    }
+
     /// Fills the buffer from a longer piece; `false` where that cannot be, or would hold the superblock.
     fn read_ahead(&mut self, at: u64, buffer: &mut [u8]) -> bool {
-        if at < SUPERBLOCK.saturating_add(SUPERBLOCK_SIZE as u64) {
+        if at < SUPERBLOCK_END {
             return false;
         }
         let held = |ahead: &[u8], ahead_at: u64| {
