@@ -155,7 +155,6 @@ pub struct Tool {
     directory: Option<PathBuf>,
     stdin: Vec<u8>,
     stdin_from: Option<Arc<OwnedFd>>,
-    user: Option<u32>,
     timeout: Option<Duration>,
     limit: usize,
     die_with_parent: bool,
@@ -172,7 +171,6 @@ impl Tool {
             directory: None,
             stdin: Vec::new(),
             stdin_from: None,
-            user: None,
             timeout: None,
             limit: DEFAULT_CAPTURE_LIMIT,
             die_with_parent: false,
@@ -232,13 +230,6 @@ impl Tool {
     #[must_use]
     pub fn stdin_from(mut self, descriptor: OwnedFd) -> Self {
         self.stdin_from = Some(Arc::new(descriptor));
-        self
-    }
-
-    /// Runs it as this user, with the group of the same number and no other. Only root can.
-    #[must_use]
-    pub fn user(mut self, id: u32) -> Self {
-        self.user = Some(id);
         self
     }
 
@@ -337,9 +328,6 @@ impl Tool {
         }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
-        }
-        if let Some(id) = self.user {
-            command.uid(id).gid(id);
         }
         Ok(command)
     }

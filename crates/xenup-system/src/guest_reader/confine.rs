@@ -6,7 +6,9 @@
 use std::io;
 
 use landlock::{ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetStatus, Scope};
-use rustix::process::{Resource, Rlimit, Signal, geteuid, setrlimit};
+use rustix::io::Errno;
+use rustix::process::{Gid, Resource, Rlimit, Signal, Uid, geteuid, setrlimit};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::Sandbox;
 
@@ -21,6 +23,8 @@ const KNOWN: ABI = ABI::V6;
 
 /// Confines this process.
 pub(super) fn confine() -> io::Result<Sandbox> {
+    // Before the rest: a change of user takes back that this process dies with its parent.
+    become_nobody()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
     for (resource, most) in [
@@ -40,6 +44,23 @@ pub(super) fn confine() -> io::Result<Sandbox> {
         Ok(RulesetStatus::NotEnforced) | Err(_) => "none",
     };
     Ok(Sandbox { nobody: geteuid().as_raw() == super::NOBODY, limits: true, landlock: landlock.to_owned() })
+}
+
+/// Gives up root's rights for good. The process has one thread, so that what is asked for a thread is for all of it. Done
+/// here and not by whoever starts it, since a start as another user copies the parent's memory map for each disk.
+fn become_nobody() -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(super::NOBODY), Gid::from_raw(super::NOBODY));
+    let given_up = set_thread_groups(&[])
+        .and_then(|()| set_thread_res_gid(group, group, group))
+        .and_then(|()| set_thread_res_uid(user, user, user));
+    match given_up {
+        // Root of a user namespace that knows no user nobody, or may not drop its groups: it is nobody outside already.
+        Err(Errno::INVAL | Errno::PERM) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// No file can be opened, no port bound or connected, no process outside signalled.

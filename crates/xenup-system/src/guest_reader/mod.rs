@@ -196,19 +196,11 @@ impl GuestReader {
             known: self.known.clone(),
         };
         let request = serde_json::to_vec(&request).map_err(|error| hand(error.into()))?;
-        let ask = |as_nobody: bool| {
-            let socket = handed(&request, &opened.files).map_err(hand)?;
-            let limit = LONGEST_ANSWER + if self.kernel.is_some() { LONGEST_FILE } else { 0 };
-            let tool = self.program.clone().stdin_from(socket).capture_limit(limit).timeout(self.time);
-            let tool = if as_nobody { tool.user(NOBODY) } else { tool };
-            tool.run().map_err(|source| GuestReaderError::Child { image: path.to_owned(), source })
-        };
-        let root = rustix::process::geteuid().is_root();
-        let output = match ask(root) {
-            // Root of a user namespace that knows no user nobody.
-            Err(GuestReaderError::Child { source: ProcessError::Start { .. }, .. }) if root => ask(false),
-            other => other,
-        }?;
+        let socket = handed(&request, &opened.files).map_err(hand)?;
+        let limit = LONGEST_ANSWER + if self.kernel.is_some() { LONGEST_FILE } else { 0 };
+        let tool = self.program.clone().stdin_from(socket).capture_limit(limit).timeout(self.time);
+        let output =
+            tool.run().map_err(|source| GuestReaderError::Child { image: path.to_owned(), source })?;
         answer(path, &output.stdout)
     }
 }

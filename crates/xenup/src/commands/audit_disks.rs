@@ -18,10 +18,10 @@ use xenup_system::parallel;
 
 use crate::error::{CommandError, Exit, Outcome};
 
-/// The hidden verb that the child is called with.
-const CHILD: &str = "guest-audit-read";
+/// What the child is called with, alone.
+pub(super) const CHILD: &str = "guest-audit-read";
 /// What of a kernel is read at once for its digest.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 128 << 10;
 /// Boot loaders' files of one disk whose kernels are read.
 const ENTRIES: usize = 4;
 

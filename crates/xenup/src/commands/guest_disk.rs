@@ -10,8 +10,8 @@ use crate::args::GuestDisk as Args;
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
-/// The hidden verb that the child is called with.
-const CHILD: &str = "guest-disk-read";
+/// What the child is called with, alone.
+pub(super) const CHILD: &str = "guest-disk-read";
 
 /// Runs the verb.
 pub fn run(ui: &mut Ui, args: &Args) -> Outcome {

@@ -31,12 +31,27 @@ mod tls;
 mod upgrade;
 mod work;
 
+use std::ffi::OsString;
+
 use serde_json::Value;
 
 use crate::args::{Args, Verb};
 use crate::error::{Exit, Outcome};
 use crate::guard as keeping;
 use crate::ui::Ui;
+
+/// Reads the guest's disk that is handed over on standard input, where that is what this process was started for, by
+/// `guest disk` or `audit`; `None` for every other command line.
+///
+/// One is started for each disk, so that the arguments of all other verbs are not laid out for it.
+pub fn read_for_parent(mut arguments: impl Iterator<Item = OsString>) -> Option<Outcome> {
+    let verb = arguments.next()?;
+    match (verb.to_str()?, arguments.next()) {
+        (guest_disk::CHILD, None) => Some(guest_disk::serve()),
+        (audit_disks::CHILD, None) => Some(audit_disks::serve()),
+        _ => None,
+    }
+}
 
 /// Runs the verb.
 pub fn run(ui: &mut Ui, args: Args) -> Outcome {
@@ -51,9 +66,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Guest(args) => guest::run(ui, &args),
-        Verb::GuestDiskRead => guest_disk::serve(),
         Verb::Audit(args) => audit::run(ui, &args),
-        Verb::GuestAuditRead => audit_disks::serve(),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),
         Verb::Tls(args) => tls::run(ui, &args),
