@@ -113,6 +113,7 @@ const CHECKS: &[Item] = &[
     long("rehearsal-plain", |_| rehearsal(&["--scenario", "plain"], &mut show)),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
+    long("rehearsal-roles", |_| roles()),
 ];
 
 /// Runs the checks, every one even after a failure, and prints the counts.
@@ -264,6 +265,15 @@ fn rehearsal(args: &[&str], say: Say<'_>) -> crate::Outcome {
 
 fn show(line: &str) {
     println!("{line}");
+}
+
+/// Starts kernels of every kind on real Xen, each as what `kernel check` says that it can and cannot be.
+fn roles() -> crate::Outcome {
+    let kernels = crate::kernels::to_start()?;
+    let named: Vec<String> = kernels.iter().map(|path| format!("--kernel={}", path.display())).collect();
+    let named = named.iter().map(String::as_str);
+    let words: Vec<&str> = ["--scenario", "roles", "--resume"].into_iter().chain(named).collect();
+    rehearsal(&words, &mut show)
 }
 
 fn cargo_test(args: &[&str]) -> Tool {

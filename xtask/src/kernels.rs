@@ -60,6 +60,45 @@ pub fn run(long: bool) -> crate::Outcome {
     Ok(wrong == 0 && kernels.len() > 3)
 }
 
+/// Debian's metapackages whose kernels are started as guests, from this machine's own sources.
+const STARTED: [&str; 5] = [
+    "linux-image-amd64",
+    "linux-image-cloud-amd64",
+    "linux-image-rt-amd64",
+    "linux-image-6.12-amd64",
+    "linux-image-6.12-cloud-amd64",
+];
+/// And flavours of Debian 11, whose 32-bit kernels differ in what they can be.
+const STARTED_OLD: [(&str, &str); 3] = [("amd64", ""), ("686-pae", ":i386"), ("686", ":i386")];
+/// The fewest kernels that say anything.
+const FEWEST: usize = 6;
+
+/// Fetches kernels of every kind, GRUB's loaders among them, for whoever starts them as guests.
+///
+/// # Errors
+/// One cannot be fetched or unpacked, or there are fewer than six.
+pub fn to_start() -> Result<Vec<PathBuf>, Failure> {
+    let folder = crate::project().join("target/kernels");
+    files::create_dir_all(&folder)?;
+    let here = Archive::own(&folder);
+    let mut kernels = Vec::new();
+    for meta in STARTED {
+        kernels.extend(here.kernel(meta)?);
+    }
+    let old = Archive::of_suite(&folder, OLD_SUITE)?;
+    for (flavour, architecture) in STARTED_OLD {
+        match old.newest(flavour, architecture) {
+            Ok(found) => kernels.extend(found),
+            Err(error) => println!("{OLD_SUITE}, {flavour}: not to be had: {error}"),
+        }
+    }
+    if kernels.len() < FEWEST {
+        return Err(format!("{} kernels are to be had, of {FEWEST} at least", kernels.len()).into());
+    }
+    kernels.extend(here.unpacked(LOADERS, "usr/lib/grub-xen")?);
+    Ok(kernels)
+}
+
 /// Where packages come from, and the folder that they are unpacked in.
 pub struct Archive {
     folder: PathBuf,

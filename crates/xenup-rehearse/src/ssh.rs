@@ -99,6 +99,31 @@ impl Ssh {
         Ok(SshResult { status, output: output.text() + &said })
     }
 
+    /// Brings a file of this machine to `to`, which no shell may read otherwise than as a path.
+    ///
+    /// # Errors
+    /// The file cannot be read; as [`Ssh::run`]; the machine has no room for it.
+    pub fn put(&self, address: Ipv4Addr, from: &Path, to: &str, limit: Duration) -> Result<(), LabError> {
+        let bytes = files::read(from)?;
+        self.put_bytes(address, bytes, to, limit)
+    }
+
+    /// The same with the file's content.
+    ///
+    /// # Errors
+    /// As [`Ssh::put`].
+    pub fn put_bytes(
+        &self,
+        address: Ipv4Addr,
+        bytes: Vec<u8>,
+        to: &str,
+        limit: Duration,
+    ) -> Result<(), LabError> {
+        let tool = self.tool(address, &format!("cat > {to}")).stdin(bytes).timeout(limit);
+        tool.run().map_err(during("bring a file over ssh"))?;
+        Ok(())
+    }
+
     /// Starts a command over a connection that stays open; what it prints goes to `log`. It ends when dropped.
     ///
     /// # Errors

@@ -86,12 +86,6 @@ pub enum Verb {
     Network(Network),
     /// Put the same deadline and undo around any change of the network made by hand
     Guard(GuardCommand),
-    /// Read the guest's disk that is handed over on standard input (run by `guest disk` itself)
-    #[command(hide = true)]
-    GuestDiskRead,
-    /// Read the guest's disk that is handed over on standard input, and its kernels (run by `audit` itself)
-    #[command(hide = true)]
-    GuestAuditRead,
     /// Wait for a deadline and undo a stage (run by the guard's own service)
     #[command(hide = true)]
     GuardWait(RunStage),
@@ -387,7 +381,7 @@ pub struct UpgradeCheck {
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario: plain, conversion or sabotage
+    /// Which scenario: plain, conversion, sabotage or roles
     #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS
@@ -414,6 +408,9 @@ pub struct Rehearse {
     /// Leave the virtual machine running and say how to log in
     #[arg(long)]
     pub keep: bool,
+    /// A kernel that the scenario roles starts as a PV and as a PVH guest; once for each
+    #[arg(long = "kernel", value_name = "FILE")]
+    pub kernels: Vec<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -485,6 +482,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, a hypervisor that dies
     Sabotage,
+    /// Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them
+    Roles,
 }
 
 /// `guard`

@@ -24,20 +24,30 @@ const REFUSED: i32 = 4;
 /// # Errors
 /// The first step that failed; it is in the report.
 pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions) -> Result<(), Failure> {
-    if !bench.is_xen_host {
-        plain::play(bench, rec)?;
-        plan(bench, rec)?;
-        to_the_bridge(bench, rec, if options.busy { Bounds::BUSY } else { Bounds::QUIET })?;
-        debians_own_tools(bench, rec, options.addressing)?;
-        to_xen(bench, rec)?;
-        if options.resume {
-            bench.keep_xen_host(rec)?;
-        }
-    }
+    host(bench, rec, options)?;
     guests::start(bench, rec, options.hypervisor)?;
     rec.step("apply again", |s| apply_again(bench, s))?;
     back(bench, rec)?;
     compare(bench, rec)
+}
+
+/// Makes the machine a Xen host, unless it is the one that an earlier run came to.
+///
+/// # Errors
+/// The first step that failed; it is in the report.
+pub fn host(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions) -> Result<(), Failure> {
+    if bench.is_xen_host {
+        return Ok(());
+    }
+    plain::play(bench, rec)?;
+    plan(bench, rec)?;
+    to_the_bridge(bench, rec, if options.busy { Bounds::BUSY } else { Bounds::QUIET })?;
+    debians_own_tools(bench, rec, options.addressing)?;
+    to_xen(bench, rec)?;
+    if options.resume {
+        bench.keep_xen_host(rec)?;
+    }
+    Ok(())
 }
 
 /// host.toml, and what would be done.

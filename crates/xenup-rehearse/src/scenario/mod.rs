@@ -11,7 +11,9 @@ mod failure;
 mod guests;
 pub mod listing;
 mod plain;
+mod roles;
 mod sabotage;
+mod smallest;
 mod switch;
 pub mod tree;
 
@@ -34,6 +36,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, hypervisors that die.
     Sabotage,
+    /// Kernels are started as PV and as PVH guests, beside what `kernel check` says of them.
+    Roles,
 }
 
 /// Where the machine's address comes from.
@@ -90,7 +94,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. A conversion only.
+    /// to. A conversion and roles only.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -98,6 +102,8 @@ pub struct RehearseOptions {
     pub install_tools: bool,
     /// Leaves the machine running at the end.
     pub keep: bool,
+    /// The kernels of [`Scenario::Roles`].
+    pub kernels: Vec<PathBuf>,
 }
 
 impl RehearseOptions {
@@ -116,6 +122,7 @@ impl RehearseOptions {
             busy: false,
             install_tools: true,
             keep: false,
+            kernels: Vec::new(),
         }
     }
 
@@ -124,6 +131,7 @@ impl RehearseOptions {
             Scenario::Plain => "a plain Debian and an installed package",
             Scenario::Conversion => "a plain Debian becomes a Xen host, and a plain Debian again",
             Scenario::Sabotage => "what goes wrong is undone",
+            Scenario::Roles => "kernels start as what they are said to be",
         };
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",
@@ -174,6 +182,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Plain => plain::play(&mut bench, &mut rec),
         Scenario::Conversion => conversion::play(&mut bench, &mut rec, options),
         Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
+        Scenario::Roles => roles::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {
         rec.fact("the console's last lines", &bench.vm.console().tail(40));

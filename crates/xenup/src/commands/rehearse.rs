@@ -3,6 +3,8 @@
 //! Decides: where the report lies and how it reads here. Never: touches this machine's network, boot or packages,
 //! beyond the programs that the laboratory needs.
 
+use std::path::PathBuf;
+
 use xenup_rehearse::qemu::Firmware;
 use xenup_rehearse::report::{Report, Verdict};
 use xenup_rehearse::scenario::{Addressing, Hypervisor, RehearseError, RehearseOptions, Scenario, rehearse};
@@ -44,11 +46,14 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
     if !files::exists(package) {
         return Err(CommandError::usage(format!("there is no file {}", package.display())));
     }
+    let kernels = kernels(args)?;
     Ok(RehearseOptions {
+        kernels,
         scenario: match args.scenario {
             args::Scenario::Plain => Scenario::Plain,
             args::Scenario::Conversion => Scenario::Conversion,
             args::Scenario::Sabotage => Scenario::Sabotage,
+            args::Scenario::Roles => Scenario::Roles,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
@@ -59,6 +64,23 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         keep: args.keep,
         ..RehearseOptions::conversion(machine::absolute(package), files::cache_dir())
     })
+}
+
+/// The kernels that were named, for the one scenario that has a use for them.
+fn kernels(args: &Rehearse) -> Result<Vec<PathBuf>, CommandError> {
+    match (args.scenario == args::Scenario::Roles, args.kernels.as_slice()) {
+        (true, []) => Err(CommandError::usage("the scenario roles starts kernels, and none was named")
+            .hinted("--kernel FILE, once for each: a vmlinuz, a vmlinux, GRUB for Xen")),
+        (false, [first, ..]) => Err(CommandError::usage(format!(
+            "{} is given, and only the scenario roles starts kernels",
+            first.display()
+        ))
+        .hinted("add --scenario roles")),
+        (_, kernels) => match kernels.iter().find(|kernel| !files::exists(kernel)) {
+            Some(absent) => Err(CommandError::usage(format!("there is no file {}", absent.display()))),
+            None => Ok(kernels.to_vec()),
+        },
+    }
 }
 
 fn failed(error: RehearseError) -> CommandError {
@@ -78,4 +100,34 @@ fn write(args: &Rehearse, report: &Report) -> Result<(), FileError> {
         files::write(&args.report.join(name), text.as_bytes())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::kernels;
+    use crate::args::{Args, Verb};
+
+    fn asked(arguments: &[&str]) -> Result<usize, String> {
+        let args = Args::try_parse_from(["xenup", "rehearse"].iter().chain(arguments)).unwrap();
+        let Verb::Rehearse(args) = args.verb else { panic!("another verb") };
+        kernels(&args).map(|kernels| kernels.len()).map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn kernels_are_for_the_scenario_that_starts_them() {
+        let program = std::env::current_exe().unwrap();
+        let program = program.to_str().unwrap();
+        assert_eq!(asked(&[]), Ok(0));
+        assert_eq!(asked(&["--scenario", "roles", "--kernel", program, "--kernel", program]), Ok(2));
+        for (arguments, words) in [
+            (&["--scenario", "roles"][..], "none was named"),
+            (&["--kernel", program], "only the scenario roles"),
+            (&["--scenario", "roles", "--kernel", "/nonexistent"], "there is no file /nonexistent"),
+        ] {
+            let refused = asked(arguments).unwrap_err();
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
 }
