@@ -783,14 +783,14 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rehearse)
-            opts="-q -h --scenario --uefi --dhcp --anew --resume --busy --package --report --keep --json --color --quiet --help"
+            opts="-q -h --scenario --uefi --dhcp --anew --resume --busy --package --report --keep --kernel --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage roles" -- "${cur}"))
                     return 0
                     ;;
                 --package)
@@ -798,6 +798,10 @@ _xenup() {
                     return 0
                     ;;
                 --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kernel)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
