@@ -100,7 +100,7 @@ fn pin(facts: &Facts, bridge: &Bridge) -> Option<Pin> {
     let text = format!(
         "\
 # Written by xenup: {port} is the port of {bridge} and keeps its name, whatever else changes in the machine.
-# See systemd.link(5). The initramfs has a copy.
+# See systemd.link(5).
 [Match]
 PermanentMACAddress={mac}
 
