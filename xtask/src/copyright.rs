@@ -28,6 +28,8 @@ const TEXTS: &[(&str, &str, &str)] = &[
     ("Zlib", "miniz_oxide", "LICENSE-ZLIB.md"),
     ("bzip2-1.0.6", "libbz2-rs-sys", "LICENSE"),
 ];
+/// Where LLVM's exceptions begin in their file, behind the licence that they are exceptions to.
+const EXCEPTIONS: &str = "--- LLVM Exceptions to the Apache 2.0 License ----";
 /// A licence is some 10 KiB.
 const LARGEST: u64 = 1 << 20;
 /// What [`OURS`] has already.
@@ -160,20 +162,26 @@ fn holder(line: &str) -> Option<String> {
 
 fn paragraph(name: &str, crates: &[Crate]) -> Result<String, Failure> {
     if let Some((_, file)) = COMMON.iter().find(|(known, _)| *known == name) {
-        return Ok(format!(
-            " On Debian systems, the full text of this license is in\n /usr/share/common-licenses/{file}.\n"
-        ));
+        return Ok(in_common_licenses(file));
     }
     let known = TEXTS.iter().find(|(known, ..)| *known == name);
     let (_, package, file) = known.ok_or_else(|| format!("no text of {name}"))?;
     let package = crates.iter().find(|one| one.name == *package);
     let package = package.ok_or_else(|| format!("{name}: the crate that had its text is gone"))?;
     let text = files::read_text(&package.folder().join(file))?;
+    let (begun, text) = match text.split_once(EXCEPTIONS) {
+        Some((_, exceptions)) => (in_common_licenses("Apache-2.0") + " .\n", exceptions),
+        None => (String::new(), text.as_str()),
+    };
     let line = |line: &str| match line.trim_end() {
         "" => " .\n".to_owned(),
         line => format!(" {line}\n"),
     };
-    Ok(text.trim().lines().map(line).collect())
+    Ok(begun + &text.trim().lines().map(line).collect::<String>())
+}
+
+fn in_common_licenses(file: &str) -> String {
+    format!(" On Debian systems, the full text of this license is in\n /usr/share/common-licenses/{file}.\n")
 }
 
 #[cfg(test)]
