@@ -54,8 +54,8 @@ const SEED: u64 = 1_795_702_780;
 enum Body {
     /// After the one before it, with all that it prints.
     InTurn(fn(&Check) -> crate::Outcome),
-    /// Beside those after it, its lines marked with its name: an emulated machine keeps one core busy for twenty
-    /// minutes, and most of the others wait for events.
+    /// Beside those after it, its lines marked with its name: an emulated machine keeps one core busy for minutes, and
+    /// most of the others wait for events.
     Beside(fn(Say<'_>) -> crate::Outcome),
 }
 
@@ -93,7 +93,7 @@ const CHECKS: &[Item] = &[
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
     item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
-    beside("rehearsal", |say| rehearsal(&["--scenario", "conversion"], say)),
+    beside("rehearsal", |say| rehearsal(&["--scenario", "plain"], say)),
     item("kernels", |options| crate::kernels::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often. Moments that are the same each time, so that what
@@ -110,7 +110,7 @@ const CHECKS: &[Item] = &[
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
-    long("rehearsal-plain", |_| rehearsal(&["--scenario", "plain"], &mut show)),
+    long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
