@@ -448,7 +448,7 @@ impl Work<'_, '_> {
     }
 
     fn undo_interrupted(&mut self, step: &Step, before: &Snapshot) -> Result<(), String> {
-        let undoing = Undoing { run: &self.run, step, before, after: None, made: None, under_guard: false };
+        let undoing = Undoing { run: &self.run, step, before, after: None, status: None, under_guard: false };
         let notes = undo::undo(self.session, &undoing).map_err(|error| error.to_string())?;
         let record = Record::StepUndone { step: step.id.clone(), notes };
         self.record(record).map_err(|error| with_source(&error))

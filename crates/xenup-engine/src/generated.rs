@@ -16,6 +16,7 @@ use crate::guard::Session;
 use crate::journal::UndoNote;
 use crate::perform::{self, StepError, settle, temporary};
 use crate::snapshot::LARGEST_FILE;
+use crate::status::Status;
 use crate::undo::Undoing;
 
 /// The largest generated file that is digested (an initrd with all firmware stays below).
@@ -84,7 +85,7 @@ fn digest(probe: &dyn Probe, path: &Path) -> Result<Option<Digest>, MachineError
 }
 
 /// Brings generated files to what they were: each by the bytes that were kept, where it is what this run made of it
-/// (`undoing.made`), or all of them by their owner's command.
+/// (as `undoing.status` knows), or all of them by their owner's command.
 ///
 /// # Errors
 /// The command fails, or a file cannot be read.
@@ -99,9 +100,9 @@ pub(crate) fn undo(
     for file in before.iter().filter(|_| put_back) {
         durable::clear(session.machine, &temporary(&file.path, undoing.run))?;
     }
-    let made = undoing.made.filter(|_| put_back);
+    let made = undoing.status.filter(|_| put_back).and_then(Status::made);
     if let Some(made) = made
-        && is_put_back(session, undoing, made, before)?
+        && is_put_back(session, undoing, &made, before)?
     {
         settle(session, step)?;
         return Ok(Vec::new());

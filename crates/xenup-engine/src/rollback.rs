@@ -242,9 +242,8 @@ fn undo_step(
         _ => {
             let after = found.after.as_ref();
             // Beside a file that stays as others left it, what is generated takes that into account.
-            let made = if report.is_whole() { status.made() } else { None };
-            let made = made.as_deref();
-            undo::undo(session, &Undoing { run, step, before, after, made, under_guard })
+            let status = report.is_whole().then_some(status);
+            undo::undo(session, &Undoing { run, step, before, after, status, under_guard })
         }
     };
     let outcome = outcome.and_then(|notes| match waits_for(step, report) {

@@ -429,7 +429,7 @@ impl Work<'_, '_> {
             step,
             before: &before,
             after: after.as_ref(),
-            made: None,
+            status: None,
             under_guard: false,
         };
         let notes = match is_gone(step, &found, kept) {
@@ -506,7 +506,7 @@ impl Work<'_, '_> {
             step,
             before: &kept.now,
             after: Some(&undone),
-            made: None,
+            status: None,
             under_guard: true,
         };
         let outcome = match ended {

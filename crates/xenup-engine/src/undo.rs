@@ -11,7 +11,6 @@ use xenup_machine::network::{LinkOp, Network};
 use xenup_machine::{Machine, MachineError, Probe};
 
 use crate::action::{Action, PackageChange, PackageState};
-use crate::digest::Digest;
 use crate::durable;
 use crate::generated;
 use crate::guard::Session;
@@ -20,6 +19,7 @@ use crate::packages::{self, CONFIG_FILES, INSTALLED, NOT_INSTALLED};
 use crate::perform::{StepError, planned, run, settle, temporary};
 use crate::plan::{Slug, Step};
 use crate::snapshot::{self, FileSnapshot, Snapshot, Standing};
+use crate::status::Status;
 use crate::store::{RunId, Store};
 use crate::{grubenv, links, units};
 
@@ -37,9 +37,8 @@ pub struct Undoing<'a> {
     pub before: &'a Snapshot,
     /// What it left; `None` where it was never seen to be done.
     pub after: Option<&'a Snapshot>,
-    /// Digests of what the run has generated: a generated file that is one of them is nobody else's. `None` where
-    /// generated files are to be made again.
-    pub made: Option<&'a [Digest]>,
+    /// Where the run stands, which knows what it has generated; `None` where generated files are to be made again.
+    pub status: Option<&'a Status>,
     /// Whether the way in depends on it: then what others changed gives way.
     pub under_guard: bool,
 }
