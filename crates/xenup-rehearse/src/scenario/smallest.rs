@@ -16,9 +16,37 @@ const BASE_32: u32 = 0x0804_8000;
 const HEADERS_64: u16 = 64 + 56;
 const HEADERS_32: u16 = 52 + 32;
 
-/// write(1, WORD, length), then pause() for ever, by the system calls of x86-64.
+/// The bytes of [`add_code`]'s instructions.
+const CODE: u32 = 31;
+
+/// What tells the code for one kind of system calls from that for another.
+struct Calls {
+    /// `mov REGISTER, value` for the number of the call and its three arguments.
+    registers: [u8; 4],
+    write: u32,
+    pause: u8,
+    call: [u8; 2],
+}
+
+/// write(1, text, its length), then pause() for ever, and behind that the text, which lies at `address`.
+fn add_code(elf: &mut Vec<u8>, calls: &Calls, address: u32, text: &str) {
+    let values = [calls.write, 1, address, text.len() as u32];
+    for (opcode, value) in calls.registers.into_iter().zip(values) {
+        elf.push(opcode);
+        put32(elf, &[value]);
+    }
+    elf.extend(calls.call);
+    // again: mov eax, pause; call; jmp again
+    elf.extend([0xb8, calls.pause, 0, 0, 0]);
+    elf.extend(calls.call);
+    elf.extend([0xeb, 0xf7]);
+    elf.extend(text.bytes());
+}
+
+/// By the system calls of x86-64: eax, edi, esi, edx and syscall.
 fn init64() -> Vec<u8> {
-    const CODE: u32 = 31;
+    const CALLS: Calls =
+        Calls { registers: [0xb8, 0xbf, 0xbe, 0xba], write: 1, pause: 34, call: [0x0f, 0x05] };
     let text = format!("{WORD}\n");
     let at = BASE_64 + u32::from(HEADERS_64);
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
@@ -30,21 +58,14 @@ fn init64() -> Vec<u8> {
     let length = u64::from(HEADERS_64) + u64::from(CODE) + text.len() as u64;
     put32(&mut elf, &[1, 5]);
     put64(&mut elf, &[0, u64::from(BASE_64), u64::from(BASE_64), length, length, 4096]);
-    // mov eax, 1; mov edi, 1; mov esi, text; mov edx, length; syscall
-    for (opcode, value) in [(0xb8, 1), (0xbf, 1), (0xbe, at + CODE), (0xba, text.len() as u32)] {
-        elf.push(opcode);
-        put32(&mut elf, &[value]);
-    }
-    elf.extend([0x0f, 0x05]);
-    // again: mov eax, 34; syscall; jmp again
-    elf.extend([0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]);
-    elf.extend(text.bytes());
+    add_code(&mut elf, &CALLS, at + CODE, &text);
     elf
 }
 
-/// The same by the system calls of i386.
+/// By those of i386: eax, ebx, ecx, edx and int 0x80.
 fn init32() -> Vec<u8> {
-    const CODE: u32 = 31;
+    const CALLS: Calls =
+        Calls { registers: [0xb8, 0xbb, 0xb9, 0xba], write: 4, pause: 29, call: [0xcd, 0x80] };
     let text = format!("{WORD}\n");
     let at = BASE_32 + u32::from(HEADERS_32);
     let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
@@ -53,15 +74,7 @@ fn init32() -> Vec<u8> {
     put16(&mut elf, &[52, 32, 1, 0, 0, 0]);
     let length = u32::from(HEADERS_32) + CODE + text.len() as u32;
     put32(&mut elf, &[1, 0, BASE_32, BASE_32, length, length, 5, 4096]);
-    // mov eax, 4; mov ebx, 1; mov ecx, text; mov edx, length; int 0x80
-    for (opcode, value) in [(0xb8, 4), (0xbb, 1), (0xb9, at + CODE), (0xba, text.len() as u32)] {
-        elf.push(opcode);
-        put32(&mut elf, &[value]);
-    }
-    elf.extend([0xcd, 0x80]);
-    // again: mov eax, 29; int 0x80; jmp again
-    elf.extend([0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7]);
-    elf.extend(text.bytes());
+    add_code(&mut elf, &CALLS, at + CODE, &text);
     elf
 }
 
