@@ -46,7 +46,7 @@ enum Chore {
     Bench(bench::Bench),
     /// Run everything that must hold before a change lands
     Check(check::Check),
-    /// Play the demonstration: build, boot, convert, report
+    /// Play the demonstration with the package that was built: boot, convert, report
     Demo(demo::Demo),
     /// Write man pages, completions and schemas, or check that they are current
     Docs(docs::Docs),

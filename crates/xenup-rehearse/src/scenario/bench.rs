@@ -119,7 +119,7 @@ impl Ground {
 pub fn make_plain(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     // A second disk as the rehearsal's, without the package: what is on it is not looked at.
     let ground = Ground::new(options, guests::files(), rec)?;
-    let key = plain_key(&ground.image)?;
+    let key = image_key("plain", &ground.image)?;
     if ground.find(&key)?.is_none() {
         ground.make_plain(&key, rec)?;
     }
@@ -356,11 +356,9 @@ struct Keys {
 
 impl Keys {
     fn new(image: &ImageSpec, package: &Path) -> Result<Self, Failure> {
-        let plain = plain_key(image)?;
+        let plain = image_key("plain", image)?;
         // The second disk lies in the kept memory (its size, and blocks that were read), so it belongs to the key.
-        let mut ready =
-            StageKey::new("ready").with("image", &image.digest()?).with("archive", &archive_state()?);
-        ready = ready.with_file("package", package)?;
+        let mut ready = image_key("ready", image)?.with_file("package", package)?;
         for file in guests::files() {
             if let Source::Bytes(bytes) = &file.from {
                 ready = ready.with(&file.name, &String::from_utf8_lossy(bytes));
@@ -372,8 +370,9 @@ impl Keys {
     }
 }
 
-fn plain_key(image: &ImageSpec) -> Result<StageKey, Failure> {
-    Ok(StageKey::new("plain").with("image", &image.digest()?).with("archive", &archive_state()?))
+/// The key of what comes of this image alone.
+fn image_key(name: &str, image: &ImageSpec) -> Result<StageKey, Failure> {
+    Ok(StageKey::new(name).with("image", &image.digest()?).with("archive", &archive_state()?))
 }
 
 /// The dates of the archive's suites as this machine's apt last saw them: a kept machine whose packages the mirror
@@ -405,10 +404,10 @@ fn image_spec(options: &RehearseOptions) -> Result<ImageSpec, Failure> {
     spec.interfaces = options.addressing.interfaces();
     spec.nameservers = vec![network::DNS.to_string()];
     spec.root_password_hash = Some(PASSWORD_HASH.into());
-    // Debian's installer leaves both on every machine; the guests are made of busybox, zstd makes the initramfs.
+    // Debian's installer leaves both on every machine; the guests are made of busybox, zstd would make an initramfs.
     spec.packages.extend(["busybox".to_owned(), "zstd".to_owned()]);
-    // What Debian's installer writes for its "targeted" initramfs; the other kind starts 14,000 processes to be made,
-    // which takes six minutes under emulation, twice in a conversion.
+    // What Debian's installer writes for its "targeted" initramfs, should a package have one made; the other kind
+    // starts 14,000 processes, which takes six minutes under emulation.
     spec.extra_files.push(ExtraFile {
         path: "/etc/initramfs-tools/conf.d/driver-policy".into(),
         mode: 0o644,

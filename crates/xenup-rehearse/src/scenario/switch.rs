@@ -36,7 +36,7 @@ impl Bounds {
 
 /// How long after the command's end its effects are looked for.
 const AFTERWARDS: Duration = Duration::from_secs(3);
-/// Update-initramfs and apt under emulation on a busy machine take minutes each.
+/// apt and update-grub under emulation on a busy machine take minutes.
 pub const APPLY: Duration = Duration::from_secs(2400);
 
 /// What a watched command came to.
