@@ -1,6 +1,9 @@
 //! The disk that brings files into the machine: ext4, labelled XENUPFILES, read only to it.
 //!
 //! It decides the disk's size and label. The files are the caller's, and are not changed.
+//!
+//! Its size goes in large steps, so that a machine that was kept running while nobody had mounted it finds other files on
+//! the same disk later.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +16,8 @@ use crate::error::{LabError, during};
 pub const LABEL: &str = "XENUPFILES";
 /// Room for the file system's own structures: an eighth more than the files, and this.
 const OVERHEAD: u64 = 8 << 20;
+/// What a size is rounded up to; the image is sparse.
+const STEP: u64 = 128 << 20;
 const MIB: u64 = 1 << 20;
 
 /// A file for the disk.
@@ -40,21 +45,19 @@ pub enum Source {
 /// # Errors
 /// A name is not that of a file in one directory, a source cannot be read, or mke2fs failed.
 pub fn write(image: &Path, of: &[FileOnDisk], work: &Path) -> Result<(), LabError> {
+    let size = size(of)?;
     let tree = work.join("files-disk");
     files::remove_dir_all(&tree)?;
     files::create_dir_all(&tree)?;
-    let mut size = OVERHEAD;
     for file in of {
         let path = tree.join(plain_name(&file.name, image)?);
         match &file.from {
-            Source::Path(from) => size += files::copy_sparse(from, &path)?,
-            Source::Bytes(bytes) => {
-                files::write(&path, bytes)?;
-                size += bytes.len() as u64;
+            Source::Path(from) => {
+                files::copy_sparse(from, &path)?;
             }
+            Source::Bytes(bytes) => files::write(&path, bytes)?,
         }
         files::set_mode(&path, file.mode)?;
-        size += 4096;
     }
     files::remove_file(image)?;
     Tool::new("mke2fs")
@@ -73,11 +76,27 @@ pub fn write(image: &Path, of: &[FileOnDisk], work: &Path) -> Result<(), LabErro
             "-d",
         ])
         .args([&tree, image])
-        .arg(format!("{}M", (size + size / 8).div_ceil(MIB)))
+        .arg(format!("{}M", size / MIB))
         .run()
         .map_err(during("make the files disk"))?;
     files::remove_dir_all(&tree)?;
     Ok(())
+}
+
+/// The size in bytes of the disk that holds these files.
+///
+/// # Errors
+/// A source cannot be read.
+pub fn size(of: &[FileOnDisk]) -> Result<u64, LabError> {
+    let mut size = OVERHEAD;
+    for file in of {
+        let bytes = match &file.from {
+            Source::Path(from) => files::size(from)?,
+            Source::Bytes(bytes) => bytes.len() as u64,
+        };
+        size += bytes + 4096;
+    }
+    Ok((size + size / 8).next_multiple_of(STEP))
 }
 
 fn plain_name<'a>(name: &'a str, image: &Path) -> Result<&'a str, LabError> {

@@ -79,12 +79,6 @@ impl StageKey {
         key.with("xenup", env!("CARGO_PKG_VERSION"))
     }
 
-    /// The same, and all that went in, under another name.
-    #[must_use]
-    pub fn renamed(&self, name: &str) -> Self {
-        Self { digest: self.digest.clone(), ..Self::new(name) }.with("name", name)
-    }
-
     /// Adds something that went in.
     #[must_use]
     pub fn with(mut self, what: &str, value: &str) -> Self {

@@ -11,6 +11,7 @@ use xenup_system::files;
 use super::failure::Failure;
 use super::{Hypervisor, RehearseOptions, guests};
 use crate::event::{Recorder, StepScope};
+use crate::files_disk;
 use crate::lab::Lab;
 use crate::network::{self, Lan};
 use crate::qemu::{Accelerator, FileOnDisk, Source, Vm, VmSpec};
@@ -55,7 +56,8 @@ pub struct Bench {
     /// Whether it is the Xen host that an earlier run came to; else it is plain.
     pub is_xen_host: bool,
     stages: Stages,
-    keys: Keys,
+    /// The Xen host that the conversion makes of the plain machine.
+    host_key: StageKey,
 }
 
 /// What a run begins with: where it works, and what its machine is made of.
@@ -110,18 +112,33 @@ impl Ground {
             Ok(self.stages.keep(key, &mut vm, Depth::Disk, Report::empty("plain"))?)
         })
     }
+
+    /// Boots the plain machine to its prompt, and keeps that.
+    fn boot_plain(&mut self, plain: &Stage, key: &StageKey, rec: &mut Recorder<'_>) -> Result<Vm, Failure> {
+        self.spec.disk = plain.disk();
+        rec.step("boot plain Debian", |s| {
+            let mut vm = Vm::start(&self.lab, &self.lan, &self.spec)?;
+            log_in_to_plain(&mut vm, s)?;
+            self.stages.keep(key, &mut vm, Depth::Running, Report::empty("ready"))?;
+            Ok(vm)
+        })
+    }
 }
 
-/// Makes the plain machine's disk where no earlier run has kept one.
+/// Makes the plain machine, switched off and at its prompt, where no earlier run has kept it.
 ///
 /// # Errors
 /// The harness cannot do it on this machine, or the plain Debian does not boot.
 pub fn make_plain(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<(), Failure> {
-    // A second disk as the rehearsal's, without the package: what is on it is not looked at.
-    let ground = Ground::new(options, guests::files(), rec)?;
-    let key = image_key("plain", &ground.image)?;
-    if ground.find(&key)?.is_none() {
-        ground.make_plain(&key, rec)?;
+    // A second disk as the rehearsal's, without the package: the machine has not looked at what is on it.
+    let mut ground = Ground::new(options, guests::files(), rec)?;
+    let keys = PlainKeys::new(&ground.image, &ground.spec)?;
+    let plain = match ground.find(&keys.off)? {
+        Some(plain) => plain,
+        None => ground.make_plain(&keys.off, rec)?,
+    };
+    if ground.find(&keys.ready)?.is_none() {
+        ground.boot_plain(&plain, &keys.ready, rec)?;
     }
     Ok(())
 }
@@ -134,34 +151,27 @@ impl Bench {
     pub fn open(options: &RehearseOptions, rec: &mut Recorder<'_>) -> Result<Self, Failure> {
         let mut ground = Ground::new(options, brought(&options.package), rec)?;
         let ssh = Ssh::create(&ground.lab, &ground.lan)?;
-        let keys = Keys::new(&ground.image, &options.package)?;
-        let kept = ground.find(&keys.plain)?;
-        let host = if options.resume && kept.is_some() { ground.find(&keys.host)? } else { None };
+        let plain_keys = PlainKeys::new(&ground.image, &ground.spec)?;
+        let host_key = host_key(&ground.image, &options.package)?;
+        let kept = ground.find(&plain_keys.off)?;
+        let host = if options.resume && kept.is_some() { ground.find(&host_key)? } else { None };
         let is_xen_host = host.is_some();
         let what =
             if is_xen_host { "the Xen host, from the last run" } else { "plain Debian, from the last run" };
-        let running = host.map_or_else(|| ground.find(&keys.ready), |host| Ok(Some(host)))?;
+        let running = host.map_or_else(|| ground.find(&plain_keys.ready), |host| Ok(Some(host)))?;
         let (plain, running) = match kept {
             Some(plain) => (plain, running),
-            None => (ground.make_plain(&keys.plain, rec)?, None),
+            None => (ground.make_plain(&plain_keys.off, rec)?, None),
         };
         let vm = match running {
             Some(running) => {
                 rec.recall(running.story.clone());
                 rec.step(what, |_| resume(&ground.lab, &ground.lan, &mut ground.spec, &running))?
             }
-            None => {
-                ground.spec.disk = plain.disk();
-                rec.step("boot plain Debian", |s| {
-                    let mut vm = Vm::start(&ground.lab, &ground.lan, &ground.spec)?;
-                    log_in_to_plain(&mut vm, s)?;
-                    ground.stages.keep(&keys.ready, &mut vm, Depth::Running, Report::empty("ready"))?;
-                    Ok::<_, Failure>(vm)
-                })?
-            }
+            None => ground.boot_plain(&plain, &plain_keys.ready, rec)?,
         };
         let Ground { lab, lan, stages, .. } = ground;
-        let mut bench = Self { lab, lan, ssh, vm, plain, is_xen_host, stages, keys };
+        let mut bench = Self { lab, lan, ssh, vm, plain, is_xen_host, stages, host_key };
         bench.ssh.authorize(bench.vm.console())?;
         Ok(bench)
     }
@@ -173,7 +183,7 @@ impl Bench {
     pub fn keep_xen_host(&mut self, rec: &mut Recorder<'_>) -> Result<(), Failure> {
         let story = rec.so_far();
         rec.step("keep the Xen host for the next run", |_| {
-            self.stages.keep(&self.keys.host, &mut self.vm, Depth::Running, story)?;
+            self.stages.keep(&self.host_key, &mut self.vm, Depth::Running, story)?;
             self.vm.console().set_clock()?;
             Ok::<_, Failure>(())
         })
@@ -284,7 +294,10 @@ impl Bench {
     /// # Errors
     /// It is not there.
     pub fn mount_brought(&mut self) -> Result<(), Failure> {
-        let command = format!("mountpoint -q {BROUGHT} || mount -o ro LABEL=XENUPFILES {BROUGHT}");
+        // What the machine has read of it at its boot may be of a run that brought other files.
+        let command = format!(
+            "mountpoint -q {BROUGHT} || {{ blockdev --flushbufs /dev/vdb && mount -o ro LABEL=XENUPFILES {BROUGHT}; }}"
+        );
         self.vm.console().check(&command, SHORT)?;
         Ok(())
     }
@@ -344,30 +357,33 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-#[derive(Debug)]
-struct Keys {
-    /// The plain machine, switched off.
-    plain: StageKey,
-    /// The plain machine at its prompt, with the second disk.
+/// The plain machine, as an earlier run may have kept it.
+struct PlainKeys {
+    /// Switched off.
+    off: StageKey,
+    /// At its prompt; nobody has mounted the second disk.
     ready: StageKey,
-    /// The Xen host that the conversion made of it.
-    host: StageKey,
 }
 
-impl Keys {
-    fn new(image: &ImageSpec, package: &Path) -> Result<Self, Failure> {
-        let plain = image_key("plain", image)?;
-        // The second disk lies in the kept memory (its size, and blocks that were read), so it belongs to the key.
-        let mut ready = image_key("ready", image)?.with_file("package", package)?;
-        for file in guests::files() {
-            if let Source::Bytes(bytes) = &file.from {
-                ready = ready.with(&file.name, &String::from_utf8_lossy(bytes));
-            }
-        }
-        // What this program does with the machine is part of it.
-        let host = ready.renamed("host").with_file("program", Path::new("/proc/self/exe"))?;
-        Ok(Self { plain, ready, host })
+impl PlainKeys {
+    fn new(image: &ImageSpec, spec: &VmSpec) -> Result<Self, Failure> {
+        // The kept memory knows the second disk's size, and none of the files on it.
+        let size = files_disk::size(&spec.files)?.to_string();
+        let ready = image_key("ready", image)?.with("second disk", &size);
+        Ok(Self { off: image_key("plain", image)?, ready })
     }
+}
+
+/// The key of the Xen host that this package makes of this image, its second disk mounted.
+fn host_key(image: &ImageSpec, package: &Path) -> Result<StageKey, Failure> {
+    let mut key = image_key("host", image)?.with_file("package", package)?;
+    for file in guests::files() {
+        if let Source::Bytes(bytes) = &file.from {
+            key = key.with(&file.name, &String::from_utf8_lossy(bytes));
+        }
+    }
+    // What this program does with the machine is part of it.
+    Ok(key.with_file("program", Path::new("/proc/self/exe"))?)
 }
 
 /// The key of what comes of this image alone.

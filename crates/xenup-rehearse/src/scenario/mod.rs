@@ -198,8 +198,8 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
     Ok(rec.finish())
 }
 
-/// Makes what every scenario of these options starts from, a plain Debian's disk that has booted once, where no earlier
-/// run has kept one: for whoever has other work to do meanwhile. Needs root.
+/// Makes what every scenario of these options starts from, a plain Debian that waits at its prompt, where no earlier run
+/// has kept one: for whoever has other work to do meanwhile. Needs root.
 ///
 /// # Errors
 /// The machine could not be set up, or does not boot.
