@@ -336,8 +336,11 @@ fn notes_by_us(kernel: &Path) -> Result<Vec<Shown>, Box<dyn std::error::Error>> 
         report.pointer("/kernels/0/image/content/kernel/class").and_then(Value::as_str) == Some("64-bit");
     let notes = report.pointer("/kernels/0/image/content/kernel/notes").and_then(Value::as_array);
     let notes = notes.ok_or("the report has no notes")?;
+    // Of a note that is cut short we take the text, as Xen does; readelf drops it.
+    let cut = report.pointer("/kernels/0/image/content/kernel/malformed_note");
     Ok(notes
         .iter()
+        .filter(|note| cut.is_none() || note.get("offset") != cut)
         .map(|note| {
             let number = note.get("number").and_then(Value::as_u64).unwrap_or(u64::MAX);
             let value = note.get("value").unwrap_or(&Value::Null);

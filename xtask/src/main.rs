@@ -9,7 +9,6 @@ mod bench;
 mod cases;
 mod check;
 mod copyright;
-mod demo;
 mod docs;
 mod faults;
 mod fuzz;
@@ -46,8 +45,6 @@ enum Chore {
     Bench(bench::Bench),
     /// Run everything that must hold before a change lands
     Check(check::Check),
-    /// Play the demonstration with the package that was built: boot, convert, report
-    Demo(demo::Demo),
     /// Write man pages, completions and schemas, or check that they are current
     Docs(docs::Docs),
     /// Strike every plan with a fault at each of its writes, and roll back
@@ -71,7 +68,6 @@ fn main() -> ExitCode {
     let result = match Args::parse().chore {
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Check(check) => check::run(&check),
-        Chore::Demo(demo) => demo::run(&demo),
         Chore::Docs(docs) => docs::run(&docs),
         Chore::Faults(faults) => faults::run(&faults),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),

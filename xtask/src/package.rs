@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use xenup_system::files;
 use xenup_system::process::Tool;
-use xenup_system::{Environment, files};
 
 /// `cargo xtask package`
 #[derive(Debug, clap::Args)]
@@ -62,24 +62,7 @@ pub fn run(options: &Package) -> crate::Outcome {
 /// # Errors
 /// A build that fails.
 pub fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let project = crate::project();
-    let built = project.join("target/package");
-    files::create_dir_all(&built)?;
-    let home = Environment::read().home.unwrap_or_else(|| "/root".into());
-    let cargo_home = cargo_home(&home);
-    for target in ["clean", "binary"] {
-        Tool::new("debian/rules")
-            .arg(target)
-            .env("CARGO_TARGET_DIR", project.join("target"))
-            // debian/rules keeps crates in its own tree for a build daemon; here the registry that cargo has is used.
-            .env("CARGO_HOME", &cargo_home)
-            .env("PACKAGE_DIR", &built)
-            // Set by `cargo run`; dpkg-shlibdeps would search there.
-            .env_remove("LD_LIBRARY_PATH")
-            .current_dir(&project)
-            .timeout(Duration::from_secs(3600))
-            .run()?;
-    }
+    Tool::new(".ci/package").current_dir(&crate::project()).timeout(Duration::from_secs(3600)).run()?;
     self::built()
 }
 
@@ -93,11 +76,6 @@ pub fn built() -> Result<PathBuf, Box<dyn std::error::Error>> {
 
 fn name_of(package: &str, architecture: &str) -> Result<String, Box<dyn std::error::Error>> {
     Ok(format!("{package}_{}_{architecture}.deb", version(&crate::project())?))
-}
-
-/// Returns the folder that cargo itself takes: CARGO_HOME, else ~/.cargo.
-fn cargo_home(home: &std::path::Path) -> PathBuf {
-    option_env!("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from)
 }
 
 fn version(project: &std::path::Path) -> Result<String, Box<dyn std::error::Error>> {

@@ -19,9 +19,7 @@ pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 pub const DNS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
 /// Where the outside watches from.
 pub const OBSERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 100);
-/// The first address that DHCP hands out.
-pub const FIRST_LEASE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 50);
-/// The machine's own address.
+/// The machine's own address, and the first that DHCP hands out.
 pub const VM: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 10);
 /// The first NIC's name inside (by its PCI slot) and its MAC address.
 pub const NIC: (&str, &str) = ("enp0s2", "52:54:00:aa:bb:01");

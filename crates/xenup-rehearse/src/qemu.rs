@@ -136,7 +136,7 @@ impl VmSpec {
             "-netdev user,id=world,ipv6=off,net=10.99.0.0/24,host={},dns={},dhcpstart={}",
             network::GATEWAY,
             network::DNS,
-            network::FIRST_LEASE
+            network::VM
         ));
         add("-netdev hubport,id=hub0,hubid=0,netdev=gate -netdev hubport,id=hub1,hubid=0,netdev=world");
         add("-netdev user,id=alone,ipv6=off,restrict=on,net=10.0.3.0/24");

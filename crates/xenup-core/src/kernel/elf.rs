@@ -12,7 +12,7 @@ use super::body::Body;
 use super::error::KernelError;
 use super::guest_section;
 use super::image::{Class, Kernel, NotesIn};
-use super::note::{self, Note};
+use super::note::{self, Note, Value};
 
 /// A segment of Xen notes has 500 bytes.
 const NOTES_LIMIT: u64 = 1 << 20;
@@ -207,6 +207,8 @@ fn notes<E: FileHeader<Endian = LittleEndian>>(
     for note in notes.map_err(|_| KernelError::Malformed { what, offset: at })? {
         let Ok(note) = note else {
             found.malformed = Some(offset);
+            let behind = usize::try_from(offset.saturating_sub(at)).ok().and_then(|start| bytes.get(start..));
+            found.notes.extend(behind.and_then(|behind| cut_text(behind, offset)));
             break;
         };
         if found.notes.len() >= NOTE_COUNT {
@@ -220,6 +222,18 @@ fn notes<E: FileHeader<Endian = LittleEndian>>(
         offset = offset.saturating_add(head).saturating_add(padded(note.desc().len() as u64, step));
     }
     Ok(())
+}
+
+/// Returns the text note that says that it is longer than what is there, where its text ends before that does: libelf
+/// reads a text up to its NUL (libelf-dominfo.c, `elf_strval`). GRUB's 32-bit loader has such a `PAE_MODE`.
+fn cut_text(bytes: &[u8], offset: u64) -> Option<Note> {
+    let (head, rest) = bytes.split_at_checked(16)?;
+    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    if word(0)? != 4 || head.get(12..)? != b"Xen\0" || !rest.contains(&0) {
+        return None;
+    }
+    let note = note::decode(word(8)?, rest, offset, false);
+    matches!(note.value, Value::Text(_) | Value::Features(_)).then_some(note)
 }
 
 fn padded(size: u64, step: u64) -> u64 {

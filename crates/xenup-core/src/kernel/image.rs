@@ -91,7 +91,8 @@ pub struct Kernel {
     pub notes_in: NotesIn,
     /// Its Xen notes in the order of the file.
     pub notes: Vec<Note>,
-    /// Where a note begins that cannot be right; those behind it are not seen, by Xen neither.
+    /// Where a note begins that says it is longer than what is there: a text counts as far as it goes, and what is behind
+    /// it is not seen, by Xen neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malformed_note: Option<u64>,
 }

@@ -271,7 +271,7 @@ fn notes(ui: &mut Ui, image: Option<&Image>) {
         ui.result(format!("  {:#010x}  {name:<18}  {}", note.offset, note.value));
     }
     if let Some(at) = kernel.malformed_note {
-        ui.result(format!("  {at:#010x}  a note that cannot be right; what follows it is not seen"));
+        ui.result(format!("  {at:#010x}  a note longer than what is there: of a text, what there is counts; what follows it is not seen"));
     }
 }
 
