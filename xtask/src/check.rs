@@ -1,4 +1,4 @@
-//! Everything that must hold before a change lands, in the order of what it costs.
+//! Everything that must hold before a change lands.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
 
 use crate::faults::Faults;
+use crate::kernel_configs::KernelConfigs;
 
 /// `cargo xtask check`
 #[derive(Debug, clap::Args)]
@@ -82,18 +83,18 @@ const fn long(name: &'static str, body: fn(&Check) -> crate::Outcome) -> Item {
     Item { name, long: true, body: Body::InTurn(body) }
 }
 
-/// The checks, the cheap ones first; what needs the package stands after it.
+/// The checks. The package comes early, so that the emulated machine, which takes longest, has all the others beside it.
 const CHECKS: &[Item] = &[
     item("format", |_| tool("cargo", &["fmt", "--all", "--check"])),
     item("words", |_| words()),
+    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
+    beside("rehearsal", |say| rehearsal(&["--scenario", "plain"], say)),
     item("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     item("tests", |_| tests()),
     item("docs", |_| crate::docs::run(&crate::docs::Docs { check: true, json: false })),
     item("handbook", |_| crate::shown::run()),
     item("manual", |_| manual_pages()),
     item("spelling", |_| spelling()),
-    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
-    beside("rehearsal", |say| rehearsal(&["--scenario", "plain"], say)),
     item("kernels", |options| crate::kernels::run(options.long)),
     item("faults", |_| tool("cargo", &["xtask", "faults"])),
     // Both cores for the time of an apply and a rollback, so often. Moments that are the same each time, so that what
@@ -108,6 +109,7 @@ const CHECKS: &[Item] = &[
     long("maintainership-build", |_| crate::maintainership::build()),
     long("upgrade", |_| crate::upgrade::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
+    long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
     long("networkd", |_| in_containers(&["networkd_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),

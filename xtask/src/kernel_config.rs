@@ -12,14 +12,16 @@ use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
 
 /// Debian 12's kernel, and Debian 13's (in bookworm-backports too).
-const RELEASES: [&str; 2] = ["6.1", "6.12"];
+pub const RELEASES: [&str; 2] = ["6.1", "6.12"];
 
 type Failure = Box<dyn std::error::Error>;
 
 /// A tree and Debian's own configuration for it.
-struct Source {
-    release: &'static str,
-    tree: PathBuf,
+pub struct Source {
+    /// "6.1".
+    pub release: &'static str,
+    /// The unpacked tree.
+    pub tree: PathBuf,
     config: PathBuf,
 }
 
@@ -30,11 +32,7 @@ struct Source {
 pub fn run(long: bool) -> crate::Outcome {
     let folder = crate::project().join("target/kernel-sources");
     files::create_dir_all(&folder)?;
-    Tool::new("cargo")
-        .args(["build", "--quiet", "--package", "xenup"])
-        .current_dir(crate::project())
-        .timeout(Duration::from_secs(3600))
-        .run()?;
+    build()?;
     let (roles, additions) = names(&folder)?;
     let mut good = true;
     let mut sources = 0;
@@ -55,6 +53,19 @@ pub fn run(long: bool) -> crate::Outcome {
     Ok(good && sources > 0)
 }
 
+/// Builds the program that makes the configurations.
+///
+/// # Errors
+/// It does not compile.
+pub fn build() -> Result<(), Failure> {
+    Tool::new("cargo")
+        .args(["build", "--quiet", "--package", "xenup"])
+        .current_dir(crate::project())
+        .timeout(Duration::from_secs(3600))
+        .run()?;
+    Ok(())
+}
+
 fn xenup(folder: &Path, args: &[&str]) -> Tool {
     Tool::new(crate::project().join("target/debug/xenup"))
         .arg("kernel")
@@ -64,7 +75,10 @@ fn xenup(folder: &Path, args: &[&str]) -> Tool {
 }
 
 /// The roles, and the additions.
-fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>), Failure> {
+///
+/// # Errors
+/// The program does not list them.
+pub fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>), Failure> {
     let listed: Value = serde_json::from_str(&xenup(folder, &["roles", "--json"]).run()?.text())?;
     let rows = listed.get("listed").and_then(Value::as_array).ok_or("no roles are listed")?;
     let of = |kind: &str| {
@@ -74,19 +88,22 @@ fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>), Failure> {
     Ok((of("role"), of("addition")))
 }
 
-fn tried(folder: &Path, source: &Source, role: &str, with: &[String]) -> Result<bool, Failure> {
-    let watch = Stopwatch::start();
+/// `xenup kernel config` for a role with additions on a source, its report in JSON.
+pub fn asked(folder: &Path, source: &Source, role: &str, with: &[String]) -> Tool {
     let mut tool = xenup(folder, &["config", role, "--json", "--source"]).arg(&source.tree);
     for addition in with {
         tool = tool.args(["--with", addition]);
     }
-    if role == "dom0-full" {
-        tool = tool.arg("--base").arg(&source.config);
+    match role {
+        "dom0-full" => tool.arg("--base").arg(&source.config),
+        "dom0-minimal" => tool.arg("--no-hardware"),
+        _ => tool,
     }
-    if role == "dom0-minimal" {
-        tool = tool.arg("--no-hardware");
-    }
-    let output = tool.output()?;
+}
+
+fn tried(folder: &Path, source: &Source, role: &str, with: &[String]) -> Result<bool, Failure> {
+    let watch = Stopwatch::start();
+    let output = asked(folder, source, role, with).output()?;
     let what = match with {
         [] => role.to_owned(),
         [one] => format!("{role} with {one}"),
@@ -131,7 +148,10 @@ fn not_in(asked: &[Value], config: &str) -> Vec<String> {
 }
 
 /// Fetches a source and Debian's configuration for it; `None` where apt knows no such package.
-fn fetched(folder: &Path, release: &'static str) -> Result<Option<Source>, Failure> {
+///
+/// # Errors
+/// apt or dpkg-deb fails.
+pub fn fetched(folder: &Path, release: &'static str) -> Result<Option<Source>, Failure> {
     let source = Source {
         release,
         tree: folder.join(format!("linux-source-{release}")),

@@ -13,6 +13,7 @@ mod docs;
 mod faults;
 mod fuzz;
 mod kernel_config;
+mod kernel_configs;
 mod kernels;
 mod maintainership;
 mod matrix;
@@ -51,6 +52,8 @@ enum Chore {
     Faults(faults::Faults),
     /// Strike every parser of what we did not write with libFuzzer
     Fuzz(fuzz::Fuzz),
+    /// Write the configurations of the package xenup-kernel-configs, or check that they are current
+    KernelConfigs(kernel_configs::KernelConfigs),
     /// Play the rehearsal on every kind of machine, one after another
     Matrix(matrix::Matrix),
     /// Make a NIC the port of a bridge in this network namespace (run by the bench)
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Docs(docs) => docs::run(&docs),
         Chore::Faults(faults) => faults::run(&faults),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Chore::KernelConfigs(configs) => kernel_configs::run(&configs),
         Chore::Matrix(matrix) => matrix::run(&matrix),
         Chore::SwitchHere(here) => bench::switch_here(&here),
         Chore::Package(package) => package::run(&package),

@@ -40,8 +40,9 @@ pub fn run(options: &Package) -> crate::Outcome {
         let lintian = Tool::new("lintian")
             .args(["--allow-root", "--fail-on", "error,warning"])
             .arg(&package)
-            .arg(package.with_file_name(name_of("xenup-tls", "all")?))
             .arg(package.with_file_name(name_of("xenup-doc", "all")?))
+            .arg(package.with_file_name(name_of("xenup-kernel-configs", "all")?))
+            .arg(package.with_file_name(name_of("xenup-tls", "all")?))
             .output()?;
         (good, said) = (lintian.status.success(), lintian.text());
     }
