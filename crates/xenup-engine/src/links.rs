@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Route};
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Route, Vlan};
 
 /// IFA_F_NOPREFIXROUTE: the one address flag that somebody chooses; the others the kernel sets by itself.
 const NO_PREFIX_ROUTE: u32 = 0x200;
@@ -47,8 +47,19 @@ pub fn restore_ops(before: &Network, now: &Network, touches: &[String]) -> Vec<L
     for link in &before.links {
         restore_addresses(&mut ops, &link.name, &before, &now);
     }
+    let is_new = |link: &&Link| before.link(&link.name).is_none();
+    // A bridge that goes has its routes until it is gone, for which the kernel takes milliseconds: answers would leave by
+    // it, and it has no port any more.
+    for link in now.links.iter().filter(is_new) {
+        let moved = |address: &&Address| before.addresses.iter().any(|entry| entry.address.ip == address.ip);
+        let addresses = now.addresses_on(&link.name).filter(moved);
+        ops.extend(
+            addresses
+                .map(|address| LinkOp::DeleteAddress { link: link.name.clone(), address: address.clone() }),
+        );
+    }
     restore_routes(&mut ops, &before, &now);
-    let new = now.links.iter().filter(|link| before.link(&link.name).is_none());
+    let new = now.links.iter().filter(is_new);
     let (pairs, single): (Vec<&Link>, Vec<&Link>) =
         new.partition(|link| link.kind.as_deref() == Some("veth"));
     let doomed = single.into_iter().chain(pairs.into_iter().take(1));
@@ -105,6 +116,13 @@ fn restore_link(ops: &mut Vec<LinkOp>, before: &Link, now: Option<&Link>) {
     let made;
     let now = match (now, before.bridge, before.mac) {
         (Some(now), _, _) => now,
+        (None, None, _) if before.vlan.is_some() => {
+            let vlan = before.vlan.clone();
+            ops.extend(vlan.map(|Vlan { below, tag }| LinkOp::CreateVlan { link: name(), below, tag }));
+            let ipv6_generation = before.ipv6_generation.map(|_| 0);
+            made = Link { up: false, master: None, ipv6_generation, ..before.clone() };
+            &made
+        }
         (None, Some(bridge), Some(mac)) => {
             ops.push(LinkOp::CreateBridge { link: name(), mac, bridge });
             made = Link {
@@ -312,7 +330,7 @@ fn deletes_pair(ops: &[LinkOp], later: &LinkOp, earlier: &LinkOp) -> bool {
 
 fn creates(op: &LinkOp, name: &str) -> bool {
     match op {
-        LinkOp::CreateBridge { link, .. } => link == name,
+        LinkOp::CreateBridge { link, .. } | LinkOp::CreateVlan { link, .. } => link == name,
         LinkOp::CreateVeth { link, peer } => link == name || peer == name,
         _ => false,
     }
@@ -327,6 +345,7 @@ fn same_setting(later: &LinkOp, earlier: &LinkOp, name: &str) -> bool {
 fn named(op: &LinkOp) -> Option<&str> {
     match op {
         LinkOp::CreateBridge { link, .. }
+        | LinkOp::CreateVlan { link, .. }
         | LinkOp::CreateVeth { link, .. }
         | LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
@@ -348,6 +367,10 @@ fn holds(op: &LinkOp, now: &Network) -> bool {
     };
     match op {
         LinkOp::CreateBridge { link: name, .. } => link(name).is_some(),
+        LinkOp::CreateVlan { link: name, below, tag } => {
+            let is_it = |vlan: &Vlan| (&vlan.below, vlan.tag) == (below, *tag);
+            link(name).is_some_and(|found| found.vlan.as_ref().is_some_and(is_it))
+        }
         LinkOp::CreateVeth { link: name, peer } => link(name).is_some() && link(peer).is_some(),
         LinkOp::Delete { link: name } => link(name).is_none(),
         LinkOp::SetUp { link: name, up } => link(name).is_some_and(|found| found.up == *up),

@@ -137,6 +137,7 @@ fn changed_links(op: &LinkOp) -> Vec<&str> {
     match op {
         LinkOp::CreateVeth { link, peer } => vec![link, peer],
         LinkOp::CreateBridge { link, .. }
+        | LinkOp::CreateVlan { link, .. }
         | LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
         | LinkOp::SetMaster { link, .. }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route};
+use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route, Vlan};
 
 /// IFA_F_NOPREFIXROUTE.
 const NO_PREFIX_ROUTE: u32 = 0x200;
@@ -63,6 +63,11 @@ impl FakeNetwork {
                 self.create(virtual_link(link, "veth", Some(made_up(link))))?;
                 self.create(virtual_link(peer, "veth", Some(made_up(peer))))?;
                 self.pairs.push((link.clone(), peer.clone()));
+            }
+            LinkOp::CreateVlan { link, below, tag } => {
+                let under = self.link(below)?.clone();
+                let vlan = Some(Vlan { below: below.clone(), tag: *tag });
+                self.create(Link { vlan, mtu: under.mtu, ..virtual_link(link, "vlan", under.mac) })?;
             }
             LinkOp::Delete { link } => self.delete(link)?,
             LinkOp::SetUp { link, up } => self.set_up(link, *up)?,

@@ -35,6 +35,15 @@ pub enum LinkOp {
         /// The other end.
         peer: String,
     },
+    /// Creates a VLAN on a link, down.
+    CreateVlan {
+        /// Name.
+        link: String,
+        /// The link below.
+        below: String,
+        /// The tag, 1 to 4094.
+        tag: u16,
+    },
     /// Deletes a virtual link.
     Delete {
         /// Name.
@@ -136,6 +145,9 @@ impl fmt::Display for LinkOp {
                 if bridge.vlan_filtering { " vlan_filtering 1" } else { "" }
             ),
             Self::CreateVeth { link, peer } => write!(f, "ip link add {link} type veth peer name {peer}"),
+            Self::CreateVlan { link, below, tag } => {
+                write!(f, "ip link add link {below} name {link} type vlan id {tag}")
+            }
             Self::Delete { link } => write!(f, "ip link delete {link}"),
             Self::SetUp { link, up } => write!(f, "ip link set {link} {}", if *up { "up" } else { "down" }),
             Self::SetMaster { link, master: Some(master) } => write!(f, "ip link set {link} master {master}"),

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use xenup_engine::action::{Action, FileState, LineEdit};
-use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network};
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Vlan};
 
 use super::owners::named;
 use crate::inspect::Facts;
@@ -113,6 +113,11 @@ fn change(network: &mut Network, pairs: &mut Pairs, op: &LinkOp) -> Result<(), N
             network.links.push(made(link, "veth"));
             network.links.push(made(peer, "veth"));
             pairs.push([link.clone(), peer.clone()]);
+        }
+        LinkOp::CreateVlan { link, below, tag } => {
+            let under = get(network, op, below)?.clone();
+            let vlan = Some(Vlan { below: below.clone(), tag: *tag });
+            network.links.push(Link { vlan, mac: under.mac, mtu: under.mtu, ..made(link, "vlan") });
         }
         LinkOp::Delete { link } => delete(network, pairs, link),
         LinkOp::SetUp { link, up } => {
