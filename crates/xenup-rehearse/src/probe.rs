@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use xenup_system::lab::echo::{Echoes, Prober, Sample};
+use xenup_system::lab::echo::{Echoes, Prober, Sample, Target};
 
 use crate::error::LabError;
 use crate::network::Lan;
@@ -31,7 +31,7 @@ impl Probing {
     /// No raw socket in the namespace, or no route from it.
     pub fn start(lan: &Lan, target: Ipv4Addr, rate: u32) -> Result<Self, LabError> {
         let period = Duration::from_secs(1) / rate.max(1);
-        Ok(Self { prober: Prober::start(&lan.namespace_file(), target, period)?, period })
+        Ok(Self { prober: Prober::start(&lan.namespace_file(), Target::Icmp(target), period)?, period })
     }
 
     /// The time since the start, to mark a stretch by.

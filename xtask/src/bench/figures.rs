@@ -14,6 +14,9 @@ pub struct Row {
     /// What it cost the network, where that was watched: packets lost in each run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<f64>,
+    /// Packets sent in each run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<f64>,
     /// The longest gap between two answers in each run, in milliseconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps_ms: Vec<f64>,
@@ -22,7 +25,8 @@ pub struct Row {
 impl Row {
     /// Returns a row without samples.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), samples_ms: Vec::new(), lost: Vec::new(), gaps_ms: Vec::new() }
+        let (samples_ms, lost, sent, gaps_ms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { name: name.to_owned(), samples_ms, lost, sent, gaps_ms }
     }
 
     /// Returns the median of its milliseconds.
@@ -57,6 +61,41 @@ pub fn spread(samples: &[f64]) -> (f64, f64, f64) {
     (at(0), middle, at(sorted.len().saturating_sub(1)))
 }
 
+/// Returns a share with its interval of 95 % (Wilson's): `12/200 (0.035-0.102)`.
+pub fn share(count: usize, of: usize) -> String {
+    let (low, high) = wilson(count as f64, of as f64);
+    format!("{count}/{of} ({low:.3}-{high:.3})")
+}
+
+fn wilson(count: f64, of: f64) -> (f64, f64) {
+    if of <= 0.0 {
+        return (0.0, 1.0);
+    }
+    let z = 1.96;
+    let (rate, square) = (count / of, z * z);
+    let middle = rate + square / (2.0 * of);
+    let half = z * (rate * (1.0 - rate) / of + square / (4.0 * of * of)).sqrt();
+    let over = 1.0 + square / of;
+    (((middle - half) / over).max(0.0), ((middle + half) / over).min(1.0))
+}
+
+impl Row {
+    /// Returns what was lost of all packets and in how many runs, with the intervals of both rates.
+    fn loss(&self) -> String {
+        let (lost, sent): (f64, f64) = (self.lost.iter().sum(), self.sent.iter().sum());
+        let (low, high) = wilson(lost, sent);
+        let lossy = self.lost.iter().filter(|lost| **lost > 0.0).count();
+        let million = 1e6;
+        format!(
+            "{lost} of {sent} lost, {:.1} per million ({:.1}-{:.1}); runs with a loss {}",
+            lost / sent.max(1.0) * million,
+            low * million,
+            high * million,
+            share(lossy, self.lost.len())
+        )
+    }
+}
+
 impl Table {
     /// Returns it as text; the ratio is ours to the row's, so that above 1 ours takes longer.
     pub fn text(&self) -> String {
@@ -80,7 +119,14 @@ impl Table {
             text.push('\n');
         }
         let runs = self.rows.iter().map(|row| row.samples_ms.len()).max().unwrap_or_default();
-        let _ = writeln!(text, "  each measured {runs} times, in turns");
+        let fewer = self.rows.iter().filter(|row| row.samples_ms.len() < runs);
+        let fewer: Vec<String> =
+            fewer.map(|row| format!("{} {} times", row.name, row.samples_ms.len())).collect();
+        let but = if fewer.is_empty() { String::new() } else { format!("; but {}", fewer.join(", ")) };
+        let _ = writeln!(text, "  each measured {runs} times, in turns{but}");
+        for row in self.rows.iter().filter(|row| !row.sent.is_empty()) {
+            let _ = writeln!(text, "  {}: {}", row.name, row.loss());
+        }
         for note in &self.notes {
             let _ = writeln!(text, "  {note}");
         }
@@ -93,7 +139,14 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, Table, spread};
+    use super::{Row, Table, share, spread};
+
+    #[test]
+    fn shares_have_intervals_that_hold_them() {
+        assert_eq!(share(0, 200), "0/200 (0.000-0.019)");
+        assert_eq!(share(10, 200), "10/200 (0.027-0.090)");
+        assert_eq!(share(0, 0), "0/0 (0.000-1.000)");
+    }
 
     #[test]
     fn medians() {

@@ -4,6 +4,7 @@
 //! is a line to read, not an error.
 
 mod audit;
+mod cable;
 mod figures;
 mod guest;
 mod guests;
@@ -11,6 +12,8 @@ mod host;
 mod kernels;
 mod network;
 mod switch;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -22,30 +25,45 @@ pub use switch::{SwitchHere, run as switch_here};
 /// Measure ours and its peers side by side in one run
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Run only the benches whose name contains this: inspect, plan, network, kernel-check, audit, guest
+    /// Run only the benches whose name contains this: inspect, plan, network, connections, kernel-check, audit, guest
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How often each is measured
     #[arg(long, value_name = "N", default_value_t = 15)]
     runs: usize,
+    /// Xen's network-bridge with the scripts that it reads (Xen 4.4 or older), a peer of `network`
+    #[arg(long, value_name = "FOLDER")]
+    old_scripts: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-type Body = fn(usize) -> Result<Table, Box<dyn std::error::Error>>;
+/// What a bench is told.
+#[derive(Debug, Clone)]
+struct Settings {
+    /// How often each is measured.
+    runs: usize,
+    /// Where Xen's old scripts are.
+    old_scripts: Option<PathBuf>,
+}
+
+type Measured = Result<Table, Box<dyn std::error::Error>>;
+
+type Body = fn(&Settings) -> Measured;
 
 /// The benches.
 const BENCHES: &[(&str, Body)] = &[
-    ("inspect", host::inspect),
-    ("plan", host::plan),
+    ("inspect", |settings| host::inspect(settings.runs)),
+    ("plan", |settings| host::plan(settings.runs)),
     ("network", network::switch),
-    ("kernel-check-xz", kernels::xz),
-    ("kernel-check-lz4", kernels::lz4),
-    ("kernel-check-6.12", kernels::newer),
-    ("audit-lint", audit::lint),
-    ("audit", audit::guests),
-    ("guest", guest::create),
+    ("connections", network::connections),
+    ("kernel-check-xz", |settings| kernels::xz(settings.runs)),
+    ("kernel-check-lz4", |settings| kernels::lz4(settings.runs)),
+    ("kernel-check-6.12", |settings| kernels::newer(settings.runs)),
+    ("audit-lint", |settings| audit::lint(settings.runs)),
+    ("audit", |settings| audit::guests(settings.runs)),
+    ("guest", |settings| guest::create(settings.runs)),
 ];
 
 /// What `--json` prints.
@@ -65,13 +83,18 @@ pub fn run(bench: &Bench) -> Outcome {
     let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| name.contains(wanted)).collect();
     if chosen.is_empty() {
         return Err(
-            "no bench has that in its name: inspect, plan, network, kernel-check, audit, guest".into()
+            "no bench has that in its name: inspect, plan, network, connections, kernel-check, audit, guest"
+                .into(),
         );
     }
-    host::build()?;
+    // The switch is made by this program itself.
+    if chosen.iter().any(|(name, _)| !matches!(*name, "network" | "connections")) {
+        host::build()?;
+    }
     let mut told = Told { benches: Vec::new(), skipped: Vec::new() };
+    let settings = Settings { runs: bench.runs.max(1), old_scripts: bench.old_scripts.clone() };
     for (name, body) in chosen {
-        match body(bench.runs.max(1)) {
+        match body(&settings) {
             Ok(table) => {
                 if !bench.json {
                     print!("{}", table.text());

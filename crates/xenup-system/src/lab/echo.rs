@@ -1,12 +1,13 @@
-//! ICMP echo probes at a steady rate from another network namespace, each with the time it was sent and answered.
+//! Echo probes at a steady rate from another network namespace, each with the time it was sent and answered.
 //!
-//! It measures and judges nothing: what counts as lost is the caller's business. Needs CAP_NET_RAW in the namespace and
-//! CAP_SYS_ADMIN to enter it; the machine that is probed needs nothing but its kernel.
+//! It measures and judges nothing: what counts as lost is the caller's business. Needs CAP_SYS_ADMIN to enter the
+//! namespace. By ICMP, the machine that is probed needs nothing but its kernel, and the prober CAP_NET_RAW; by UDP,
+//! somebody has to listen there ([`super::udp::Answerer`]).
 
-use std::fs::File;
+use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -15,10 +16,27 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags};
 
-use super::icmp;
+use super::{enter, icmp};
+
+/// Who is asked, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Echo requests, which the kernel answers.
+    Icmp(Ipv4Addr),
+    /// Datagrams to a port.
+    Udp(SocketAddr),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Icmp(ip) => write!(f, "{ip}"),
+            Self::Udp(address) => write!(f, "{address}"),
+        }
+    }
+}
 
 /// Probes that could not be sent or counted.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +44,8 @@ use super::icmp;
 pub struct EchoError {
     /// The verb, as it reads in the sentence.
     pub operation: &'static str,
-    /// The address that was to be probed.
-    pub target: Ipv4Addr,
+    /// Who was to be probed.
+    pub target: Target,
     /// The namespace's file.
     pub namespace: PathBuf,
     /// The system's answer.
@@ -65,7 +83,7 @@ pub struct Prober {
 impl Prober {
     /// Starts to probe `target` once per `interval` from the network namespace behind `namespace` (a file as
     /// /run/netns/NAME or /proc/PID/ns/net).
-    pub fn start(namespace: &Path, target: Ipv4Addr, interval: Duration) -> Result<Self, EchoError> {
+    pub fn start(namespace: &Path, target: Target, interval: Duration) -> Result<Self, EchoError> {
         let place = Place { namespace: namespace.to_owned(), target };
         let stop = eventfd(0, EventfdFlags::CLOEXEC)
             .map_err(|e| place.error("make an event descriptor", e.into()))?;
@@ -145,7 +163,7 @@ impl Drop for Prober {
 #[derive(Debug, Clone)]
 struct Place {
     namespace: PathBuf,
-    target: Ipv4Addr,
+    target: Target,
 }
 
 impl Place {
@@ -153,20 +171,22 @@ impl Place {
         EchoError { operation, target: self.target, namespace: self.namespace.clone(), source }
     }
 
-    /// A raw ICMP socket in the namespace, which this thread enters for good.
+    /// A socket in the namespace, which this thread enters for good.
     fn socket(&self) -> Result<OwnedFd, EchoError> {
-        let namespace = File::open(&self.namespace).map_err(|e| self.error("open the namespace", e))?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|e| self.error("enter the namespace", e.into()))?;
-        let socket = rustix::net::socket_with(
-            AddressFamily::INET,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            Some(ipproto::ICMP),
-        )
-        .map_err(|e| self.error("open a raw socket", e.into()))?;
-        rustix::net::connect(&socket, &SocketAddrV4::new(self.target, 0))
-            .map_err(|e| self.error("find a route", e.into()))?;
+        enter(&self.namespace).map_err(|e| self.error("enter the namespace", e))?;
+        let (family, kind, protocol) = match self.target {
+            Target::Icmp(_) => (AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMP)),
+            Target::Udp(SocketAddr::V4(_)) => (AddressFamily::INET, SocketType::DGRAM, None),
+            Target::Udp(SocketAddr::V6(_)) => (AddressFamily::INET6, SocketType::DGRAM, None),
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(family, kind, flags, protocol)
+            .map_err(|e| self.error("open a socket", e.into()))?;
+        let to = match self.target {
+            Target::Icmp(ip) => SocketAddr::V4(SocketAddrV4::new(ip, 0)),
+            Target::Udp(address) => address,
+        };
+        rustix::net::connect(&socket, &to).map_err(|e| self.error("find a route", e.into()))?;
         Ok(socket)
     }
 
@@ -194,7 +214,11 @@ fn probe(
     let _ = ready.send(());
     // Any number will do as long as two probers of one namespace differ; the clock's nanoseconds do.
     let identifier = u16::try_from(started.elapsed().subsec_nanos() & 0xffff).unwrap_or_default();
-    let mut line = Line { socket, identifier, started, echoes: Echoes::default() };
+    let form = match place.target {
+        Target::Icmp(_) => Form::Icmp { identifier },
+        Target::Udp(_) => Form::Number,
+    };
+    let mut line = Line { socket, form, started, echoes: Echoes::default() };
     let failed = |e: io::Error| place.error("send or receive", e);
     loop {
         let mut fds = [
@@ -230,16 +254,43 @@ fn counter(fd: &OwnedFd) -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
+/// What a probe looks like on the wire.
+#[derive(Clone, Copy)]
+enum Form {
+    Icmp {
+        identifier: u16,
+    },
+    /// The probe's number in eight bytes.
+    Number,
+}
+
+impl Form {
+    fn request(self, number: u64) -> Vec<u8> {
+        match self {
+            Self::Icmp { identifier } => icmp::request(identifier, number).to_vec(),
+            Self::Number => number.to_be_bytes().to_vec(),
+        }
+    }
+
+    /// The number of the probe that a packet answers.
+    fn reply(self, packet: &[u8]) -> Option<u64> {
+        match self {
+            Self::Icmp { identifier } => icmp::reply(packet, identifier),
+            Self::Number => Some(u64::from_be_bytes(packet.try_into().ok()?)),
+        }
+    }
+}
+
 struct Line {
     socket: OwnedFd,
-    identifier: u16,
+    form: Form,
     started: Instant,
     echoes: Echoes,
 }
 
 impl Line {
     fn send(&mut self) -> io::Result<()> {
-        let message = icmp::request(self.identifier, self.echoes.samples.len() as u64);
+        let message = self.form.request(self.echoes.samples.len() as u64);
         self.echoes.samples.push(Sample { sent: self.started.elapsed(), answered: None });
         match rustix::net::send(&self.socket, &message, SendFlags::empty()) {
             Ok(_) => Ok(()),
@@ -259,7 +310,7 @@ impl Line {
                 Err(e) => return Err(e.into()),
             };
             let answered = self.started.elapsed();
-            let number = packet.get(..length).and_then(|packet| icmp::reply(packet, self.identifier));
+            let number = packet.get(..length).and_then(|packet| self.form.reply(packet));
             let sample = number
                 .and_then(|number| usize::try_from(number).ok())
                 .and_then(|number| self.echoes.samples.get_mut(number));

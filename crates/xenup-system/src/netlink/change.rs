@@ -54,6 +54,11 @@ impl From<Refusal> for Failure {
 
 /// Carries out operations in order, stopping at the first that fails.
 pub(crate) fn change_links(ops: &[LinkOp]) -> Result<(), MachineError> {
+    change_links_telling(ops, &mut || ())
+}
+
+/// Carries out operations in order, and calls `done` after each.
+pub(crate) fn change_links_telling(ops: &[LinkOp], done: &mut dyn FnMut()) -> Result<(), MachineError> {
     let mut changer = Changer::open(ops).map_err(|refusal| refusal.about("change", "the network"))?;
     for (index, op) in ops.iter().enumerate() {
         let subject = || format!("link operation {index} `{op}`");
@@ -61,6 +66,7 @@ pub(crate) fn change_links(ops: &[LinkOp]) -> Result<(), MachineError> {
             Failure::Refused(refusal) => refusal.about("carry out", &subject()),
             Failure::Other(error) => MachineError { doing: "carry out", subject: subject(), ..error },
         })?;
+        done();
     }
     Ok(())
 }
@@ -101,6 +107,10 @@ impl Changer {
                 self.known.remove(peer);
                 self.create(link, create_veth(link, peer))?;
                 Ok(self.index(peer).map(drop)?)
+            }
+            LinkOp::CreateVlan { link, below, tag } => {
+                let below = self.index(below)?;
+                self.create(link, create_vlan(link, below, *tag))
             }
             LinkOp::Delete { link } => {
                 let index = self.index(link)?;
@@ -297,6 +307,7 @@ fn forgiven(result: Result<(), Refusal>, errnos: &[Errno]) -> Result<(), Failure
 fn names(op: &LinkOp) -> Vec<&str> {
     match op {
         LinkOp::CreateBridge { .. } | LinkOp::CreateVeth { .. } | LinkOp::Announce { .. } => Vec::new(),
+        LinkOp::CreateVlan { below, .. } => vec![below],
         LinkOp::CopySettings { from, .. } => vec![from],
         LinkOp::SetMaster { link, master } => [link.as_str()].into_iter().chain(master.as_deref()).collect(),
         LinkOp::Delete { link }
@@ -343,6 +354,16 @@ fn create_veth(link: &str, peer: &str) -> Writer {
             data.nest(1, |other| {
                 other.raw(&[0; LINK_BODY]).put_text(LINK_NAME, peer);
             });
+        });
+    });
+    message
+}
+
+fn create_vlan(link: &str, below: i32, tag: u16) -> Writer {
+    let mut message = Writer::new(NEW_LINK, CREATE | EXCLUSIVE, &[0; LINK_BODY]);
+    message.put_u32(5, below.cast_unsigned()).put_text(LINK_NAME, link).nest(LINK_INFO, |info| {
+        info.put_text(1, "vlan").nest(2, |data| {
+            data.put(1, &tag.to_ne_bytes());
         });
     });
     message

@@ -12,6 +12,6 @@ mod neighbour;
 mod socket;
 mod wire;
 
-pub(crate) use change::change_links;
+pub(crate) use change::{change_links, change_links_telling};
 pub(crate) use dump::network;
 pub(crate) use neighbour::neighbour_answers;
