@@ -110,7 +110,7 @@ const CHECKS: &[Item] = &[
     long("upgrade", |_| crate::upgrade::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
-    long("networkd", |_| in_containers(&["networkd_container"])),
+    long("networkd", |_| in_containers(&["networkd_container", "roles_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),

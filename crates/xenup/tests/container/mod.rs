@@ -21,6 +21,10 @@ const PACKAGES: &[&str] = &[
     "util-linux",
     "dnsmasq-base",
     "iputils-ping",
+    "bridge-utils",
+    "nftables",
+    "udhcpc",
+    "udev",
 ];
 
 /// Our address outside, and the machine's.
@@ -54,14 +58,19 @@ pub fn missing() -> Option<String> {
     tools.iter().find(absent).map(|tool| format!("{tool} is not installed"))
 }
 
-/// The tree every container is copied from; made once.
+/// The tree every container is copied from; made once, and anew where it was made of other packages.
 fn base() -> PathBuf {
     if let Some(given) = std::env::var_os("XENUP_GUARD_ROOT") {
         return given.into();
     }
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("container-root");
+    let (list, wanted) = (base.with_extension("packages"), PACKAGES.join(" "));
+    if std::fs::read_to_string(&list).is_ok_and(|made| made != wanted) || !list.exists() {
+        run(Command::new("rm").arg("-rf").arg(&base));
+    }
     let spec = PlainTree { suite: Suite::Bookworm, packages: PACKAGES, script: "" };
     plain_tree::make(&spec, &base, &mut |line| eprintln!("{line}")).unwrap();
+    std::fs::write(&list, wanted).unwrap();
     base
 }
 
