@@ -11,11 +11,16 @@ use xenup_machine::process::{Output, Query};
 use crate::host::Host;
 use crate::inspect::facts::OwnerKind;
 use crate::inspect::{Facts, Finding};
+use crate::network::portless::{self, Maker};
 
 /// The metapackage that follows Debian's current hypervisor and toolstack through upgrades.
 pub const XEN_SYSTEM: &str = "xen-system-amd64";
 /// What makes `bridge_ports` in interfaces(5) work.
 pub const BRIDGE_UTILS: &str = "bridge-utils";
+/// What translates the addresses of guests behind dom0.
+pub const NFTABLES: &str = "nftables";
+/// What gives them theirs: the program without a service of its own.
+pub const DNSMASQ: &str = "dnsmasq-base";
 
 /// Returns the packages that are wanted by name and not installed yet, in a fixed order.
 #[must_use]
@@ -25,8 +30,15 @@ pub fn wants(host: &Host, facts: &Facts) -> Vec<String> {
         let nic = facts.network.nic(port);
         nic.is_none_or(|nic| nic.owners.iter().all(|owner| owner.kind == OwnerKind::Ifupdown))
     };
-    if host.bridges.iter().any(|bridge| by_ifupdown(&bridge.port)) {
+    if host.bridges.iter().any(|bridge| by_ifupdown(bridge.nic())) {
         wanted.push(BRIDGE_UTILS);
+    }
+    if !portless::of(host, &facts.machine_id).is_empty() && portless::maker(facts) == Some(Maker::Ifupdown) {
+        wanted.push(BRIDGE_UTILS);
+    }
+    wanted.dedup();
+    if !host.nats.is_empty() {
+        wanted.extend([NFTABLES, DNSMASQ]);
     }
     wanted.retain(|name| facts.packages.version(name).is_none());
     wanted.into_iter().map(str::to_owned).collect()

@@ -105,7 +105,7 @@ impl<'a> Here<'a> {
         let bridges = network.links.into_iter().filter(|link| {
             link.bridge.is_some() || link.kind.as_deref().is_some_and(|kind| kind == "bridge")
         });
-        Some(bridges.map(|link| link.name).collect())
+        Some(bridges.flat_map(|link| std::iter::once(link.name).chain(link.alternative_names)).collect())
     }
 
     fn written_bridges(&self) -> Option<BTreeSet<String>> {

@@ -36,6 +36,9 @@ pub struct Host {
     /// Bridges behind dom0's own address.
     #[serde(rename = "nat")]
     pub nats: Vec<Nat>,
+    /// Bridges of guests among themselves.
+    #[serde(rename = "isolated", skip_serializing_if = "Vec::is_empty")]
+    pub isolated: Vec<Isolated>,
     /// What happens to guests.
     pub guests: Guests,
     /// The file that was read, for findings.
@@ -82,8 +85,14 @@ pub enum DefaultBoot {
 pub struct Bridge {
     /// Its name.
     pub name: LinkName,
-    /// The NIC or bond.
+    /// The NIC or bond; with `vlan`, the VLAN on it, as `eno1.100`.
     pub port: String,
+    /// The VLAN that the port is and that is made with the bridge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
+    /// Other names by which guests of an older host know it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The NIC's permanent address, by which its name is pinned; `None` pins nothing.
     pub mac: Option<Mac>,
     /// What dom0 has there.
@@ -91,6 +100,24 @@ pub struct Bridge {
     /// The line of host.toml, for findings.
     #[serde(skip)]
     pub line: u32,
+}
+
+/// A VLAN that is made for a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Vlan {
+    /// The NIC or bond that carries it.
+    pub nic: String,
+    /// The tag, 1 to 4094.
+    pub tag: u16,
+}
+
+impl Bridge {
+    /// Returns the NIC or bond whose cable the bridge uses: the port, or what carries its VLAN.
+    #[must_use]
+    pub fn nic(&self) -> &str {
+        self.vlan.as_ref().map_or(&self.port, |vlan| &vlan.nic)
+    }
 }
 
 /// What dom0 has on a bridge.
@@ -113,6 +140,17 @@ pub struct Nat {
     pub subnet: Subnet,
     /// dom0's address in it: the first one unless written.
     pub address: std::net::Ipv4Addr,
+    /// The line of host.toml, for findings.
+    #[serde(skip)]
+    pub line: u32,
+}
+
+/// `[[isolated]]`: a bridge without a port and without an address: guests among themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Isolated {
+    /// Its name.
+    pub name: LinkName,
     /// The line of host.toml, for findings.
     #[serde(skip)]
     pub line: u32,

@@ -9,18 +9,24 @@ use toml_edit::{Document, Item, TableLike};
 use xenup_machine::network::Mac;
 
 use super::near::nearest;
-use super::value::{LinkName, Refused, Subnet, xen_option};
-use super::{AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, Nat, OnShutdown, Xen};
+use super::value::{LONGEST_NAME, LinkName, Refused, Subnet, xen_option};
+use super::{
+    AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, Isolated, Nat, OnShutdown,
+    Vlan, Xen,
+};
 
-const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "guests"];
+const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "isolated", "guests"];
 const XEN: &[&str] = &["dom0-memory", "dom0-vcpus", "console", "options"];
 const BOOT: &[&str] = &["default"];
-const BRIDGE: &[&str] = &["name", "ports", "mac", "address"];
+const BRIDGE: &[&str] = &["name", "also", "ports", "vlan", "mac", "address"];
 const NAT: &[&str] = &["name", "subnet", "address"];
+const ISOLATED: &[&str] = &["name"];
 const GUESTS: &[&str] = &["on-shutdown"];
 
 /// The hypervisor's own limit is far above; more than this is a slip.
 const MOST_VCPUS: i64 = 4096;
+/// IEEE 802.1Q: twelve bits, of which all zeros and all ones mean something else.
+const MOST_VLAN: u16 = 4094;
 
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Host, HostError> {
     let mut reader = Reader { text: "", faults: Vec::new() };
@@ -97,6 +103,7 @@ impl Reader<'_> {
             boot: self.table(top, "boot").map(|section| self.boot(section)).unwrap_or_default(),
             bridges: self.each(top, "bridge", Self::bridge),
             nats: self.each(top, "nat", Self::nat),
+            isolated: self.each(top, "isolated", Self::isolated),
             guests: self.table(top, "guests").map(|section| self.guests(section)).unwrap_or_default(),
             path: std::path::PathBuf::new(),
         };
@@ -172,8 +179,54 @@ impl Reader<'_> {
         let port = self.port(section);
         let address = self.one_of(section, "address", &words);
         let mac = self.mac(section);
+        let also = self.also(section);
         let (line, _) = self.place(section.start);
-        Some(Bridge { name: name?, port: port?, mac, address: address?, line })
+        let (name, nic, address) = (name?, port?, address?);
+        let vlan = self.vlan(section, &nic, address)?;
+        let port = vlan.as_ref().map_or_else(|| nic.clone(), |vlan| format!("{nic}.{}", vlan.tag));
+        Some(Bridge { name, also, port, vlan, mac, address, line })
+    }
+
+    fn also(&mut self, section: Section<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        for found in self.strings(section, "also").unwrap_or_default() {
+            if could_be_a_link(&found.value) {
+                names.push(found.value);
+                continue;
+            }
+            let what = format!("`{}` cannot be a link's name", found.value.escape_debug());
+            self.fault(found.span, what, "write the name as guests have it in bridge=, such as \"eth0\"");
+        }
+        names
+    }
+
+    /// The VLAN, if one is asked for; nothing at all where it cannot be had.
+    fn vlan(&mut self, section: Section<'_>, nic: &str, address: AddressPolicy) -> Option<Option<Vlan>> {
+        if !section.table.contains_key("vlan") {
+            return Some(None);
+        }
+        let found = self.integer(section, "vlan")?;
+        let tag = u16::try_from(found.value).ok().filter(|tag| (1..=MOST_VLAN).contains(tag));
+        let Some(tag) = tag else {
+            let what = format!("{} is no VLAN", found.value);
+            self.fault(found.span, what, format!("write 1 to {MOST_VLAN}, as the switch has it"));
+            return None;
+        };
+        let port = format!("{nic}.{tag}");
+        if port.len() > LONGEST_NAME {
+            let what = format!("`{port}` has {} bytes; a link's name has {LONGEST_NAME} at most", port.len());
+            self.fault(found.span, what, "give the NIC a shorter name by a file for systemd.link(5)");
+            return None;
+        }
+        if address == AddressPolicy::Keep {
+            let what =
+                format!("the VLAN {port} is made for this bridge, and has no address that it could keep");
+            let hint =
+                format!("write address = \"none\"; for a VLAN that is there already, ports = [\"{port}\"]");
+            self.fault(found.span, what, hint);
+            return None;
+        }
+        Some(Some(Vlan { nic: nic.to_owned(), tag }))
     }
 
     fn port(&mut self, section: Section<'_>) -> Option<String> {
@@ -193,12 +246,7 @@ impl Reader<'_> {
             return None;
         }
         let port = ports.pop()?;
-        let plain = |c: char| c.is_ascii_graphic() && !"/:%*?[]\\\"'".contains(c);
-        if port.value.is_empty()
-            || port.value.len() > 15
-            || !port.value.chars().all(plain)
-            || port.value == "lo"
-        {
+        if !could_be_a_link(&port.value) {
             let what = format!("`{}` cannot be a NIC's name", port.value.escape_debug());
             self.fault(port.span, what, "`ip -brief link` lists the NICs");
             return None;
@@ -244,11 +292,21 @@ impl Reader<'_> {
         Some(Nat { name, subnet, address, line })
     }
 
+    fn isolated(&mut self, section: Section<'_>) -> Option<Isolated> {
+        self.keys(section, ISOLATED);
+        self.required(section, "name", "name = \"xenbr3\"");
+        let name = self.parsed(section, "name")?;
+        let (line, _) = self.place(section.start);
+        Some(Isolated { name, line })
+    }
+
     /// Looks at wishes that exclude each other.
     fn together(&mut self, host: &Host) {
         let mut names: Vec<(&str, u32)> = Vec::new();
         let bridges = host.bridges.iter().map(|bridge| (bridge.name.as_str(), bridge.line));
-        for (name, line) in bridges.chain(host.nats.iter().map(|nat| (nat.name.as_str(), nat.line))) {
+        let nats = host.nats.iter().map(|nat| (nat.name.as_str(), nat.line));
+        let isolated = host.isolated.iter().map(|isolated| (isolated.name.as_str(), isolated.line));
+        for (name, line) in bridges.chain(nats).chain(isolated) {
             match names.iter().find(|(other, _)| *other == name) {
                 Some((_, first)) => self.fault_at(
                     line,
@@ -259,14 +317,33 @@ impl Reader<'_> {
             }
         }
         for (index, bridge) in host.bridges.iter().enumerate() {
+            let of_others = |name: &String| {
+                let mut others = host.bridges.iter().enumerate().filter(|(at, _)| *at != index);
+                others.any(|(_, other)| other.also.contains(name))
+            };
+            let links = |name: &String| {
+                host.bridges.iter().any(|bridge| [bridge.nic(), &bridge.port].contains(&&**name))
+            };
+            let is_taken = |name: &&String| {
+                names.iter().any(|(taken, _)| taken == name) || links(name) || of_others(name)
+            };
+            if let Some(other) = bridge.also.iter().find(is_taken) {
+                let what =
+                    format!("`{other}` is another link of this file, and cannot name `{}` too", bridge.name);
+                self.fault_at(bridge.line, what, "write the names of bridges that are no more");
+            }
             let earlier = &host.bridges[..index];
             if let Some(other) = earlier.iter().find(|other| other.port == bridge.port) {
                 let what =
                     format!("`{}` is already the port of `{}`, line {}", bridge.port, other.name, other.line);
                 self.fault_at(bridge.line, what, "a NIC can be in one bridge only");
             }
-            if let Some(other) = earlier.iter().find(|other| bridge.mac.is_some() && other.mac == bridge.mac)
-            {
+            let same_mac = |other: &&Bridge| {
+                let on_one_nic =
+                    other.nic() == bridge.nic() && (other.vlan.is_some() || bridge.vlan.is_some());
+                bridge.mac.is_some() && other.mac == bridge.mac && !on_one_nic
+            };
+            if let Some(other) = earlier.iter().find(same_mac) {
                 let what =
                     format!("`{}` has the same mac as `{}`, line {}", bridge.name, other.name, other.line);
                 self.fault_at(bridge.line, what, "write each NIC's own permanent address");
@@ -409,6 +486,12 @@ impl Reader<'_> {
     }
 }
 
+/// Whether the kernel could call a link so, and a guest's file name it.
+fn could_be_a_link(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !"/:%*?[]\\\"',=".contains(c);
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(plain) && name != "lo"
+}
+
 fn title(name: &'static str) -> &'static str {
     match name {
         "xen" => "[xen]",
@@ -416,6 +499,7 @@ fn title(name: &'static str) -> &'static str {
         "guests" => "[guests]",
         "bridge" => "[[bridge]]",
         "nat" => "[[nat]]",
+        "isolated" => "[[isolated]]",
         _ => name,
     }
 }

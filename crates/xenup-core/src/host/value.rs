@@ -45,7 +45,7 @@ impl Serialize for LinkName {
 }
 
 /// IFNAMSIZ of linux/if.h is 16 with the closing zero byte.
-const LONGEST_NAME: usize = 15;
+pub(super) const LONGEST_NAME: usize = 15;
 
 impl FromStr for LinkName {
     type Err = Refused;
@@ -210,6 +210,31 @@ impl Subnet {
     pub fn overlaps(self, other: Self) -> bool {
         let mask = self.mask() & other.mask();
         u32::from(self.network) & mask == u32::from(other.network) & mask
+    }
+
+    /// Returns whether another network, given by an address of it and its prefix, has an address in common with it.
+    #[must_use]
+    pub fn meets(self, ip: Ipv4Addr, length: u8) -> bool {
+        let mask = self.mask() & u32::MAX.checked_shl(u32::from(32_u8.saturating_sub(length))).unwrap_or(0);
+        u32::from(self.network) & mask == u32::from(ip) & mask
+    }
+
+    /// Returns the last host's address.
+    #[must_use]
+    pub fn last_host(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.broadcast()).saturating_sub(1))
+    }
+
+    /// Returns the address of all of its hosts.
+    #[must_use]
+    pub fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.network) | !self.mask())
+    }
+
+    /// Returns the mask of its prefix.
+    #[must_use]
+    pub fn netmask(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.mask())
     }
 
     fn mask(self) -> u32 {

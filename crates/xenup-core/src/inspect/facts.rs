@@ -370,9 +370,24 @@ pub struct NetworkFacts {
     /// The chain that drops forwarded packets by policy (Docker sets one): `ip filter FORWARD`.
     #[serde(default)]
     pub forward_drop: Option<String>,
+    /// The chain that drops by policy what is meant for dom0 itself: `inet filter input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_drop: Option<String>,
     /// Bridged packets pass iptables too (`net.bridge.bridge-nf-call-iptables`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub bridge_nf_call: bool,
+    /// IPv4 packets are forwarded from link to link (`net.ipv4.ip_forward`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forwarding: bool,
+    /// Links whose IPv4 packets are forwarded though `forwarding` is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forwards_from: Vec<String>,
+    /// `net.ipv4.conf.all.accept_redirects` is 0 though `forwarding` is off: somebody's own wish.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refuses_redirects: bool,
+    /// The line of sysctl.d(5) that switches forwarding off at boot, in spite of a file of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarding_off: Option<At>,
     /// Names that are configured, but that no link has: a NIC that was renamed or taken out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<AbsentNic>,

@@ -6,19 +6,25 @@ use super::facts::ConfigFile;
 use super::reader::Reader;
 
 /// Single files.
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 12] = [
     "/boot/grub/custom.cfg",
     "/etc/default/grub.d/00-xenup.cfg",
     "/etc/default/grub.d/zz-xenup.cfg",
     "/etc/default/xendomains",
+    "/etc/sysctl.d/60-xenup-nat.conf",
+    "/etc/systemd/system/nftables.service.d/xenup.conf",
     "/etc/systemd/system/xendomains.service.d/xenup.conf",
+    "/etc/systemd/system/xenup-nat.service",
     "/etc/xen/xl.conf",
     "/etc/xenup/host.toml",
+    "/etc/xenup/nat.nft",
     "/run/network/ifstate",
 ];
 
 /// Directories, with the beginning and the end of the names that matter in them.
-pub const FOLDERS: [(&str, &str, &str); 3] = [
+pub const FOLDERS: [(&str, &str, &str); 5] = [
+    ("/etc/systemd/system", "xenup-dhcp-", ".service"),
+    ("/etc/xenup", "dhcp-", ".conf"),
     ("/etc/systemd/network", "", ".link"),
     ("/run/systemd/network", "", ".link"),
     ("/run/network", "ifstate.", ""),

@@ -35,9 +35,10 @@ const PREFIXES: [&str; 21] = [
 ];
 
 /// Whole names that matter to a plan.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "apt",
     "containerd",
+    "dnsmasq-base",
     "dpkg",
     "dracut",
     "extlinux",

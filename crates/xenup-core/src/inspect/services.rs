@@ -10,17 +10,20 @@ use super::processes::Process;
 use super::reader::Reader;
 
 /// Units whose running changes what a plan may do.
-const UNITS: [&str; 22] = [
+const UNITS: [&str; 26] = [
     "NetworkManager.service",
     "apt-daily-upgrade.service",
     "apt-daily.service",
     "containerd.service",
+    "dnsmasq.service",
     "docker.service",
     "fail2ban.service",
     "firewalld.service",
     "ifplugd.service",
+    "isc-dhcp-server.service",
     "iscsid.service",
     "libvirtd.service",
+    "named.service",
     "networking.service",
     "openvswitch-switch.service",
     "packagekit.service",
@@ -31,6 +34,7 @@ const UNITS: [&str; 22] = [
     "systemd-networkd.service",
     "ufw.service",
     "unattended-upgrades.service",
+    "unbound.service",
     "virtqemud.service",
     "watchdog.service",
 ];

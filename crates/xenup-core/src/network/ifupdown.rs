@@ -17,6 +17,7 @@ use super::interfaces::{
     self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, MAIN, Note,
     Request, Severity,
 };
+use super::portless::{self, Portless};
 
 const STATE: &str = "/run/network/ifstate";
 
@@ -35,7 +36,7 @@ pub struct Edited {
 ///
 /// # Errors
 /// A finding with path and line, where the files cannot be read or the change is refused.
-pub fn edit(facts: &Facts, bridges: &[&Bridge]) -> Result<Edited, Box<Finding>> {
+pub fn edit(facts: &Facts, bridges: &[&Bridge], portless: &[Portless<'_>]) -> Result<Edited, Box<Finding>> {
     let mut files = interfaces::by_path(&facts.network.files);
     let main = Path::new(MAIN);
     let unreadable = |error: &interfaces::InterfacesError| {
@@ -44,7 +45,8 @@ pub fn edit(facts: &Facts, bridges: &[&Bridge]) -> Result<Edited, Box<Finding>> 
         Box::new(Finding::blocking("interfaces-unreadable", error.to_string(), why, fix))
     };
     let tree = interfaces::load(&files, main).map_err(|error| unreadable(&error))?;
-    let rewrite = interfaces::bridge(&tree, &request(facts, bridges)).map_err(|error| refused(&error))?;
+    let rewrite =
+        interfaces::bridge(&tree, &request(facts, bridges, portless)).map_err(|error| refused(&error))?;
     for edit in &rewrite.edits {
         files.insert(edit.path.clone(), edit.after.clone());
     }
@@ -53,8 +55,8 @@ pub fn edit(facts: &Facts, bridges: &[&Bridge]) -> Result<Edited, Box<Finding>> 
     Ok(Edited { steps, findings: rewrite.notes.iter().map(finding).collect(), after })
 }
 
-fn request(facts: &Facts, bridges: &[&Bridge]) -> Request {
-    let bridges = bridges.iter().map(|bridge| BridgeRequest {
+fn request(facts: &Facts, bridges: &[&Bridge], portless: &[Portless<'_>]) -> Request {
+    let over_nics = bridges.iter().map(|bridge| BridgeRequest {
         name: bridge.name.to_string(),
         ports: vec![bridge.port.clone()],
         mac: mac(facts, bridge).map(|mac| HwAddress(mac.0)),
@@ -68,13 +70,14 @@ fn request(facts: &Facts, bridges: &[&Bridge]) -> Request {
         wait_port: None,
         vlan_aware: false,
     });
-    Request { bridges: bridges.collect(), file: interfaces::OWN_FILE.into() }
+    let bridges = over_nics.chain(portless.iter().map(portless::request)).collect();
+    Request { bridges, file: interfaces::OWN_FILE.into() }
 }
 
 /// Returns the Ethernet address the bridge gets: the one its port uses now.
 #[must_use]
 pub fn mac(facts: &Facts, bridge: &Bridge) -> Option<xenup_machine::network::Mac> {
-    let in_use = facts.network.kernel.link(&bridge.port).and_then(|link| link.mac);
+    let in_use = facts.network.kernel.link(bridge.nic()).and_then(|link| link.mac);
     in_use.or(bridge.mac)
 }
 
@@ -114,9 +117,18 @@ fn finding(note: &Note) -> Finding {
     }
 }
 
+/// A bridge that a plan makes, and its port where it has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    /// The bridge.
+    pub name: &'a str,
+    /// The port.
+    pub port: Option<&'a str>,
+}
+
 /// Returns the steps after which ifupdown takes the bridges for brought up by itself, and their ports for down.
 #[must_use]
-pub fn state(facts: &Facts, made: &[&Bridge], edited: &Edited) -> Vec<Step> {
+pub fn state(facts: &Facts, made: &[Made<'_>], edited: &Edited) -> Vec<Step> {
     if made.is_empty() || facts.network.ifstate.is_empty() {
         return Vec::new();
     }
@@ -124,8 +136,7 @@ pub fn state(facts: &Facts, made: &[&Bridge], edited: &Edited) -> Vec<Step> {
         facts.network.ifstate.iter().map(|line| line.trim_end()).filter(|line| !line.is_empty()).collect();
     let goes = |line: &&str| {
         let name = line.split('=').next().unwrap_or_default();
-        made.iter()
-            .any(|bridge| bridge.name.as_str() == name || (bridge.port == name && !stays(edited, name)))
+        made.iter().any(|bridge| bridge.name == name || (bridge.port == Some(name) && !stays(edited, name)))
     };
     let mut lines: Vec<String> =
         now.iter().filter(|line| !goes(line)).map(|line| (*line).to_owned()).collect();
@@ -136,10 +147,11 @@ pub fn state(facts: &Facts, made: &[&Bridge], edited: &Edited) -> Vec<Step> {
     let why = "ifup, ifdown and ifquery go by it; ends as if ifupdown had made the change";
     let mut steps: Vec<Step> = state_step(Path::new(STATE), &text, Some(before), why).into_iter().collect();
     for bridge in made {
-        let path = state_file(bridge.name.as_str());
+        let path = state_file(bridge.name);
         steps.extend(state_step(&path, &format!("{}\n", bridge.name), facts.file(&path), why));
-        let path = state_file(&bridge.port);
-        if !stays(edited, &bridge.port)
+        let Some(port) = bridge.port else { continue };
+        let path = state_file(port);
+        if !stays(edited, port)
             && let Some(before) = facts.file(&path)
         {
             steps.extend(state_step(&path, "\n", Some(before), why));

@@ -30,7 +30,13 @@ pub struct Pin {
 #[must_use]
 pub fn pins(facts: &Facts, host: &Host) -> Vec<Pin> {
     let ours = |bridge: &&Bridge| others(facts, bridge).is_empty();
-    host.bridges.iter().filter(ours).filter_map(|bridge| pin(facts, bridge)).collect()
+    let mut pins: Vec<Pin> = Vec::new();
+    for pin in host.bridges.iter().filter(ours).filter_map(|bridge| pin(facts, bridge)) {
+        if pins.iter().all(|other| other.path != pin.path) {
+            pins.push(pin);
+        }
+    }
+    pins
 }
 
 /// Returns a note for each name that is left alone for the sake of somebody's file, and that no file gives.
@@ -39,15 +45,15 @@ pub fn not_pinned(facts: &Facts, host: &Host) -> Vec<Finding> {
     let mut findings = Vec::new();
     for bridge in host.bridges.iter().filter(|bridge| pin(facts, bridge).is_some()) {
         let others = others(facts, bridge);
-        if others.is_empty() || others.iter().any(|other| other.name.as_ref() == Some(&bridge.port)) {
+        if others.is_empty() || others.iter().any(|other| other.name.as_deref() == Some(bridge.nic())) {
             continue;
         }
         let names: Vec<String> = others.iter().map(|other| other.path.display().to_string()).collect();
         let finding = Finding::blocking(
             "name-not-pinned",
-            format!("the name {} is not pinned: {} may match that NIC", bridge.port, names.join(", ")),
+            format!("the name {} is not pinned: {} may match that NIC", bridge.nic(), names.join(", ")),
             "udev takes the first .link file that matches a NIC, and that one alone",
-            format!("write Name={} under [Link] there, where the file is about that NIC alone", bridge.port),
+            format!("write Name={} under [Link] there, where the file is about that NIC alone", bridge.nic()),
         );
         let at = others.into_iter().map(|other| At { path: other.path, line: 0 }).collect();
         findings.push(Finding { weight: Weight::Note, at, ..finding });
@@ -66,8 +72,8 @@ struct Other {
 ///
 /// A condition that only udev could decide counts as met: a pin that switches somebody's settings off is worse than none.
 fn others(facts: &Facts, bridge: &Bridge) -> Vec<Other> {
-    let nic = facts.network.nic(&bridge.port);
-    let (Some(nic), Some(link)) = (nic, facts.network.kernel.link(&bridge.port)) else { return Vec::new() };
+    let nic = facts.network.nic(bridge.nic());
+    let (Some(nic), Some(link)) = (nic, facts.network.kernel.link(bridge.nic())) else { return Vec::new() };
     if facts.file(&path(bridge)).is_some() {
         return Vec::new();
     }
@@ -88,18 +94,19 @@ fn others(facts: &Facts, bridge: &Bridge) -> Vec<Other> {
 }
 
 fn path(bridge: &Bridge) -> PathBuf {
-    PathBuf::from(format!("/etc/systemd/network/10-xenup-{}.link", bridge.port))
+    PathBuf::from(format!("/etc/systemd/network/10-xenup-{}.link", bridge.nic()))
 }
 
 fn pin(facts: &Facts, bridge: &Bridge) -> Option<Pin> {
     let mac = bridge.mac?;
-    let link = facts.network.kernel.link(&bridge.port)?;
-    if link.permanent_mac != Some(mac) || link.kind.is_some() || is_kernels_name(&bridge.port) {
+    let port = bridge.nic();
+    let link = facts.network.kernel.link(port)?;
+    if link.permanent_mac != Some(mac) || link.kind.is_some() || is_kernels_name(port) {
         return None;
     }
     let text = format!(
         "\
-# Written by xenup: {port} is the port of {bridge} and keeps its name, whatever else changes in the machine.
+# Written by xenup: {port} {does} {bridge} and keeps its name, whatever else changes in the machine.
 # See systemd.link(5).
 [Match]
 PermanentMACAddress={mac}
@@ -108,10 +115,10 @@ PermanentMACAddress={mac}
 Name={port}
 AlternativeNamesPolicy=database onboard slot path
 ",
-        port = bridge.port,
+        does = if bridge.vlan.is_some() { "carries the VLAN of" } else { "is the port of" },
         bridge = bridge.name,
     );
-    Some(Pin { port: bridge.port.clone(), path: path(bridge), text })
+    Some(Pin { port: port.to_owned(), path: path(bridge), text })
 }
 
 fn is_kernels_name(name: &str) -> bool {

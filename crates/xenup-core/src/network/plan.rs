@@ -8,13 +8,15 @@ use xenup_engine::plan::{Guard, Risk, Step, Watch};
 use xenup_machine::network::{Address, Mac, Network, Route};
 
 use crate::host::{AddressPolicy, Bridge, Host};
-use crate::inspect::Finding;
 use crate::inspect::facts::{Facts, OwnerKind};
+use crate::inspect::{Finding, Weight};
 use crate::plan::step::Draft;
 
+use super::ifupdown::Made;
+use super::portless::{Maker, Portless};
 use super::refuse::{is_made, refuse};
-use super::switch::{moved_addresses, switch, touched};
-use super::{dhcp, ifupdown, networkd};
+use super::switch::{moved_addresses, on_vlan, switch, touched};
+use super::{dhcp, ifupdown, nat, networkd, other_names, portless};
 
 /// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
 const CONFIRM_SECONDS: u64 = 180;
@@ -51,25 +53,37 @@ impl NetworkPlan {
 /// # Errors
 /// Every finding that makes a bridge impossible.
 pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
-    let mut blocking = refuse(facts, host);
-    if host.bridges.is_empty() || !blocking.is_empty() {
+    let (mut blocking, mut findings): (Vec<Finding>, Vec<Finding>) =
+        refuse(facts, host).into_iter().partition(|finding| finding.weight == Weight::Blocks);
+    let portless = portless::of(host, &facts.machine_id);
+    if (host.bridges.is_empty() && portless.is_empty()) || !blocking.is_empty() {
         return if blocking.is_empty() { Ok(NetworkPlan::default()) } else { Err(blocking) };
     }
+    let by = |maker| if portless::maker(facts) == Some(maker) { portless.as_slice() } else { &[] };
     let (theirs, ifupdowns): (Vec<&Bridge>, Vec<&Bridge>) =
         host.bridges.iter().partition(|bridge| is_networkds(facts, bridge));
-    let edited = edit_interfaces(facts, &ifupdowns).unwrap_or_else(|finding| {
+    let edited = edit_interfaces(facts, &ifupdowns, by(Maker::Ifupdown)).unwrap_or_else(|finding| {
         blocking.push(*finding);
         None
     });
     let theirs: Vec<(&Bridge, Mac)> =
         theirs.into_iter().filter_map(|bridge| Some((bridge, ifupdown::mac(facts, bridge)?))).collect();
-    let networkd = networkd::edit(facts, &theirs).unwrap_or_else(|findings| {
+    let networkd = networkd::edit(facts, &theirs, by(Maker::Networkd)).unwrap_or_else(|findings| {
         blocking.extend(findings);
         networkd::Edited::default()
     });
     let unmade = |bridge: &&Bridge| !is_made(&facts.network.kernel, bridge);
-    let made: Vec<&Bridge> = ifupdowns.into_iter().filter(unmade).collect();
-    let mut live = Vec::new();
+    let kernel = &facts.network.kernel;
+    let new: Vec<&Portless<'_>> =
+        portless.iter().filter(|bridge| !portless::is_made(kernel, bridge)).collect();
+    let over_nics = ifupdowns.into_iter().filter(unmade);
+    let mut made: Vec<Made<'_>> = over_nics
+        .map(|bridge| Made { name: bridge.name.as_str(), port: Some(bridge.port.as_str()) })
+        .collect();
+    if portless::maker(facts) == Some(Maker::Ifupdown) {
+        made.extend(new.iter().map(|bridge| Made { name: bridge.name, port: None }));
+    }
+    let mut live: Vec<Step> = new.into_iter().map(portless::step).collect();
     let mut moves_dhcp = false;
     for bridge in host.bridges.iter().filter(unmade) {
         match one(facts, bridge) {
@@ -89,24 +103,36 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     plan.steps.extend(live);
     plan.steps.extend(networkd.after);
     plan.steps.extend(edited.iter().flat_map(|edited| ifupdown::state(facts, &made, edited)));
-    let kernel = &facts.network.kernel;
+    plan.steps.extend(other_names::steps(facts, host));
+    plan.steps.extend(nat::steps(facts, host, &portless));
     plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
+    let standing: Vec<Condition> =
+        portless.iter().flat_map(portless::checks).chain(nat::checks(host)).collect();
     plan.checks.extend(networkd.checks.iter().cloned());
+    plan.checks.extend(standing.iter().cloned());
     plan.lasting_checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, is_lasting)).collect();
     plan.lasting_checks.extend(networkd.checks);
+    plan.lasting_checks.extend(standing);
+    findings.extend(nat::findings(facts, host));
     plan.findings = edited.map(|edited| edited.findings).unwrap_or_default();
+    plan.findings.extend(findings);
     plan.findings.extend(networkd.findings);
     Ok(plan)
 }
 
 /// Whether the bridge's port is configured by systemd-networkd; without any owner, ifupdown is to have it.
 fn is_networkds(facts: &Facts, bridge: &Bridge) -> bool {
-    let nic = facts.network.nic(&bridge.port);
+    let nic = facts.network.nic(bridge.nic());
     nic.is_some_and(|nic| nic.owners.iter().any(|owner| owner.kind == OwnerKind::Networkd))
 }
 
-fn edit_interfaces(facts: &Facts, bridges: &[&Bridge]) -> Result<Option<ifupdown::Edited>, Box<Finding>> {
-    if bridges.is_empty() { Ok(None) } else { ifupdown::edit(facts, bridges).map(Some) }
+fn edit_interfaces(
+    facts: &Facts,
+    bridges: &[&Bridge],
+    portless: &[Portless<'_>],
+) -> Result<Option<ifupdown::Edited>, Box<Finding>> {
+    let none = bridges.is_empty() && portless.is_empty();
+    if none { Ok(None) } else { ifupdown::edit(facts, bridges, portless).map(Some) }
 }
 
 fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>> {
@@ -126,12 +152,23 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
         AddressPolicy::Keep => dhcp::moves(facts, bridge)?,
         AddressPolicy::None => no_clients(facts, bridge)?,
     };
-    let links = Action::Links {
-        ops: switch(kernel, name, &bridge.port, mac, bridge.address),
-        touches: touched(name, &bridge.port, bridge.address),
+    let links = match &bridge.vlan {
+        None => Action::Links {
+            ops: switch(kernel, name, &bridge.port, mac, bridge.address),
+            touches: touched(name, &bridge.port, bridge.address),
+        },
+        Some(vlan) => {
+            let ops = on_vlan(kernel, name, vlan, mac);
+            let is_down = kernel.link(&vlan.nic).is_some_and(|link| !link.up);
+            let below = is_down.then(|| vlan.nic.clone());
+            Action::Links {
+                ops,
+                touches: below.into_iter().chain([bridge.port.clone(), name.to_owned()]).collect(),
+            }
+        }
     };
-    let has_carrier = kernel.link(&bridge.port).is_some_and(|link| link.carrier);
-    let carrier = has_carrier.then(|| Condition::LinkUp { link: bridge.port.clone() });
+    let has_carrier = kernel.link(bridge.nic()).is_some_and(|link| link.carrier);
+    let carrier = has_carrier.then(|| Condition::LinkUp { link: bridge.nic().to_owned() });
     // An address that changed since would be put on the bridge as it was.
     let moved = moved_addresses(kernel, &bridge.port, mac);
     let still = moved.iter().filter(|address| bridge.address == AddressPolicy::Keep && is_ours(address));
@@ -141,6 +178,9 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     let why = match bridge.address {
         AddressPolicy::Keep => {
             "guests and dom0 then share the cable; addresses and routes move in one sequence"
+        }
+        AddressPolicy::None if bridge.vlan.is_some() => {
+            "guests then have that VLAN to themselves; the NIC goes on as it is"
         }
         AddressPolicy::None => {
             "guests then have the cable to themselves; dom0 has no address there, IPv6 included"
@@ -203,7 +243,7 @@ fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Ve
     let made = is_made(kernel, bridge);
     let holder = if made { bridge.name.as_str() } else { &bridge.port };
     let mut checks = vec![Condition::PortOf { link: bridge.port.clone(), master: name() }];
-    if kernel.link(&bridge.port).is_some_and(|link| link.carrier) {
+    if kernel.link(bridge.nic()).is_some_and(|link| link.carrier) {
         checks.push(Condition::LinkUp { link: name() });
     }
     if bridge.address == AddressPolicy::None {

@@ -4,27 +4,23 @@ use std::path::Path;
 
 use xenup_machine::network::Network;
 
+use super::{nat, other_names, portless};
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
 
-/// Returns everything that stands in the way of the bridges and NAT networks of `host`.
+/// Returns everything that stands in the way of the bridges and NAT networks of `host`, and what is to be known of them.
 #[must_use]
 pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
     let file = &host.path;
     let mut findings: Vec<Finding> =
         host.bridges.iter().flat_map(|bridge| one(facts, file, bridge)).collect();
-    for nat in &host.nats {
-        findings.push(Finding {
-            at: vec![at(file, nat.line)],
-            ..Finding::blocking(
-                "nat-not-supported",
-                format!("this version makes no NAT network such as {}", nat.name),
-                "it makes bridges over NICs only",
-                "remove the [[nat]] table from host.toml",
-            )
-        });
+    findings.extend(host.bridges.iter().flat_map(|bridge| other_names::refuse(facts, file, bridge)));
+    for bridge in portless::of(host, &facts.machine_id) {
+        findings.extend(portless::refuse(facts, file, &bridge));
     }
+    findings.extend(host.nats.iter().flat_map(|nat| nat::refuse(facts, file, nat)));
+    findings.extend(host.nats.first().and_then(|nat| nat::forbidden(facts, file, nat)));
     if let Some(error) = &facts.network.interfaces_error {
         let fix = "correct the file; `ifquery --list --all` says whether ifupdown takes it";
         let what = format!("the interfaces files cannot be read: {error}");
@@ -48,9 +44,10 @@ pub fn is_made(network: &Network, bridge: &Bridge) -> bool {
 }
 
 fn one(facts: &Facts, file: &Path, bridge: &Bridge) -> Vec<Finding> {
-    let found = match facts.network.nic(&bridge.port) {
+    let found = match facts.network.nic(bridge.nic()) {
         None => vec![absent(facts, bridge)],
         Some(nic) if is_made(&facts.network.kernel, bridge) => owner(nic).into_iter().collect(),
+        Some(nic) if bridge.vlan.is_some() => tagged(facts, bridge, nic),
         Some(nic) => present(facts, bridge, nic),
     };
     found
@@ -64,7 +61,7 @@ fn located(at_facts: Vec<At>, file: &Path, line: u32) -> Vec<At> {
 }
 
 fn absent(facts: &Facts, bridge: &Bridge) -> Finding {
-    let port = &bridge.port;
+    let port = bridge.nic();
     let renamed = facts.network.nics.iter().find(|nic| bridge.mac.is_some() && nic.mac == bridge.mac);
     if let Some(nic) = renamed {
         return Finding::blocking(
@@ -94,6 +91,35 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     match bridge.address {
         AddressPolicy::Keep => found.extend(nothing_to_keep(kernel, bridge)),
         AddressPolicy::None => found.extend(own_session(facts, bridge)),
+    }
+    found
+}
+
+/// A NIC that carries a VLAN may be anything else beside, a port too.
+fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
+    let kernel = &facts.network.kernel;
+    let mut found: Vec<Finding> = owner(nic).into_iter().collect();
+    found.extend(other_mac(facts, bridge, nic));
+    found.extend(not_bridgeable(&Nic { master: None, ..nic.clone() }));
+    found.extend(name_taken(kernel, bridge));
+    if nic.owners.iter().any(|owner| owner.kind == OwnerKind::Networkd) {
+        found.push(Finding::blocking(
+            "vlan-not-made",
+            format!("{} is systemd-networkd's, and this version makes no VLAN for it", nic.name),
+            "the file that the NIC gets would have to name the VLAN",
+            format!(
+                "write {0}.netdev (Kind=vlan) and VLAN={0} into {1}'s file, then ports = [\"{0}\"] without vlan",
+                bridge.port, nic.name
+            ),
+        ));
+    }
+    if kernel.link(&bridge.port).is_some() {
+        found.push(Finding::blocking(
+            "vlan-there-already",
+            format!("there is a link {} already", bridge.port),
+            "whoever made it may use it",
+            format!("write ports = [\"{}\"] without vlan in host.toml", bridge.port),
+        ));
     }
     found
 }

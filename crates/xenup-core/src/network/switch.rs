@@ -10,9 +10,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use xenup_machine::network::{Address, Bridge, Countdown, Link, LinkOp, Mac, Network, Prefix, Route};
+use xenup_machine::network::{
+    Address, Bridge, Countdown, Link, LinkOp, Mac, Network, Prefix, Route, Vlan as Tagged,
+};
 
-use crate::host::AddressPolicy;
+use crate::host::{AddressPolicy, Vlan};
 
 /// The temporary port and its other end.
 pub const HELPER: (&str, &str) = ("xenup-port", "xenup-peer");
@@ -68,6 +70,37 @@ pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: Add
         ops.push(LinkOp::Delete { link: HELPER.0.to_owned() });
         ops.extend(moved.iter().map(|address| LinkOp::Announce { link: bridge.to_owned(), ip: address.ip }));
     }
+    ops
+}
+
+/// Returns the operations that make a VLAN on a NIC, which goes on as it is, and `bridge` over the VLAN; dom0 has no
+/// address there. Empty where the kernel has no such NIC.
+#[must_use]
+pub fn on_vlan(network: &Network, bridge: &str, vlan: &Vlan, mac: Mac) -> Vec<LinkOp> {
+    let Vlan { nic, tag } = vlan;
+    let Some(below) = network.link(nic) else { return Vec::new() };
+    let port = format!("{nic}.{tag}");
+    let mut ops = Vec::new();
+    if !below.up {
+        ops.push(LinkOp::SetUp { link: nic.clone(), up: true });
+    }
+    if network.link(&port).is_none() {
+        ops.push(LinkOp::CreateVlan { link: port.clone(), below: nic.clone(), tag: *tag });
+    }
+    let new = Link {
+        name: port.clone(),
+        kind: Some("vlan".to_owned()),
+        permanent_mac: None,
+        up: false,
+        master: None,
+        bridge: None,
+        vlan: Some(Tagged { below: nic.clone(), tag: *tag }),
+        ipv6_generation: Some(0),
+        alternative_names: Vec::new(),
+        ..below.clone()
+    };
+    let made = Network { links: vec![network.link(&port).cloned().unwrap_or(new)], ..network.clone() };
+    ops.extend(switch(&made, bridge, &port, mac, AddressPolicy::None));
     ops
 }
 

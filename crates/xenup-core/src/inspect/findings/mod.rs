@@ -144,7 +144,9 @@ pub fn findings(facts: &Facts, ports: Option<&[&str]>) -> Vec<Finding> {
 /// is armed, and what would skip it is only worth a warning.
 #[must_use]
 pub fn findings_for(facts: &Facts, host: &Host) -> Vec<Finding> {
-    let ports: Vec<&str> = host.bridges.iter().map(|bridge| bridge.port.as_str()).collect();
+    // A NIC that carries a VLAN stays what it is.
+    let over_nics = host.bridges.iter().filter(|bridge| bridge.vlan.is_none());
+    let ports: Vec<&str> = over_nics.map(|bridge| bridge.port.as_str()).collect();
     let mut findings = findings(facts, Some(&ports));
     if host.boot.default == DefaultBoot::Linux {
         for finding in findings.iter_mut().filter(|finding| OF_TRIAL.contains(&finding.id.as_str())) {

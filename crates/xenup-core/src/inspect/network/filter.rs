@@ -1,6 +1,6 @@
 //! The packet filter as the kernel has it.
 //!
-//! Decides: whether forwarded packets are dropped by policy. Never: loads a module: a filter is only asked for where
+//! Decides: whether packets that are forwarded, or meant for dom0, are dropped by policy. Never: loads a module: a filter is only asked for where
 //! the kernel has it already (iptables(8) would load it).
 
 use std::time::Duration;
@@ -41,14 +41,25 @@ pub(super) fn gather(reader: &Reader<'_>) -> Rules {
 impl Rules {
     /// Names the chain whose policy drops forwarded packets.
     pub fn forward_drop(&self) -> Option<String> {
-        if self.legacy.lines().any(|line| line == "-P FORWARD DROP") {
-            return Some("ip filter FORWARD".to_owned());
+        self.drop_at("forward")
+    }
+
+    /// Names the chain whose policy drops what is meant for dom0 itself.
+    pub fn input_drop(&self) -> Option<String> {
+        self.drop_at("input")
+    }
+
+    fn drop_at(&self, hook: &str) -> Option<String> {
+        let chain = hook.to_uppercase();
+        if self.legacy.lines().any(|line| line == format!("-P {chain} DROP")) {
+            return Some(format!("ip filter {chain}"));
         }
-        nft_forward_drop(&self.nftables)
+        nft_drop(&self.nftables, hook)
     }
 }
 
-fn nft_forward_drop(ruleset: &str) -> Option<String> {
+fn nft_drop(ruleset: &str, hook: &str) -> Option<String> {
+    let hook = format!("hook {hook} ");
     let (mut table, mut chain) = ("", "");
     let mut found = ruleset.lines().filter_map(|line| {
         let line = line.trim();
@@ -57,7 +68,7 @@ fn nft_forward_drop(ruleset: &str) -> Option<String> {
         } else if let Some(name) = line.strip_prefix("chain ").and_then(|rest| rest.strip_suffix(" {")) {
             chain = name;
         }
-        (line.contains("hook forward") && line.contains("policy drop")).then(|| format!("{table} {chain}"))
+        (line.contains(&hook) && line.contains("policy drop")).then(|| format!("{table} {chain}"))
     });
     // A chain for IPv4 says more than one for IPv6 alone.
     let all: Vec<String> = found.by_ref().collect();
@@ -66,19 +77,27 @@ fn nft_forward_drop(ruleset: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::nft_forward_drop;
+    use super::nft_drop;
 
     #[test]
     fn dockers_forward_policy_is_seen() {
         let ruleset = "table ip6 filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n\
                        table ip filter {\n\tchain DOCKER {\n\t}\n\n\tchain FORWARD {\n\
                        \t\ttype filter hook forward priority filter; policy drop;\n\t\tcounter jump DOCKER-USER\n\t}\n}\n";
-        assert_eq!(nft_forward_drop(ruleset).as_deref(), Some("ip filter FORWARD"));
+        assert_eq!(nft_drop(ruleset, "forward").as_deref(), Some("ip filter FORWARD"));
         assert_eq!(
-            nft_forward_drop(
-                "table inet filter {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n"
+            nft_drop(
+                "table inet filter {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n",
+                "forward"
             ),
             None
         );
+    }
+
+    #[test]
+    fn a_chain_of_another_hook_is_not_taken_for_dom0s_own() {
+        let ruleset = "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n";
+        assert_eq!(nft_drop(ruleset, "input").as_deref(), Some("inet filter input"));
+        assert_eq!(nft_drop(ruleset, "forward"), None);
     }
 }

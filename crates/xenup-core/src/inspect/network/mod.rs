@@ -10,6 +10,7 @@ mod netplan;
 mod networkd;
 mod nics;
 mod owners;
+mod sysctl;
 
 use std::path::Path;
 
@@ -47,8 +48,10 @@ pub(super) fn gather(
     facts.ifstate = ifstate(reader);
     facts.bridge_nf_call =
         reader.word("/proc/sys/net/bridge/bridge-nf-call-iptables").as_deref() == Some("1");
+    sysctl::gather(reader, &mut facts);
     let rules = filter::gather(reader);
     facts.forward_drop = rules.forward_drop();
+    facts.input_drop = rules.input_drop();
     facts.mentions = mentions::gather(reader, &facts.nics, &rules);
     facts
 }
@@ -81,5 +84,6 @@ pub(super) fn hostile(text: &str) {
     let _ = crate::network::units::parse(text);
     let _ = mentions::names(text, "eno1");
     let rules = filter::Rules { nftables: text.to_owned(), legacy: text.to_owned() };
-    let _ = rules.forward_drop();
+    let _ = (rules.forward_drop(), rules.input_drop());
+    let _ = sysctl::forwarding(text);
 }

@@ -179,7 +179,10 @@ fn renamed(bridges: &[OldBridge], old: &mut Lines, told: &mut Told) {
                 "import-bridge-renamed",
                 what,
                 why,
-                format!("by hand: write bridge={name} in place of bridge={was} at these lines"),
+                format!(
+                    "by hand: write bridge={name} in place of bridge={was} at these lines; or, where no link of the new \
+                     machine is called {was}, also = [\"{was}\"] below name = \"{name}\""
+                ),
                 guests,
             );
         }

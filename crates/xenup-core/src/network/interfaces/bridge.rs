@@ -181,6 +181,12 @@ impl<'a> Work<'a> {
         match bridge.address {
             BridgeAddress::Keep => self.keep(&mut out, &lines, &moving),
             BridgeAddress::None => self.none(&mut out, &lines, &moving),
+            BridgeAddress::Fixed { ip, length } => {
+                out.push_str(&format!("iface {} inet static\n", bridge.name));
+                writer::option(&mut out, "address", &format!("{ip}/{length}"));
+                lines.no_addresses(&mut out);
+                lines.options(&mut out, Creation::Before);
+            }
         }
         Ok(out)
     }
@@ -198,7 +204,9 @@ impl<'a> Work<'a> {
         match (bridge.address, from.as_slice()) {
             (_, []) => ports,
             (BridgeAddress::Keep, from) => format!("{ports}# Moved here from {}.\n", places(from)),
-            (BridgeAddress::None, from) => format!("{ports}# Out of force: {}.\n", places(from)),
+            (BridgeAddress::None | BridgeAddress::Fixed { .. }, from) => {
+                format!("{ports}# Out of force: {}.\n", places(from))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is asked of the interfaces files, what comes back, and what is refused.
 //! It decides the shapes and the words. The decisions themselves are in `bridge`.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,13 @@ pub enum BridgeAddress {
     Keep,
     /// dom0 has no address there, IPv6 included.
     None,
+    /// dom0 has this address there and no other, IPv6 included; for a bridge without a port.
+    Fixed {
+        /// The address.
+        ip: Ipv4Addr,
+        /// Length of its prefix in bits.
+        length: u8,
+    },
 }
 
 /// One file before and after.

@@ -76,7 +76,7 @@ pub struct Change {
 }
 
 /// Returns whether a file is one that [`change`] made.
-fn is_ours(unit: &Unit) -> bool {
+pub(super) fn is_ours(unit: &Unit) -> bool {
     PREFIXES.iter().any(|prefix| unit.name.starts_with(prefix)) && unit.path.starts_with(DIRECTORIES[0])
 }
 
@@ -91,7 +91,8 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     let mut blocking = refuse::settings(unit, wanted);
     blocking.extend(refuse::undeclared(unit, wanted));
     let mut findings = refuse::changing_addresses(unit, wanted);
-    let prefix = prefix(&theirs, wanted, host).unwrap_or_else(|finding| {
+    let devices = [wanted.port.clone(), Device::bridge(wanted.bridge, wanted.mac)];
+    let prefix = prefix(&theirs, devices, host).unwrap_or_else(|finding| {
         blocking.push(*finding);
         ""
     });
@@ -111,11 +112,7 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     let caught = caught(&theirs, host);
     if !caught.is_empty() {
         findings.push(catch_all(caught, &path("vif", "network")));
-        own.push(OwnFile {
-            path: path("vif", "network"),
-            text: leave_alone(),
-            why: "another file is for every link, guests' vifs among them; Xen's own scripts configure those",
-        });
+        own.push(guests_left_alone(prefix));
     }
     own.push(OwnFile {
         path: path(wanted.bridge, "netdev"),
@@ -146,10 +143,14 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     Ok(Change { files: own, hold, findings })
 }
 
-/// Returns the beginning of a name that comes before every file that is, or may be, for the NIC, the bridge or vifs.
-fn prefix(theirs: &Tree, wanted: &Wanted<'_>, host: &Host) -> Result<&'static str, Box<Finding>> {
+/// Returns the beginning of a name that comes before every file that is, or may be, for these links or guests' vifs.
+pub(super) fn prefix(
+    theirs: &Tree,
+    links: impl IntoIterator<Item = Device>,
+    host: &Host,
+) -> Result<&'static str, Box<Finding>> {
     let mut devices = strangers();
-    devices.extend([wanted.port.clone(), Device::bridge(wanted.bridge, wanted.mac)]);
+    devices.extend(links);
     let rivals = theirs
         .units()
         .iter()
@@ -173,7 +174,7 @@ fn strangers() -> Vec<Device> {
 }
 
 /// Returns the files that are, or may be, for links that are not theirs.
-fn caught(theirs: &Tree, host: &Host) -> Vec<At> {
+pub(super) fn caught(theirs: &Tree, host: &Host) -> Vec<At> {
     let mut places: Vec<At> = Vec::new();
     for device in strangers() {
         let taken = theirs.taken(&device, host);
@@ -200,12 +201,16 @@ fn catch_all(at: Vec<At>, ours: &std::path::Path) -> Finding {
     }
 }
 
-fn leave_alone() -> String {
-    format!(
-        "# Written by xenup: links of guests are configured by Xen's own scripts. See systemd.network(5).\n\
-         [Match]\nName=vif* {} {}\n\n[Link]\nUnmanaged=yes\n",
-        HELPER.0, HELPER.1
-    )
+pub(super) fn guests_left_alone(prefix: &str) -> OwnFile {
+    OwnFile {
+        path: format!("{}/{prefix}vif.network", DIRECTORIES[0]).into(),
+        text: format!(
+            "# Written by xenup: links of guests are configured by Xen's own scripts. See systemd.network(5).\n\
+             [Match]\nName=vif* {} {}\n\n[Link]\nUnmanaged=yes\n",
+            HELPER.0, HELPER.1
+        ),
+        why: "another file is for every link, guests' vifs among them; Xen's own scripts configure those",
+    }
 }
 
 /// A .link file that goes by the address fits the bridge too, and would give it the NIC's name.

@@ -12,6 +12,7 @@
 mod declared;
 mod files;
 mod matching;
+mod portless;
 mod refuse;
 mod steps;
 mod tree;

@@ -5,7 +5,7 @@
 //! anew, it finds what its files say and takes it over.
 //! Never: runs a command.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xenup_engine::action::{Action, Condition};
 use xenup_engine::plan::{Risk, Step};
@@ -14,9 +14,11 @@ use xenup_machine::process::Command;
 
 use super::files::{Change, Lease, OwnFile, Wanted, change};
 use super::matching::{Device, Host};
+use super::portless::own_bridge;
 use crate::host::{AddressPolicy, Bridge};
 use crate::inspect::facts::Facts;
 use crate::inspect::{Finding, Weight};
+use crate::network::portless::Portless;
 use crate::network::refuse::is_made;
 use crate::plan::step::{Draft, write};
 
@@ -44,7 +46,11 @@ pub struct Edited {
 ///
 /// # Errors
 /// Every finding that makes one of them impossible.
-pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Finding>> {
+pub fn edit(
+    facts: &Facts,
+    bridges: &[(&Bridge, Mac)],
+    portless: &[Portless<'_>],
+) -> Result<Edited, Vec<Finding>> {
     let host = Host::of(facts);
     let mut edited = Edited::default();
     let mut blocking = Vec::new();
@@ -64,10 +70,21 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
             Err(findings) => blocking.extend(findings),
         }
     }
+    for bridge in portless {
+        match own_bridge(&facts.network.files, &host, bridge) {
+            Ok(own) => files.extend(own.into_iter().filter(|file| !is_there(facts, file))),
+            Err(finding) => blocking.push(*finding),
+        }
+    }
     if !blocking.is_empty() {
         return Err(blocking);
     }
-    files.dedup_by(|one, other| one.path == other.path);
+    let mut seen: Vec<PathBuf> = Vec::new();
+    files.retain(|file| {
+        let first = !seen.contains(&file.path);
+        seen.push(file.path.clone());
+        first
+    });
     let switched = bridges.iter().any(|(bridge, _)| !is_made(&facts.network.kernel, bridge));
     let runs = facts.services.active.iter().any(|unit| unit == SERVICE);
     let mut steps: Vec<Step> = files.iter().filter_map(|file| file_step(facts, file)).collect();
