@@ -58,6 +58,19 @@ fn every_case_gives_its_facts_and_findings() {
     }
 }
 
+/// A later name has the last word, a folder before another hides its file of the same name, and what the kernel would change
+/// along with the switch of all is known before.
+#[test]
+fn what_forwarding_would_meet_is_known() {
+    let cases = cases_of::folders("inspect");
+    let case = cases.iter().find(|case| case.ends_with("forwarding-off-at-boot")).unwrap();
+    let network = facts(case).network;
+    let off = network.forwarding_off.map(|at| (at.path.display().to_string(), at.line));
+    assert_eq!(off, Some(("/etc/sysctl.d/70-hardened.conf".to_owned(), 2)));
+    assert!(!network.forwarding && network.refuses_redirects);
+    assert_eq!(network.forwards_from, ["eno1"]);
+}
+
 #[test]
 fn every_check_has_a_case_that_it_finds() {
     let mut hit = BTreeSet::new();

@@ -12,7 +12,7 @@ mod container;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Output};
 
 use container::{Container, INSIDE, OUTSIDE, missing};
 use serde_json::json;
@@ -24,6 +24,11 @@ const ROLES: &str = "[boot]\ndefault = \"linux\"\n\n[[nat]]\nname = \"xenbr2\"\n
                     [[isolated]]\nname = \"xenbr3\"\n";
 const OLD_NAMES: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr0\"\nalso = [\"eth0\"]\n\
                          ports = [\"host0\"]\naddress = \"keep\"\n";
+const ONE_MORE: &str = "[[nat]]\nname = \"xenbr4\"\nsubnet = \"10.78.0.0/24\"\n";
+const VLAN: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr100\"\nports = [\"host0\"]\nvlan = 100\n\
+                    address = \"none\"\n";
+/// Both are lost in a change of the switch of all links, unless somebody sees to them.
+const SWITCHES: &str = "net.ipv4.conf.all.accept_redirects = 0\nnet.ipv4.conf.host0.forwarding = 1\n";
 /// Longer than a busy machine takes for all that comes before.
 const DEADLINE: &str = "600";
 
@@ -35,17 +40,17 @@ fn skipped() -> bool {
     false
 }
 
-/// Files, units, links, addresses, rules and the switch of forwarding, as far as the change may touch them. Whether a bridge
+/// Files, units, links, addresses, rules and the switches of forwarding, as far as the change may touch them. Whether a bridge
 /// has a carrier is left out: it has one while a guest is there.
 fn picture(container: &Container) -> String {
     container.run(&[
         "sh",
         "-c",
-        "cd / && find etc/network etc/systemd etc/sysctl.d etc/xenup ! -type d -exec stat -c '%n %U:%G %a %N' {} + | sort; \
+        "cd / && find etc/network etc/systemd etc/sysctl.d etc/xenup -exec stat -c '%n %U:%G %a %N' {} + | sort; \
          find etc/network etc/systemd etc/sysctl.d etc/xenup -type f -exec md5sum {} + | sort; \
          ip -o link show type bridge | cut -d' ' -f2; ip -o -4 address show | cut -d' ' -f2-7; \
          ip -4 route show | sed 's/ linkdown//'; \
-         cat /proc/sys/net/ipv4/ip_forward; nft list tables; \
+         cd /proc/sys/net/ipv4 && grep . ip_forward conf/*/forwarding conf/all/accept_redirects; nft list ruleset; \
          systemctl list-units --no-legend --plain 'xenup-nat*' 'xenup-dhcp*' | cut -d' ' -f1",
     ])
 }
@@ -62,13 +67,7 @@ fn planned(facts: &Facts, host: &str) -> NetworkPlan {
 }
 
 fn apply(container: &Container, host: &str) {
-    let facts = inspected(container);
-    let network = planned(&facts, host);
-    let plan = json!({"schema": 1, "machine_id": facts.machine_id, "purpose": "a test",
-        "stages": [{"id": "network", "title": "The bridges", "guard": NetworkPlan::guard(),
-                    "steps": network.steps, "checks": network.checks}]});
-    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
-    let output = container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", DEADLINE]);
+    let output = applied(container, host);
     assert_eq!(
         output.status.code(),
         Some(6),
@@ -76,6 +75,28 @@ fn apply(container: &Container, host: &str) {
         String::from_utf8_lossy(&output.stderr),
         container.logs()
     );
+}
+
+fn applied(container: &Container, host: &str) -> Output {
+    let facts = inspected(container);
+    let network = planned(&facts, host);
+    let plan = json!({"schema": 1, "machine_id": facts.machine_id, "purpose": "a test",
+        "stages": [{"id": "network", "title": "The bridges", "guard": NetworkPlan::guard(),
+                    "steps": network.steps, "checks": network.checks}]});
+    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
+    container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", DEADLINE])
+}
+
+fn roll_back(container: &Container) {
+    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", DEADLINE]);
+    assert_eq!(
+        back.status.code(),
+        Some(6),
+        "{}\n{}",
+        String::from_utf8_lossy(&back.stderr),
+        container.logs()
+    );
+    confirm(container);
 }
 
 fn confirm(container: &Container) {
@@ -101,7 +122,7 @@ impl<'a> Guest<'a> {
         Self { container, name }
     }
 
-    fn says(&self, words: &[&str]) -> std::process::Output {
+    fn says(&self, words: &[&str]) -> Output {
         self.container.output(&[&["ip", "netns", "exec", self.name], words].concat())
     }
 
@@ -203,9 +224,12 @@ fn whole(name: &str, change: impl FnOnce(&Path)) {
     let mut container = Container::boot_with(name, |dir| {
         std::fs::write(dir.join("etc/resolv.conf"), format!("nameserver {OUTSIDE}\n")).unwrap();
         std::fs::create_dir_all(dir.join("etc/xenup")).unwrap();
+        std::fs::create_dir_all(dir.join("etc/sysctl.d")).unwrap();
+        std::fs::write(dir.join("etc/sysctl.d/50-switches.conf"), SWITCHES).unwrap();
         change(dir);
     });
     let before = picture(&container);
+    assert!(before.contains("accept_redirects:0") && before.contains("host0/forwarding:1"), "{before}");
     apply(&container, ROLES);
     guests_have_what_they_should(&container);
     confirm(&container);
@@ -215,15 +239,7 @@ fn whole(name: &str, change: impl FnOnce(&Path)) {
     container.reboot();
     guests_have_what_they_should(&container);
     assert_eq!(picture(&container), made);
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", DEADLINE]);
-    assert_eq!(
-        back.status.code(),
-        Some(6),
-        "{}\n{}",
-        String::from_utf8_lossy(&back.stderr),
-        container.logs()
-    );
-    confirm(&container);
+    roll_back(&container);
     assert_eq!(picture(&container), before);
     container.reboot();
     assert_eq!(picture(&container), before);
@@ -260,6 +276,89 @@ fn guests_behind_dom0_and_among_themselves_with_networkd() {
     });
 }
 
+/// Where a program is not there everything is undone at once; a second network comes and goes beside the first.
+#[test]
+fn a_second_network_beside_one_and_a_program_that_is_missing() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot_with("roles-second", |dir| {
+        std::fs::write(dir.join("etc/resolv.conf"), format!("nameserver {OUTSIDE}\n")).unwrap();
+    });
+    let before = picture(&container);
+    for program in ["/usr/sbin/nft", "/usr/sbin/dnsmasq"] {
+        container.run(&["mv", program, "/root/away"]);
+        let output = applied(&container, ROLES);
+        container.run(&["mv", "/root/away", program]);
+        assert_eq!(output.status.code(), Some(1), "{program}: {output:?}");
+        assert_eq!(picture(&container), before, "{program}: {output:?}");
+    }
+    apply(&container, ROLES);
+    confirm(&container);
+    let made = picture(&container);
+    apply(&container, &format!("{ROLES}{ONE_MORE}"));
+    let guests = [Guest::start(&container, "first", "xenbr2"), Guest::start(&container, "second", "xenbr4")];
+    for (guest, network) in guests.iter().zip(["10.77.0.", "10.78.0."]) {
+        let address = guest.asks();
+        assert!(address.starts_with(network), "{address}");
+        assert!(guest.reaches(OUTSIDE), "{network}");
+    }
+    assert!(!guests[0].reaches("10.78.0.2"), "one network's guests do not begin with the other's");
+    drop(guests);
+    confirm(&container);
+    roll_back(&container);
+    assert_eq!(picture(&container), made, "and the first network's table as it was");
+    let guest = Guest::start(&container, "first", "xenbr2");
+    guest.asks();
+    assert!(guest.reaches(OUTSIDE));
+}
+
+/// A switch outside, whose trunk has VLAN 100.
+fn trunk(container: &Container) {
+    for words in [
+        "link add link ve-guarded name trunk.100 type vlan id 100",
+        "address add 10.214.0.1/24 dev trunk.100",
+        "link set trunk.100 up",
+    ] {
+        assert!(container.outer_command("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
+    }
+}
+
+fn on_the_vlan(container: &Container) {
+    let guest = Guest::start(container, "tagged", "xenbr100");
+    assert!(guest.says(&["ip", "address", "add", "10.214.0.2/24", "dev", "eth0"]).status.success());
+    assert!(guest.reaches("10.214.0.1"), "the VLAN's other end");
+    let own =
+        container.run(&["sh", "-c", "ip -o address show dev xenbr100; ip -o address show dev host0.100"]);
+    assert_eq!(own, "", "dom0 has no address there, IPv6 included");
+}
+
+#[test]
+fn guests_on_a_vlan_that_is_made_with_the_bridge() {
+    if skipped() {
+        return;
+    }
+    // At a first boot systemd would enable systemd-networkd, for which no VLAN is made.
+    let mut container = Container::boot_with("roles-vlan", |dir| {
+        std::fs::create_dir_all(dir.join("etc/systemd/system-preset")).unwrap();
+        let preset = "disable systemd-networkd.service\n";
+        std::fs::write(dir.join("etc/systemd/system-preset/00-ifupdown.preset"), preset).unwrap();
+    });
+    trunk(&container);
+    let before = picture(&container);
+    apply(&container, VLAN);
+    on_the_vlan(&container);
+    confirm(&container);
+    assert_eq!(planned(&inspected(&container), VLAN).steps, Vec::new(), "a second plan is empty");
+    let made = picture(&container);
+    container.reboot();
+    trunk(&container);
+    on_the_vlan(&container);
+    assert_eq!(picture(&container), made);
+    roll_back(&container);
+    assert_eq!(picture(&container), before);
+}
+
 /// What vif-bridge of Debian's Xen does with `bridge=eth0`: it looks the name up, and hands it to brctl(8).
 #[test]
 fn guests_of_an_older_host_find_their_bridge() {
@@ -281,14 +380,6 @@ fn guests_of_an_older_host_find_their_bridge() {
     container.run(&["ip", "link", "property", "del", "dev", "xenbr0", "altname", "eth0"]);
     container.run(&["udevadm", "test-builtin", "net_setup_link", "/sys/class/net/xenbr0"]);
     container.run(&["ip", "link", "show", "dev", "eth0"]);
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", DEADLINE]);
-    assert_eq!(
-        back.status.code(),
-        Some(6),
-        "{}\n{}",
-        String::from_utf8_lossy(&back.stderr),
-        container.logs()
-    );
-    confirm(&container);
+    roll_back(&container);
     assert_eq!(picture(&container), before);
 }
