@@ -25,8 +25,6 @@ const ROLES: &str = "[boot]\ndefault = \"linux\"\n\n[[nat]]\nname = \"xenbr2\"\n
 const OLD_NAMES: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr0\"\nalso = [\"eth0\"]\n\
                          ports = [\"host0\"]\naddress = \"keep\"\n";
 const ONE_MORE: &str = "[[nat]]\nname = \"xenbr4\"\nsubnet = \"10.78.0.0/24\"\n";
-const VLAN: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr100\"\nports = [\"host0\"]\nvlan = 100\n\
-                    address = \"none\"\n";
 /// Both are lost in a change of the switch of all links, unless somebody sees to them.
 const SWITCHES: &str = "net.ipv4.conf.all.accept_redirects = 0\nnet.ipv4.conf.host0.forwarding = 1\n";
 /// Longer than a busy machine takes for all that comes before.
@@ -311,52 +309,6 @@ fn a_second_network_beside_one_and_a_program_that_is_missing() {
     let guest = Guest::start(&container, "first", "xenbr2");
     guest.asks();
     assert!(guest.reaches(OUTSIDE));
-}
-
-/// A switch outside, whose trunk has VLAN 100.
-fn trunk(container: &Container) {
-    for words in [
-        "link add link ve-guarded name trunk.100 type vlan id 100",
-        "address add 10.214.0.1/24 dev trunk.100",
-        "link set trunk.100 up",
-    ] {
-        assert!(container.outer_command("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
-    }
-}
-
-fn on_the_vlan(container: &Container) {
-    let guest = Guest::start(container, "tagged", "xenbr100");
-    assert!(guest.says(&["ip", "address", "add", "10.214.0.2/24", "dev", "eth0"]).status.success());
-    assert!(guest.reaches("10.214.0.1"), "the VLAN's other end");
-    let own =
-        container.run(&["sh", "-c", "ip -o address show dev xenbr100; ip -o address show dev host0.100"]);
-    assert_eq!(own, "", "dom0 has no address there, IPv6 included");
-}
-
-#[test]
-fn guests_on_a_vlan_that_is_made_with_the_bridge() {
-    if skipped() {
-        return;
-    }
-    // At a first boot systemd would enable systemd-networkd, for which no VLAN is made.
-    let mut container = Container::boot_with("roles-vlan", |dir| {
-        std::fs::create_dir_all(dir.join("etc/systemd/system-preset")).unwrap();
-        let preset = "disable systemd-networkd.service\n";
-        std::fs::write(dir.join("etc/systemd/system-preset/00-ifupdown.preset"), preset).unwrap();
-    });
-    trunk(&container);
-    let before = picture(&container);
-    apply(&container, VLAN);
-    on_the_vlan(&container);
-    confirm(&container);
-    assert_eq!(planned(&inspected(&container), VLAN).steps, Vec::new(), "a second plan is empty");
-    let made = picture(&container);
-    container.reboot();
-    trunk(&container);
-    on_the_vlan(&container);
-    assert_eq!(picture(&container), made);
-    roll_back(&container);
-    assert_eq!(picture(&container), before);
 }
 
 /// What vif-bridge of Debian's Xen does with `bridge=eth0`: it looks the name up, and hands it to brctl(8).

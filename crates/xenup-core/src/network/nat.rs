@@ -20,7 +20,7 @@ use super::portless::{Portless, is_made};
 use crate::host::{Host, Isolated, Nat};
 use crate::inspect::facts::{At, Facts};
 use crate::inspect::{Finding, Weight};
-use crate::plan::step::{Draft, bracket, write};
+use crate::plan::step::{Draft, write};
 
 /// The file that has packets forwarded from the next boot on.
 pub const SYSCTL_NAME: &str = "60-xenup-nat.conf";
@@ -59,6 +59,9 @@ ExecStartPost=-/usr/sbin/nft -f /etc/xenup/nat.nft
 ExecReload=-/usr/sbin/nft -f /etc/xenup/nat.nft
 ExecStopPost=-/usr/sbin/nft -f /etc/xenup/nat.nft
 ";
+
+/// Why a unit that runs is started anew.
+const CHANGED: &str = "its files have changed";
 
 /// Returns what stands in the way of a NAT network.
 #[must_use]
@@ -225,14 +228,11 @@ pub fn steps(facts: &Facts, host: &Host, bridges: &[Portless<'_>]) -> Vec<Step> 
         std::iter::once(SERVICE.to_owned()).chain(host.nats.iter().map(server)).collect();
     let known: Vec<&str> =
         units.iter().map(String::as_str).filter(|unit| is_known_otherwise(facts, &files, unit)).collect();
-    let (undo, reload) = bracket(&Command::new("systemctl", ["daemon-reload"]).within(120), &[], false);
-    let why = "systemd reads its units anew when they change";
     let mut steps: Vec<Step> = known.iter().map(|unit| anew_when_undone(unit)).collect();
-    steps.push(Draft::new("nat-units-undo", "Reload systemd's units if this is undone", why, undo).step());
+    let [undo, reload] = reload(units.iter().filter(|unit| !known.contains(&unit.as_str())));
+    steps.push(undo);
     steps.extend(changes);
-    steps.push(
-        Draft::new("nat-units", "Reload systemd's units", why, reload).risks(&[Risk::TouchesServices]).step(),
-    );
+    steps.push(reload);
     // Nothing is forwarded before the table is there, nor after it is gone.
     let mut starts = units.iter().map(|unit| start(unit));
     steps.extend(starts.next());
@@ -296,23 +296,39 @@ fn start(unit: &str) -> Step {
         .step()
 }
 
-fn run(id: &str, title: String, forward: Option<Command>, backward: Option<Command>) -> Draft {
+fn run(id: &str, title: &str, why: &str, forward: Option<Command>, backward: Option<Command>) -> Draft {
     let action = Action::Run { forward, backward, generates: Vec::new(), put_back: false, once: false };
-    Draft::new(id, title, "its files have changed", action).risks(&[Risk::TouchesServices])
+    Draft::new(id, title, why, action).risks(&[Risk::TouchesServices])
+}
+
+/// systemd reads its units again, behind their files in each way. One that has failed is listed without its file too, until
+/// it is forgotten.
+fn reload<'a>(new: impl Iterator<Item = &'a String>) -> [Step; 2] {
+    let why = "systemd reads its units anew when they change";
+    let script = "systemctl daemon-reload || exit; \
+                  for unit; do systemctl reset-failed \"$unit\" 2>/dev/null || :; done";
+    let words = ["-c", script, "sh"].into_iter().map(str::to_owned).chain(new.cloned());
+    let undo = Command::new("sh", words).within(120);
+    let reload = Command::new("systemctl", ["daemon-reload"]).within(120);
+    [
+        run("nat-units-undo", "Reload systemd's units if this is undone", why, None, Some(undo)).step(),
+        run("nat-units", "Reload systemd's units", why, Some(reload), None).step(),
+    ]
 }
 
 /// One that runs already goes by its new files.
 fn anew(unit: &str) -> Step {
     let command = Command::new("systemctl", ["reload-or-restart", unit]).within(120);
-    run(&format!("restart {unit}"), format!("Start {unit} anew"), Some(command), None).this_boot().step()
+    let title = format!("Start {unit} anew");
+    run(&format!("restart {unit}"), &title, CHANGED, Some(command), None).this_boot().step()
 }
 
 /// One that does not run yet is left to its start: during boot a wait for it could be one for the undo itself.
 fn anew_when_undone(unit: &str) -> Step {
     let script = "if systemctl --quiet is-active \"$1\"; then systemctl reload-or-restart \"$1\"; fi";
     let command = Command::new("sh", ["-c", script, "sh", unit]).within(120);
-    run(&format!("restart-undo {unit}"), format!("Start {unit} anew if this is undone"), None, Some(command))
-        .step()
+    let title = format!("Start {unit} anew if this is undone");
+    run(&format!("restart-undo {unit}"), &title, CHANGED, None, Some(command)).step()
 }
 
 struct OwnFile {
