@@ -71,6 +71,14 @@ fn what_forwarding_would_meet_is_known() {
     assert_eq!(network.forwards_from, ["eno1"]);
 }
 
+/// systemd-networkd would be taken for the owner of a NIC that one of Debian's files for containers fits.
+#[test]
+fn an_empty_control_group_is_no_service_that_runs() {
+    let cases = cases_of::folders("inspect");
+    let case = cases.iter().find(|case| case.ends_with("control-groups-left-behind")).unwrap();
+    assert_eq!(facts(case).services.active, ["ssh.service"]);
+}
+
 #[test]
 fn every_check_has_a_case_that_it_finds() {
     let mut hit = BTreeSet::new();

@@ -62,12 +62,19 @@ pub(super) fn gather(reader: &Reader<'_>, processes: &[Process], cmdline: &str) 
     }
 }
 
-/// Units with a control group of their own have a process: systemd removes an empty group.
+/// Units with a control group of their own have a process: systemd removes an empty group. One that an earlier systemd left
+/// behind, as in a container that was ended, says that it is empty (cgroup.events).
 fn active(reader: &Reader<'_>) -> Vec<String> {
-    let unified = reader.list("/sys/fs/cgroup/system.slice");
-    let groups =
-        if unified.is_empty() { reader.list("/sys/fs/cgroup/systemd/system.slice") } else { unified };
-    groups.into_iter().filter(|name| UNITS.contains(&name.as_str())).collect()
+    let of = |slice: &str| {
+        let is_left = |name: &str| {
+            let events = reader.quiet(format!("{slice}/{name}/cgroup.events"));
+            events.is_some_and(|events| events.lines().any(|line| line == "populated 0"))
+        };
+        let names = reader.list(slice).into_iter();
+        names.filter(|name| UNITS.contains(&name.as_str()) && !is_left(name)).collect::<Vec<String>>()
+    };
+    const UNIFIED: &str = "/sys/fs/cgroup/system.slice";
+    if reader.list(UNIFIED).is_empty() { of("/sys/fs/cgroup/systemd/system.slice") } else { of(UNIFIED) }
 }
 
 /// Names who holds a lock of apt or dpkg by its open files. Only root may look at those; for others the names of the

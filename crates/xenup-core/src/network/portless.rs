@@ -14,7 +14,7 @@ use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Network};
 use super::interfaces::{BridgeAddress, BridgeRequest, HwAddress, MAIN};
 use crate::host::{Host, Subnet};
 use crate::inspect::Finding;
-use crate::inspect::facts::{At, Facts, OwnerKind};
+use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
 use crate::plan::step::Draft;
 
 const NETWORKD: &str = "systemd-networkd.service";
@@ -63,14 +63,15 @@ fn mac(machine_id: &str, name: &str) -> Mac {
     Mac([0x02, a, b, c, d, e])
 }
 
-/// Returns who is to make them: systemd-networkd where it runs and has a NIC, or where ifupdown has none; else ifupdown
-/// where it has its file. That systemd-networkd is enabled says little beside ifupdown: systemd enables it at a first boot,
-/// and Debian brings it a file for the NIC of a container.
+/// Returns who is to make them: systemd-networkd where it runs and has a NIC to itself, or where ifupdown has none; else
+/// ifupdown where it has its file. A NIC that both have says nothing about who is meant: a file of systemd-networkd may fit
+/// one that it was never to look after, and Debian brings some for containers.
 #[must_use]
 pub fn maker(facts: &Facts) -> Option<Maker> {
-    let owned = facts.network.nics.iter().flat_map(|nic| &nic.owners);
-    let is_networkds = owned.clone().any(|owner| owner.kind == OwnerKind::Networkd);
-    let is_ifupdowns = owned.clone().any(|owner| owner.kind == OwnerKind::Ifupdown);
+    let has = |nic: &Nic, kind| nic.owners.iter().any(|owner| owner.kind == kind);
+    let nics = || facts.network.nics.iter();
+    let is_networkds = nics().any(|nic| has(nic, OwnerKind::Networkd) && !has(nic, OwnerKind::Ifupdown));
+    let is_ifupdowns = nics().any(|nic| has(nic, OwnerKind::Ifupdown));
     let runs = facts.services.active.iter().any(|unit| unit == NETWORKD);
     let has_file = facts.network.files.iter().any(|file| file.path == Path::new(MAIN));
     if (runs && is_networkds) || ((runs || is_networkds) && !is_ifupdowns) {
@@ -242,13 +243,7 @@ mod tests {
             ("it runs and has none", &[&[NetworkManager]], true, true, Some(Maker::Networkd)),
             ("it runs beside ifupdown, and has none", &[&[Ifupdown]], true, true, Some(Maker::Ifupdown)),
             ("each has one", &[&[Ifupdown], &[Networkd]], true, true, Some(Maker::Networkd)),
-            (
-                "a container that was never booted",
-                &[&[Ifupdown, Networkd]],
-                false,
-                true,
-                Some(Maker::Ifupdown),
-            ),
+            ("both have the one NIC", &[&[Ifupdown, Networkd]], true, true, Some(Maker::Ifupdown)),
             ("ifupdown alone", &[&[Ifupdown]], false, true, Some(Maker::Ifupdown)),
             (
                 "ifupdown with lo alone, beside another",
