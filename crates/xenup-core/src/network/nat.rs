@@ -441,7 +441,7 @@ dhcp-authoritative
 dhcp-range={first},{last},{mask},12h
 dhcp-option=option:router,{address}
 dhcp-leasefile=/run/xenup-dhcp-{name}/leases
-pid-file=
+pid-file=/run/xenup-dhcp-{name}/pid
 # A guest's own name is not handed on, nor is an address of a private network asked for outside.
 domain-needed
 bogus-priv
@@ -461,7 +461,10 @@ After=network.target
 Before=xendomains.service
 
 [Service]
-ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/etc/xenup/dhcp-{name}.conf
+# It goes into the background once it listens: a start that succeeds means that guests are served.
+Type=forking
+PIDFile=/run/xenup-dhcp-{name}/pid
+ExecStart=/usr/sbin/dnsmasq --conf-file=/etc/xenup/dhcp-{name}.conf
 # Leases outlive a restart of the service, not a reboot: dnsmasq gives an address by the guest's Ethernet address.
 RuntimeDirectory=xenup-dhcp-{name}
 RuntimeDirectoryPreserve=restart
