@@ -98,6 +98,7 @@ pub fn plan(probe: &dyn Probe, request: &Request<'_>) -> Result<Plan, MachineErr
         id: Slug::of(STAGE),
         title: "A change of the network by hand".to_owned(),
         guard: Some(guard),
+        no_return: None,
         steps,
         checks: Vec::new(),
     };

@@ -133,6 +133,19 @@ pub enum Action {
         /// Everything that changes, dependencies included.
         changes: Vec<PackageChange>,
     },
+    /// Leads every package to what apt's sources offer (`apt-get full-upgrade`); refused where apt would begin anything
+    /// else than what is listed. apt has no way back, so it goes forward: begun again, it finishes what was cut short.
+    Upgrade {
+        /// What is installed or upgraded, named as apt does (`libc6:i386` for another architecture than the machine's).
+        /// What is asked for by name comes beside the upgrade.
+        changes: Vec<PackageChange>,
+        /// What is taken away.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removes: Vec<String>,
+        /// Whether archives are fetched, and nothing else is done.
+        #[serde(default, skip_serializing_if = "is_false")]
+        only_fetch: bool,
+    },
     /// Enables, disables, starts or stops a systemd unit.
     Unit {
         /// Its full name.
@@ -226,6 +239,13 @@ pub enum Condition {
         path: PathBuf,
         /// The text.
         text: String,
+    },
+    /// A file has exactly these bytes.
+    FileIs {
+        /// The file.
+        path: PathBuf,
+        /// Their digest.
+        digest: Digest,
     },
     /// Something stands at a path.
     Exists {

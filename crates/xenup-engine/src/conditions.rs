@@ -12,6 +12,7 @@ use xenup_machine::process::Query;
 use xenup_machine::{MachineError, Probe};
 
 use crate::action::Condition;
+use crate::digest::Digest;
 use crate::units;
 
 /// How long a neighbour may take: ARP asks three times a second apart before it gives up.
@@ -34,6 +35,7 @@ pub fn check(probe: &dyn Probe, condition: &Condition) -> Result<(), String> {
             true => Err(format!("{} says `{text}`", path.display())),
             false => Ok(()),
         },
+        Condition::FileIs { path, digest } => is(probe, path, digest),
         Condition::Exists { path } => match probe.entry(path).map_err(words)? {
             Some(_) => Ok(()),
             None => Err(format!("{} is not there", path.display())),
@@ -57,6 +59,7 @@ pub fn describe(condition: &Condition) -> String {
     match condition {
         Condition::FileSays { path, text } => format!("{} says `{text}`", path.display()),
         Condition::FileDoesNotSay { path, text } => format!("{} does not say `{text}`", path.display()),
+        Condition::FileIs { path, .. } => format!("{} is what it was", path.display()),
         Condition::Exists { path } => format!("{} is there", path.display()),
         Condition::Room { path, bytes } => format!("{} has room for {bytes} bytes", path.display()),
         Condition::LinkUp { link } => format!("{link} is up and has a carrier"),
@@ -81,6 +84,15 @@ fn says(probe: &dyn Probe, path: &Path, text: &str) -> Result<bool, String> {
     match probe.read(path, LARGEST) {
         Ok(bytes) => Ok(text.is_empty() || bytes.windows(text.len()).any(|part| part == text.as_bytes())),
         Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(words(error)),
+    }
+}
+
+fn is(probe: &dyn Probe, path: &Path, digest: &Digest) -> Result<(), String> {
+    match probe.read(path, LARGEST) {
+        Ok(bytes) if Digest::of(&bytes) == *digest => Ok(()),
+        Ok(_) => Err(format!("{} has changed", path.display())),
+        Err(error) if error.is_not_found() => Err(format!("{} is gone", path.display())),
         Err(error) => Err(words(error)),
     }
 }

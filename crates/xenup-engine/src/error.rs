@@ -67,6 +67,16 @@ pub enum EngineError {
         /// Where, and what stood there before the run.
         files: Vec<FileSnapshot>,
     },
+    /// There is no way back from a stage that has begun.
+    #[error("run {run} is past stage `{stage}`, from which there is no way back: {why}")]
+    NoReturn {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: Slug,
+        /// The plan's reason.
+        why: String,
+    },
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

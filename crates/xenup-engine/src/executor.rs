@@ -86,6 +86,15 @@ pub enum Outcome {
         /// What was brought back.
         report: Report,
     },
+    /// A stage without a way back was stopped in the middle: the run goes on from there ([`resume`]).
+    Halted {
+        /// The run.
+        run: RunId,
+        /// The stage.
+        stage: Slug,
+        /// Why.
+        cause: Cause,
+    },
     /// A stage failed and could not be undone wholly.
     Stuck {
         /// The run.
@@ -200,7 +209,7 @@ fn check_stage(probe: &dyn Probe, stage: &Stage) -> Result<(), EngineError> {
     let mut written = BTreeSet::new();
     for step in &stage.steps {
         // What a package brings or a command writes cannot be foreseen.
-        if matches!(step.action, Action::Packages { .. } | Action::Run { .. }) {
+        if matches!(step.action, Action::Packages { .. } | Action::Upgrade { .. } | Action::Run { .. }) {
             break;
         }
         if let Action::File { path, state, seen } = &step.action
@@ -271,12 +280,27 @@ impl Work<'_, '_> {
             match self.stage(stage) {
                 Ok(None) => {}
                 Ok(Some(seconds)) => return Ok(self.awaiting(&stage.id, seconds)),
-                Err(Stopped::Refused(error)) => return self.refuse(&stage.id, error),
-                Err(Stopped::Failed(cause)) => return self.undo_from(&stage.id, cause),
+                Err(Stopped::Refused(error)) => return self.refuse(stage, error),
+                Err(Stopped::Failed(cause)) => return self.stopped(stage, cause),
             }
         }
         self.finish(End::Done)?;
         Ok(Outcome::Done { run: self.run.clone() })
+    }
+
+    /// Undoes a stage that was stopped. One without a way back is left as it is once it has begun; until then all that led
+    /// to it is undone too.
+    fn stopped(&mut self, stage: &Stage, cause: Cause) -> Result<Outcome, EngineError> {
+        if stage.no_return.is_none() {
+            return self.undo_from(&stage.id, cause);
+        }
+        // The first such stage that has begun is where the way back ended.
+        let plan = self.plan;
+        let mut stages = plan.stages.iter().zip(&self.status.stages);
+        if stages.any(|(planned, found)| rollback::is_past_return(planned, found)) {
+            return Ok(Outcome::Halted { run: self.run.clone(), stage: stage.id.clone(), cause });
+        }
+        self.undo_from(plan.stages.first().map_or(&stage.id, |first| &first.id), cause)
     }
 
     fn finish(&mut self, end: End) -> Result<(), EngineError> {
@@ -290,7 +314,12 @@ impl Work<'_, '_> {
     }
 
     /// Ends a run whose next stage was refused before anything of it was done.
-    fn refuse(&mut self, stage: &Slug, error: EngineError) -> Result<Outcome, EngineError> {
+    fn refuse(&mut self, planned: &Stage, error: EngineError) -> Result<Outcome, EngineError> {
+        let stage = &planned.id;
+        if planned.no_return.is_some() {
+            self.stopped(planned, Cause::StepFailed { step: stage.clone(), why: error.to_string() })?;
+            return Err(error);
+        }
         if self.status.stage(stage).is_some_and(|stage| stage.state == StageState::Pending) {
             rollback::make_room(self.session);
             let step = stage.clone();
@@ -413,6 +442,8 @@ impl Work<'_, '_> {
         match found.map(|found| (&found.state, &found.before)) {
             Some((StepState::Done, _)) => return Ok(()),
             Some((StepState::Pending | StepState::Undone, _) | (_, None)) | None => {}
+            // There is no way back: it is done again, from whatever it has left.
+            Some((_, Some(_))) if stage.no_return.is_some() => {}
             Some((_, Some(before))) => {
                 let before = before.clone();
                 self.undo_interrupted(step, &before).map_err(|why| self.failed(step, why))?;

@@ -33,6 +33,7 @@ pub mod store;
 pub mod takeback;
 pub mod undo;
 pub mod units;
+pub mod upgrade;
 pub mod validate;
 
 pub use error::EngineError;

@@ -20,7 +20,7 @@ pub const CONFIG_FILES: &str = "config-files";
 pub const INSTALLED: &str = "installed";
 
 /// How long apt may wait for another apt or dpkg to finish.
-const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
+pub(crate) const LOCK_TIMEOUT: &str = "DPkg::Lock::Timeout=120";
 
 /// Half an hour: a slow mirror and a slow disk, with initrds made on the way.
 const APT_SECONDS: u64 = 1800;
@@ -105,7 +105,7 @@ pub fn is_half_done(state: &PackageState) -> bool {
 }
 
 /// The environment in which neither debconf, apt-listchanges nor needrestart asks or restarts anything.
-fn quiet(command: Command) -> Command {
+pub(crate) fn quiet(command: Command) -> Command {
     command
         .with_env("DEBIAN_FRONTEND", "noninteractive")
         .with_env("APT_LISTCHANGES_FRONTEND", "none")
@@ -113,7 +113,8 @@ fn quiet(command: Command) -> Command {
         .within(APT_SECONDS)
 }
 
-fn conffiles_kept() -> [&'static str; 4] {
+/// What is written by an administrator stays; the version of the package lies beside it as `.dpkg-dist`.
+pub(crate) fn conffiles_kept() -> [&'static str; 4] {
     ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
 }
 

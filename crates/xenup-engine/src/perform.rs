@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use xenup_machine::file::{Attributes, Entry, Kind};
-use xenup_machine::process::Command;
+use xenup_machine::process::{Command, Query};
 use xenup_machine::{MachineError, Probe};
 
 use crate::action::{Action, FileState, LineEdit, PackageChange, PackageState};
@@ -18,7 +18,7 @@ use crate::guard::Session;
 use crate::plan::{Slug, Step};
 use crate::snapshot::{FileSnapshot, Snapshot, Standing};
 use crate::store::{RunId, Store};
-use crate::{grubenv, links, packages, units};
+use crate::{grubenv, links, packages, units, upgrade};
 
 /// Why a step or its undo did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +158,10 @@ pub fn perform(
         (Action::Packages { changes }, Snapshot::Packages { packages }) => {
             install(session, &step.id, changes, packages)
         }
+        (Action::Upgrade { changes, removes, only_fetch: true }, _) => {
+            fetch(session, &step.id, changes, removes)
+        }
+        (Action::Upgrade { changes, removes, .. }, _) => upgrade(session, &step.id, changes, removes),
         (Action::Unit { unit, state }, Snapshot::Unit { enabled, active }) => {
             for command in units::commands(unit, enabled, active, state) {
                 run(session, &step.id, &command)?;
@@ -272,14 +276,54 @@ fn install(
     changes: &[PackageChange],
     before: &[PackageState],
 ) -> Result<(), StepError> {
-    let question = packages::simulate_install(changes);
-    let would = session.machine.query(&question)?;
-    if !would.success() {
-        let complaint = would.complaint();
-        return Err(StepError::Command { line: question.line(), status: would.status, complaint });
-    }
-    packages::check_install(&would.text(), changes, before).map_err(StepError::NotSo)?;
+    let would = told(session.machine, &packages::simulate_install(changes))?;
+    packages::check_install(&would, changes, before).map_err(StepError::NotSo)?;
     for command in packages::install(changes) {
+        run(session, step, &command)?;
+    }
+    settle(session, step)
+}
+
+/// Asks apt what it would do.
+fn told(probe: &dyn Probe, question: &Query) -> Result<String, StepError> {
+    let would = probe.query(question)?;
+    if would.success() {
+        return Ok(would.text());
+    }
+    let complaint = would.complaint();
+    Err(StepError::Command { line: question.line(), status: would.status, complaint })
+}
+
+/// Fetches what an upgrade needs, where apt would do exactly what is listed.
+fn fetch(
+    session: &mut Session<'_>,
+    step: &Slug,
+    changes: &[PackageChange],
+    removes: &[String],
+) -> Result<(), StepError> {
+    let would = told(session.machine, &upgrade::simulate(changes))?;
+    upgrade::check_listed(&would, changes, removes).map_err(StepError::NotSo)?;
+    run(session, step, &upgrade::fetch(changes))?;
+    settle(session, step)
+}
+
+/// Upgrades, from whatever state an earlier attempt has left.
+fn upgrade(
+    session: &mut Session<'_>,
+    step: &Slug,
+    changes: &[PackageChange],
+    removes: &[String],
+) -> Result<(), StepError> {
+    // In the middle of an upgrade some packages wait for others that are not unpacked yet: apt sees to those.
+    match run(session, step, &packages::finish_interrupted()) {
+        Ok(()) | Err(StepError::Command { .. }) => {}
+        other => return other,
+    }
+    for (question, command) in
+        [(upgrade::simulate_mend(), upgrade::mend()), (upgrade::simulate(changes), upgrade::upgrade(changes))]
+    {
+        let would = told(session.machine, &question)?;
+        upgrade::check_removals(&would, removes).map_err(StepError::NotSo)?;
         run(session, step, &command)?;
     }
     settle(session, step)
@@ -311,6 +355,11 @@ pub fn check_after(
         (Action::Packages { changes }, _, Snapshot::Packages { packages }) => {
             check_installed(changes, packages)?;
         }
+        (Action::Upgrade { changes, only_fetch, .. }, _, Snapshot::Packages { packages }) => {
+            if !only_fetch {
+                check_upgraded(probe, changes, packages)?;
+            }
+        }
         (Action::Unit { unit, state }, _, Snapshot::Unit { enabled, active }) => {
             if !units::meets(enabled, active, state) {
                 return Err(format!("{unit} is {enabled} and {active}"));
@@ -335,6 +384,20 @@ pub fn check_after(
         })?;
     }
     Ok(())
+}
+
+/// Nothing is half done, and apt has nothing left to do. Versions are not compared with those that were listed: somebody
+/// may have helped by hand, and what the stage checks says whether the machine is what it has to be.
+fn check_upgraded(
+    probe: &dyn Probe,
+    changes: &[PackageChange],
+    states: &[PackageState],
+) -> Result<(), String> {
+    let words = |error: StepError| error.to_string();
+    if let Some(state) = states.iter().find(|state| packages::is_half_done(state)) {
+        return Err(format!("package {} is {}", state.name, state.status));
+    }
+    upgrade::check_nothing_left(&told(probe, &upgrade::simulate(changes)).map_err(words)?)
 }
 
 fn check_installed(changes: &[PackageChange], states: &[PackageState]) -> Result<(), String> {

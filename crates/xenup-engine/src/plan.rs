@@ -153,6 +153,10 @@ pub struct Stage {
     /// The guard; a stage without one is kept as soon as it is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Why there is no way back from it, where there is none: once one of its steps has begun, a failure or a crash leaves
+    /// it as it is, the next `apply` goes on with it, and nothing before its end is undone any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_return: Option<String>,
     /// In order.
     pub steps: Vec<Step>,
     /// What must hold when all steps are done; on a trial boot, in the booted trial.

@@ -114,10 +114,39 @@ pub fn rollback(
     undo_open(session, &loaded, &mut journal, first, cause)
 }
 
+/// Returns whether a stage without a way back has begun: one of its steps has.
+#[must_use]
+pub fn is_past_return(planned: &Stage, found: &StageStatus) -> bool {
+    planned.no_return.is_some() && found.steps.iter().any(|step| step.state != StepState::Pending)
+}
+
+/// Returns the number of the first stage that can be undone where somebody asks for that of all from `first` on: of a run
+/// that is past a stage without a way back, what came after that and is not over.
+///
+/// # Errors
+/// [`EngineError::NoReturn`] where that is nothing.
+pub fn reach(loaded: &Run, first: usize) -> Result<usize, EngineError> {
+    let (planned, found) = (&loaded.plan.stages, &loaded.status.stages);
+    let past = planned.iter().zip(found).rposition(|(planned, found)| is_past_return(planned, found));
+    let Some(past) = past.filter(|past| first <= *past) else { return Ok(first) };
+    let after = past.saturating_add(1);
+    // A stage that has begun, and none of its steps, is none: it would end the run, and undo nothing.
+    let to_undo =
+        |stage: &StageStatus| stage.is_armed() || stage.steps.iter().any(|step| is_to_undo(&step.state));
+    let open = found.get(after..).unwrap_or_default().iter().any(to_undo);
+    if open && loaded.status.is_unfinished() {
+        return Ok(after);
+    }
+    let stage =
+        planned.get(past).map(|stage| (stage.id.clone(), stage.no_return.clone().unwrap_or_default()));
+    let (stage, why) = stage.unwrap_or_else(|| (Slug::of("upgrade"), String::new()));
+    Err(EngineError::NoReturn { run: loaded.id.clone(), stage, why })
+}
+
 /// Undoes what is open of a run from a stage on, and ends the run.
 ///
 /// # Errors
-/// None of its own; what cannot be undone or recorded is in the report.
+/// [`EngineError::NoReturn`]; what cannot be undone or recorded is in the report.
 pub(crate) fn undo_open(
     session: &mut Session<'_>,
     loaded: &Run,
@@ -126,6 +155,7 @@ pub(crate) fn undo_open(
     cause: Cause,
 ) -> Result<Report, EngineError> {
     let run = &loaded.id;
+    let first = reach(loaded, first)?;
     let stages = loaded.status.stages.get(first..).unwrap_or_default();
     let open: Vec<Slug> =
         stages.iter().filter(|stage| is_open(stage)).map(|stage| stage.id.clone()).collect();

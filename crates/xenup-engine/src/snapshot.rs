@@ -96,7 +96,7 @@ pub struct FileSnapshot {
 pub enum Snapshot {
     /// For [`Action::File`].
     File(FileSnapshot),
-    /// For [`Action::Packages`]: one entry for each package the action lists, in its order.
+    /// For [`Action::Packages`] and [`Action::Upgrade`]: one entry for each package the action lists, in its order.
     Packages {
         /// Their states.
         packages: Vec<PackageState>,
@@ -152,6 +152,10 @@ pub fn capture(probe: &dyn Probe, action: &Action) -> Result<Captured, MachineEr
             Ok(Captured { snapshot: Snapshot::File(file), contents })
         }
         Action::Packages { changes } => {
+            let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
+            Ok(bare(Snapshot::Packages { packages: packages::states(probe, &names)? }))
+        }
+        Action::Upgrade { changes, .. } => {
             let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
             Ok(bare(Snapshot::Packages { packages: packages::states(probe, &names)? }))
         }

@@ -114,7 +114,9 @@ fn in_the_way(plan: &Plan, status: &Status, stage: &Stage) -> Option<String> {
             Action::Run { once: true, .. } => {
                 return Some(format!("step `{}` cannot be done a second time", step.id));
             }
-            Action::Packages { .. } => return Some(format!("step `{}` installed packages", step.id)),
+            Action::Packages { .. } | Action::Upgrade { .. } => {
+                return Some(format!("step `{}` installed packages", step.id));
+            }
             _ => {}
         }
     }

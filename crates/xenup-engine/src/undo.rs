@@ -54,6 +54,8 @@ pub fn undo(session: &mut Session<'_>, undoing: &Undoing<'_>) -> Result<Vec<Undo
         (Action::Packages { changes }, Snapshot::Packages { packages }) => {
             undo_packages(session, &step.id, changes, packages)
         }
+        // What was fetched stays in apt's own cache.
+        (Action::Upgrade { only_fetch: true, .. }, Snapshot::Packages { .. }) => Ok(Vec::new()),
         (Action::Unit { unit, .. }, Snapshot::Unit { enabled, active }) => {
             undo_unit(session, &step.id, unit, (enabled, active)).map(|()| Vec::new())
         }

@@ -33,6 +33,14 @@ pub enum InvalidPlan {
         /// What is wrong with its guard.
         why: &'static str,
     },
+    /// A stage without a way back that something would have to lead back from.
+    #[error("stage `{stage}` has no way back: {why}")]
+    NoReturn {
+        /// The stage.
+        stage: Slug,
+        /// What contradicts that.
+        why: &'static str,
+    },
     /// A path that does not say where it leads.
     #[error("step `{step}`: {} is not an absolute path without `..`", path.display())]
     Path {
@@ -73,6 +81,7 @@ pub fn validate(plan: &Plan) -> Result<(), InvalidPlan> {
             return Err(InvalidPlan::Twice { id: stage.id.clone() });
         }
         check_guard(stage)?;
+        check_no_return(plan, stage)?;
         for step in &stage.steps {
             if !steps.insert(&step.id) {
                 return Err(InvalidPlan::Twice { id: step.id.clone() });
@@ -94,6 +103,37 @@ fn check_guard(stage: &Stage) -> Result<(), InvalidPlan> {
         _ => return Ok(()),
     };
     Err(InvalidPlan::Guard { stage: stage.id.clone(), why })
+}
+
+/// From a stage without a way back nothing leads back, and each of its steps can be done again. What stands before it is
+/// undone where it cannot begin, so that needs no guard.
+fn check_no_return(plan: &Plan, stage: &Stage) -> Result<(), InvalidPlan> {
+    if stage.no_return.is_none() {
+        return Ok(());
+    }
+    let before = plan.stages.iter().take_while(|other| other.id != stage.id);
+    // Where the way back ended before, nothing is undone any more.
+    let mut before: Vec<&Stage> = before.collect();
+    if before.iter().any(|other| other.no_return.is_some()) {
+        before.clear();
+    }
+    let again = |step: &Step| match &step.action {
+        Action::Run { once, backward, .. } => !once && backward.is_none(),
+        Action::Upgrade { .. } => true,
+        _ => false,
+    };
+    let why = if stage.guard.is_some() {
+        "no guard can undo it"
+    } else if before.iter().any(|other| other.guard.is_some()) {
+        "a stage before it has a guard"
+    } else if !stage.steps.iter().all(|step| matches!(step.undo, Undo::Irreversible { .. })) {
+        "one of its steps says that it can be undone"
+    } else if !stage.steps.iter().all(again) {
+        "one of its steps cannot simply be done again"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidPlan::NoReturn { stage: stage.id.clone(), why })
 }
 
 fn check_paths(step: &Step) -> Result<(), InvalidPlan> {
@@ -168,6 +208,7 @@ fn check_undo(stage: &Stage, step: &Step) -> Result<(), InvalidPlan> {
         (Action::Run { .. }, Undo::Command) => return Ok(()),
         (_, Undo::Command) => "only a step that runs a command is undone by one",
         (action, Undo::Restore) if upgrades(action) => "an upgrade of a package cannot be undone",
+        (Action::Upgrade { only_fetch: false, .. }, Undo::Restore) => "an upgrade cannot be undone",
         (_, Undo::Restore) => return Ok(()),
     };
     Err(InvalidPlan::Undo { step: step.id.clone(), why })

@@ -33,6 +33,7 @@ pub fn plan(root: &Path, wanted: &[String], simulation: &AptSimulation) -> Resul
         id: Slug::of(id),
         title: id.to_owned(),
         guard: None,
+        no_return: None,
         steps,
         checks: Vec::new(),
     };

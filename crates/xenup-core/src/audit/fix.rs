@@ -141,7 +141,7 @@ pub fn plan(audit: &Audit, machine_id: &str, place: &dyn Fn(&Path) -> Option<std
         Vec::new()
     } else {
         let title = format!("Guest files as Xen {} starts them", audit.to.xen);
-        vec![Stage { id: Slug::of("guests"), title, guard: None, steps, checks: Vec::new() }]
+        vec![Stage { id: Slug::of("guests"), title, guard: None, no_return: None, steps, checks: Vec::new() }]
     };
     Plan {
         schema: SCHEMA,

@@ -103,7 +103,14 @@ fn stage(
     steps: Vec<Step>,
     checks: Vec<Condition>,
 ) -> Option<Stage> {
-    (!steps.is_empty()).then(|| Stage { id: Slug::of(id), title: title.to_owned(), guard, steps, checks })
+    (!steps.is_empty()).then(|| Stage {
+        id: Slug::of(id),
+        title: title.to_owned(),
+        guard,
+        no_return: None,
+        steps,
+        checks,
+    })
 }
 
 fn packages(
@@ -161,7 +168,7 @@ fn memory(facts: &Facts, host: &Host) -> Vec<Finding> {
 }
 
 /// What has to hold in the booted trial before anybody is asked to confirm it.
-fn trial_checks(facts: &Facts, network: Vec<Condition>) -> Vec<Condition> {
+pub(crate) fn trial_checks(facts: &Facts, network: Vec<Condition>) -> Vec<Condition> {
     let mut checks = vec![
         Condition::FileSays { path: "/proc/xen/capabilities".into(), text: "control_d".to_owned() },
         Condition::Succeeds { command: vec!["xl".to_owned(), "info".to_owned()] },

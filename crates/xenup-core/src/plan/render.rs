@@ -50,13 +50,16 @@ pub fn summary(plan: &Plan) -> Vec<String> {
         let risks = if risks.is_empty() { String::new() } else { format!("; {}", risks.join("; ")) };
         let title = &stage.title;
         lines.push(format!("{}: {title}, {}{risks}", stage.id, count(stage.steps.len(), "step")));
-        lines.extend(stage.guard.is_some().then(|| format!("  {}", guard_words(stage))));
+        lines.extend(
+            (stage.guard.is_some() || stage.no_return.is_some()).then(|| format!("  {}", guard_words(stage))),
+        );
     }
     lines
 }
 
 /// Returns what the files of the facts say, as far as the plan changes them.
-pub(super) fn before(plan: &Plan, facts: &Facts) -> Before {
+#[must_use]
+pub fn before(plan: &Plan, facts: &Facts) -> Before {
     let changed = |path: &Path| {
         plan.steps()
             .any(|(_, step)| matches!(&step.action, Action::File { path: changed, .. } if changed == path))
@@ -112,6 +115,16 @@ impl Show {
             Action::Packages { changes } => {
                 let lines: String = changes.iter().map(package).collect();
                 self.block(&lines);
+            }
+            Action::Upgrade { changes, only_fetch: true, .. } => {
+                let named = changes.iter().filter(|change| change.asked);
+                let named: String = named.map(|change| format!(" {}", change.name)).collect();
+                self.block(&format!("apt-get --download-only full-upgrade{named}"));
+            }
+            Action::Upgrade { changes, removes, .. } => {
+                let gone: String = removes.iter().map(|name| format!("{name}  (taken away)\n")).collect();
+                let lines: String = changes.iter().map(upgraded).collect();
+                self.block(&format!("{gone}{lines}"));
             }
             Action::Unit { unit, state } => self.block(&unit_words(unit, state)),
             Action::Links { ops, .. } => {
@@ -197,6 +210,11 @@ impl Show {
 }
 
 fn guard_words(stage: &Stage) -> String {
+    if let Some(why) = &stage.no_return {
+        return format!(
+            "Once it has begun there is no way back: {why}. What stops it leaves it there; apply goes on."
+        );
+    }
     let Some(guard) = &stage.guard else { return "It is kept as soon as it is verified.".to_owned() };
     let time = match guard.deadline_seconds {
         seconds if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
@@ -218,6 +236,11 @@ fn package(change: &PackageChange) -> String {
     let how = if change.asked { "" } else { "  (needed by the others)" };
     let from = change.from.as_ref().map(|from| format!("  (now {from})")).unwrap_or_default();
     format!("{} {}{from}{how}\n", change.name, change.version)
+}
+
+fn upgraded(change: &PackageChange) -> String {
+    let from = change.from.as_ref().map_or_else(|| "new".to_owned(), |from| format!("now {from}"));
+    format!("{} {}  ({from})\n", change.name, change.version)
 }
 
 fn unit_words(unit: &str, state: &UnitState) -> String {
@@ -250,6 +273,9 @@ fn undo_words(step: &Step) -> String {
         }
         (Undo::Restore, Action::Packages { .. }) => {
             "the packages are purged, and those that were there are as they were".to_owned()
+        }
+        (Undo::Restore, Action::Upgrade { .. }) => {
+            "nothing to undo here: archives stay in apt's cache".to_owned()
         }
         (Undo::Restore, Action::Links { .. }) => {
             "links, addresses and routes are put back as the journal has them".to_owned()

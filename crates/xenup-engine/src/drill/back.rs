@@ -241,6 +241,7 @@ impl Drill<'_> {
     fn go_on(&self, machine: &mut FakeMachine, run: &RunId) -> Result<(), String> {
         let resumed = self.session(machine, |session| executor::resume(session, run, &Options::default()));
         match resumed {
+            Ok(executor::Outcome::Halted { cause, .. }) => Err(format!("resume is halted: {cause:?}")),
             Ok(executor::Outcome::Stuck { report, .. }) => Err(format!("resume is stuck: {report:?}")),
             Ok(_) => Ok(()),
             Err(error) => Err(format!("resume: {error:?}")),

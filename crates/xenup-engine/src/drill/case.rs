@@ -25,6 +25,8 @@ pub struct Before {
     links: BTreeMap<PathBuf, PathBuf>,
     /// What apt can install.
     archive: BTreeMap<String, Archived>,
+    /// What apt can install once its sources are other ones, in place of what `archive` has under the same name.
+    newer: BTreeMap<String, Archived>,
     /// What is installed, and whether it is marked automatic, in this order.
     installed: Vec<(String, bool)>,
     /// What of it was removed again, so that its configuration files are left.
@@ -64,6 +66,7 @@ fn common_mode() -> String {
 struct Archived {
     version: String,
     depends: Vec<String>,
+    conflicts: Vec<String>,
     dirs: Vec<PathBuf>,
     files: BTreeMap<PathBuf, String>,
     conffiles: BTreeMap<PathBuf, String>,
@@ -156,6 +159,9 @@ impl Before {
         for package in &self.removed {
             machine.unpreinstall(package).map_err(failed)?;
         }
+        for (package, archived) in &self.newer {
+            machine.publish(package, archived.package());
+        }
         for unit in &self.active {
             machine.activate(unit);
         }
@@ -187,7 +193,7 @@ impl Archived {
         Package {
             version: self.version.clone(),
             depends: self.depends.clone(),
-            conflicts: Vec::new(),
+            conflicts: self.conflicts.clone(),
             dirs: self.dirs.clone(),
             files: self.files.clone(),
             conffiles: self.conffiles.clone(),

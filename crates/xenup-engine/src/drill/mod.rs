@@ -7,10 +7,12 @@
 //! process is killed, the power fails. Then a rollback, and the tree must be the tree before; and since a
 //! restored state that is not durable is none, the power is cut after it and the tree is compared again. After
 //! a kill or a power cut the run is also resumed first, and the rollback itself is killed at some write of its
-//! own and begun again. [`back`] does the same to the rollback of what was confirmed, which has a guard of its own.
+//! own and begun again. A plan that has begun a stage without a way back is led to its end instead, which must be that of
+//! a run without a fault ([`onward`]). [`back`] does the same to the rollback of what was confirmed, which has a guard of its own.
 
 mod back;
 mod case;
+mod onward;
 mod picture;
 
 use serde::Serialize;
@@ -20,6 +22,8 @@ use xenup_machine::{Machine, MachineError};
 
 pub use case::{BadCase, Case};
 pub use picture::{Extent, Picture};
+
+use onward::Ends;
 
 use crate::boot::{self, Decision};
 use crate::confirm::confirm;
@@ -117,6 +121,8 @@ struct Drill<'a> {
     case: &'a Case,
     store: Store,
     before: Picture,
+    /// Where a plan with a stage without a way back leads.
+    ends: Option<Ends>,
     mutant: Mutant,
 }
 
@@ -161,12 +167,14 @@ pub fn drill_all(cases: &[Case], stride: usize, threads: usize, mutant: Mutant) 
 /// # Errors
 /// The case does not work without a fault, in words.
 pub fn drill(case: &Case, sample: Sample, mutant: Mutant) -> Result<Count, String> {
-    let drill = Drill {
+    let mut drill = Drill {
         case,
         store: Store::new("/var/lib/xenup").with_reserve(RESERVE),
         before: Picture::of(&case.machine, &case.plan),
+        ends: None,
         mutant,
     };
+    drill.ends = drill.ends_without_fault()?;
     let writes = drill.check_without_fault()?;
     let mut count = Count { plans: 1, ..Count::default() };
     for (at, has_middle) in writes.into_iter().enumerate().skip(sample.first).step_by(sample.stride.max(1)) {
@@ -262,7 +270,7 @@ impl Drill<'_> {
             Ok(Outcome::Done { .. }) => {}
             other => return Err(format!("{}: without a fault: {other:?}", self.case.name)),
         }
-        if self.mutant == Mutant::None {
+        if self.mutant == Mutant::None && self.ends.is_none() {
             machine.inject(None);
             self.roll_back(&mut machine, Extent::SameBoot, &mut Count::default())
                 .map_err(|why| format!("{}: without a fault: {why}", self.case.name))?;
@@ -303,7 +311,11 @@ impl Drill<'_> {
     fn second_kills(&self, struck: &FakeMachine, at: usize) -> Vec<Aftermath> {
         let mut rehearsal = struck.clone();
         rehearsal.trace();
-        let _ = self.back(&mut rehearsal);
+        if self.is_past_return(&rehearsal) {
+            let _ = self.resume(&mut rehearsal);
+        } else {
+            let _ = self.back(&mut rehearsal);
+        }
         let writes = rehearsal.traced().len();
         let moments = [Moment::Before, Moment::Middle, Moment::After];
         let kill = |fault, at: usize| {
@@ -326,9 +338,17 @@ impl Drill<'_> {
         mut extent: Extent,
         count: &mut Count,
     ) -> Result<(), String> {
+        if self.is_past_return(&machine) {
+            return self.go_onward(machine, aftermath, extent, count);
+        }
         match aftermath {
             Aftermath::Rollback => {}
-            Aftermath::Resume => self.resume(&mut machine)?,
+            Aftermath::Resume => {
+                self.resume(&mut machine)?;
+                if self.is_past_return(&machine) {
+                    return self.check_end(&mut machine, extent, count);
+                }
+            }
             Aftermath::Twice(injection) => {
                 machine.inject(Some(injection));
                 let _ = self.back(&mut machine);
@@ -364,6 +384,7 @@ impl Drill<'_> {
                 ) => return Ok(()),
                 // What a boot made anew is not what the plan was made from.
                 Err(EngineError::Drift { .. }) => return Ok(()),
+                Ok(Outcome::Halted { cause, .. }) => return Err(format!("resume is halted: {cause:?}")),
                 Ok(Outcome::Stuck { report, .. }) => return Err(format!("resume is stuck: {report:?}")),
                 Err(error) => return Err(words(error)),
             }

@@ -69,6 +69,13 @@ impl Picture {
         }
     }
 
+    /// Returns the same picture without the times of files, for two runs that wrote the same at different times.
+    #[must_use]
+    pub fn timeless(mut self) -> Self {
+        self.files.values_mut().for_each(|seen| seen.entry.attributes.mtime = None);
+        self
+    }
+
     /// Returns how many paths are compared.
     #[must_use]
     pub fn paths(&self) -> usize {

@@ -187,19 +187,24 @@ impl FakeMachine {
         let kept = |path: &Path, machine: &Self| package.conffiles.contains_key(path) && machine.exists(path);
         let brought = package.files.iter().chain(&package.conffiles);
         let brought: Vec<(&PathBuf, &String)> = brought.filter(|(path, _)| !kept(path, self)).collect();
+        let old = self.text(&list_of(name));
         if let Err(error) = self.lay_out(&package.dirs, &brought) {
-            if self.is_running() {
+            // An upgrade that failed is left for the next attempt, which unpacks the package again.
+            if self.is_running() && matches!(was.as_str(), "not-installed" | "config-files") {
                 self.clean_up(&package.dirs, &brought)?;
                 self.set_status(name, if was == "config-files" { &was } else { "not-installed" })?;
             }
             return Err(error);
         }
         let list: String = package.files.keys().map(|path| format!("{}\n", path.display())).collect();
+        for gone in old.lines().map(Path::new).filter(|path| !package.files.contains_key(*path)) {
+            self.program_removes(gone)?;
+        }
         self.database(&list_of(name), &list)?;
         self.set_status(name, "unpacked")
     }
 
-    /// dpkg writes every file beside its place, and then moves each into it.
+    /// dpkg writes every file beside its place, syncs it, and then moves each into it (dpkg(1), `--force-unsafe-io`).
     fn lay_out(&mut self, dirs: &[PathBuf], brought: &[(&PathBuf, &String)]) -> Result<(), MachineError> {
         for dir in dirs {
             if !self.exists(dir) {
@@ -210,6 +215,9 @@ impl FakeMachine {
         }
         for (path, text) in brought {
             self.program_writes(&beside(path), text)?;
+        }
+        for (path, _) in brought {
+            self.write("sync", &beside(path), false, |world, _| world.disk.sync_file(&beside(path)))?;
         }
         for (path, _) in brought {
             self.write("rename", path, false, |world, _| world.disk.rename(&beside(path), path))?;
@@ -244,6 +252,11 @@ impl FakeMachine {
         if !self.packages().contains_key(name) {
             return Ok(());
         }
+        // A removal that is done is not begun again, so the mark goes first.
+        let mut marks = self.automatic();
+        if marks.remove(name) {
+            self.save_marks(&marks)?;
+        }
         let list = list_of(name);
         if self.exists(&list) {
             self.set_status(name, "half-installed")?;
@@ -262,10 +275,6 @@ impl FakeMachine {
             if package.updates_grub {
                 self.update_grub()?;
             }
-        }
-        let mut marks = self.automatic();
-        if marks.remove(name) {
-            self.save_marks(&marks)?;
         }
         if !purge {
             return Ok(());
@@ -376,6 +385,72 @@ impl FakeMachine {
         Ok(out)
     }
 
+    /// What a full upgrade does, or what mends a half-done one: names to take away, and names to unpack in that order.
+    fn upgrade_of(&self, upgrade: &Upgrade<'_>) -> Result<(Vec<String>, Vec<String>), String> {
+        if self.was_interrupted() {
+            return Err("E: dpkg was interrupted, you must manually run 'dpkg --configure -a'".to_owned());
+        }
+        let table = self.packages();
+        let newer = |name: &str, there: &Installed| {
+            let other = self.archive.get(name).is_some_and(|package| package.version != there.version);
+            there.status == "half-installed" || (upgrade.all && there.status == "installed" && other)
+        };
+        let due = table.iter().filter(|(name, there)| newer(name, there)).map(|(name, _)| name.as_str());
+        let named = upgrade.named.iter().copied().filter(|name| !table.contains_key(*name));
+        let due = due.chain(named);
+        let mut install: Vec<String> = Vec::new();
+        for name in due {
+            let package = self.archive.get(name).ok_or(format!("E: no archive of {name}"))?;
+            let needed: Vec<&str> = package.depends.iter().map(String::as_str).collect();
+            let mut needed = self.with_dependencies(&needed)?;
+            needed.push(name.to_owned());
+            install.extend(needed.into_iter().filter(|one| !install.contains(one)).collect::<Vec<_>>());
+        }
+        let conflicts =
+            install.iter().filter_map(|name| self.archive.get(name)).flat_map(|package| &package.conflicts);
+        let there = |name: &&String| table.get(*name).is_some_and(|there| there.status != "config-files");
+        let mut gone: Vec<String> = conflicts.filter(there).cloned().collect();
+        gone.sort();
+        gone.dedup();
+        install.retain(|name| !gone.contains(name));
+        Ok((gone, install))
+    }
+
+    fn simulate_upgrade(&self, upgrade: &Upgrade<'_>) -> Result<String, String> {
+        let (gone, install) = self.upgrade_of(upgrade)?;
+        let table = self.packages();
+        let mut out = String::new();
+        for name in gone {
+            out += &format!("Remv {name} [{}]\n", table.get(&name).map_or("", |there| &there.version));
+        }
+        for name in install {
+            let old = table.get(&name).map(|there| format!("[{}] ", there.version)).unwrap_or_default();
+            out += &format!("Inst {name} {old}({} Debian:13.1/stable [amd64])\n", self.version_of(&name));
+        }
+        Ok(out)
+    }
+
+    fn run_upgrade(&mut self, upgrade: &Upgrade<'_>, only_fetch: bool) -> Result<Output, MachineError> {
+        let (gone, install) = match self.upgrade_of(upgrade) {
+            Ok(both) => both,
+            Err(words) => return Ok(failed(100, &words)),
+        };
+        self.download(&install)?;
+        if only_fetch {
+            return Ok(said("Download complete\n"));
+        }
+        let table = self.packages();
+        let mut marks = self.automatic();
+        let comes = |name: &&String| !table.contains_key(*name) && !upgrade.named.contains(&name.as_str());
+        marks.extend(install.iter().filter(comes).cloned());
+        if marks != self.automatic() {
+            self.save_marks(&marks)?;
+        }
+        self.dpkg(|machine| gone.iter().try_for_each(|name| machine.remove(name, false)))?;
+        self.install(&install)?;
+        Ok(said("Setting up\n"))
+    }
+
     /// The named packages and what they need that is not there, needed ones first.
     fn with_dependencies(&self, names: &[&str]) -> Result<Vec<String>, String> {
         let table = self.packages();
@@ -405,6 +480,12 @@ impl FakeMachine {
     }
 
     pub(super) fn run_apt_get(&mut self, args: &[&str]) -> Result<Output, MachineError> {
+        if let Some(upgrade) = Upgrade::of(args) {
+            return self.run_upgrade(&upgrade, args.contains(&"--download-only"));
+        }
+        if args.contains(&"update") {
+            return Ok(said("Reading package lists...\n"));
+        }
         let (verb, names) = apt_words(args);
         if let Err(words) = self.simulate(verb, &names) {
             return Ok(failed(100, &words));
@@ -442,7 +523,11 @@ impl FakeMachine {
 
     pub(super) fn query_apt_get(&self, args: &[&str]) -> Output {
         let (verb, names) = apt_words(args);
-        match self.simulate(verb, &names) {
+        let simulated = match Upgrade::of(args) {
+            Some(upgrade) => self.simulate_upgrade(&upgrade),
+            None => self.simulate(verb, &names),
+        };
+        match simulated {
             Ok(text) => said(&text),
             Err(words) => failed(100, &words),
         }
@@ -471,6 +556,23 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".dpkg-new");
     PathBuf::from(name)
+}
+
+/// An upgrade of all packages, with what is asked for by name beside; or of those alone that are broken.
+struct Upgrade<'a> {
+    all: bool,
+    named: Vec<&'a str>,
+}
+
+impl<'a> Upgrade<'a> {
+    /// Reads a command line of `apt-get`; `None` where it is no upgrade.
+    fn of(args: &[&'a str]) -> Option<Self> {
+        if let Some(at) = args.iter().position(|arg| *arg == "full-upgrade") {
+            let named = args.iter().skip(at.saturating_add(1)).copied().collect();
+            return Some(Self { all: true, named });
+        }
+        args.ends_with(&["-f", "install"]).then(|| Self { all: false, named: Vec::new() })
+    }
 }
 
 /// Returns the verb of an `apt-get` command line and the words after it.

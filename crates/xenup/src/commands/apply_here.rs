@@ -16,6 +16,7 @@ use xenup_system::files;
 use xenup_system::service;
 
 use crate::args::ApplyHere;
+use crate::commands::status::because;
 use crate::commands::{events, machine, rollback};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::Keeper;
@@ -117,6 +118,16 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
             rollback::say_brought_back(ui, stage.as_str(), &cause);
             events::show_return(ui, &report);
             Exit::FailedAndRestored
+        }
+        Applied::Halted { stage, cause, .. } => {
+            ui.error(format!("stage {stage} was stopped, and has no way back: {}", because(&cause)));
+            if let Cause::StepFailed { why, .. } = &cause
+                && let Some(hint) = machine::hint_for_words(why)
+            {
+                ui.hint(hint);
+            }
+            ui.hint("xenup apply   (goes on from there)");
+            Exit::NotRestored
         }
         Applied::Stuck { report, .. } => {
             events::show_report(ui, &report);

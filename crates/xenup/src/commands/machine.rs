@@ -96,6 +96,9 @@ pub fn engine_error(error: EngineError) -> CommandError {
             Some("look at what changed, then make a new plan: xenup plan".to_owned())
         }
         EngineError::ChangedSince { files, .. } => files.first().map(as_before),
+        EngineError::NoReturn { .. } => {
+            Some("xenup status says where it stands, and what to type".to_owned())
+        }
         EngineError::Confirm(_) => None,
         other => other.machine_error().and_then(hint_for),
     };
@@ -104,9 +107,10 @@ pub fn engine_error(error: EngineError) -> CommandError {
             Exit::Refused
         }
         EngineError::NoSuchRun { .. } | EngineError::NoSuchStage { .. } => Exit::Usage,
-        EngineError::OtherMachine { .. } | EngineError::ChangedSince { .. } | EngineError::Confirm(_) => {
-            Exit::Refused
-        }
+        EngineError::OtherMachine { .. }
+        | EngineError::ChangedSince { .. }
+        | EngineError::NoReturn { .. }
+        | EngineError::Confirm(_) => Exit::Refused,
         _ => Exit::FailedAndRestored,
     };
     let failed = CommandError::new(exit, error);

@@ -319,6 +319,7 @@ mod tests {
             id: Slug::of(id),
             title: String::new(),
             guard: None,
+            no_return: None,
             steps: vec![],
             checks: vec![],
         };

@@ -62,7 +62,14 @@ impl Converted {
             Vec::new()
         } else {
             let title = "A guest file in today's form".to_owned();
-            vec![Stage { id: Slug::of("guests"), title, guard: None, steps, checks: Vec::new() }]
+            vec![Stage {
+                id: Slug::of("guests"),
+                title,
+                guard: None,
+                no_return: None,
+                steps,
+                checks: Vec::new(),
+            }]
         };
         Plan {
             schema: SCHEMA,
