@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use xenup_machine::Probe;
 
 use crate::audit::Audit;
+use crate::audit::report::Reason;
 use crate::audit::target::{SUITES, Suite};
 use crate::guest::convert::convert;
 use crate::guest::list::Found;
@@ -80,10 +81,18 @@ pub fn carried(probe: &dyn Probe, found: &[Found], audit: &Audit) -> Old {
         Err(error) => Some(format!("cannot be read: {error}")),
     };
     for guest in &audit.guests {
-        let kernel =
-            |id: &str| matches!(id, "audit-kernel-role" | "audit-kernel-absent" | "audit-kernel-unread");
-        let reason = guest.reasons.iter().find(|reason| kernel(&reason.id));
+        let reason = guest.reasons.iter().find(|reason| is_of_kernel(reason));
         old.kernels.extend(reason.map(|reason| format!("{}: {}", guest.name, reason.what)));
     }
     old
+}
+
+/// Whether a reason is that a guest's kernel is not one, is not there, or is not what the guest has to be. A boot loader of
+/// Debian's that is missing comes with its package.
+fn is_of_kernel(reason: &Reason) -> bool {
+    match reason.id.as_str() {
+        "audit-kernel-role" | "audit-kernel-unread" | "audit-own-kernel-absent" => true,
+        "guest-file-absent" => reason.what.starts_with("kernel ") && !reason.what.contains("/grub-xen/"),
+        _ => false,
+    }
 }
