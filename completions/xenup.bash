@@ -103,6 +103,9 @@ _xenup() {
             xenup__subcmd__network,show)
                 cmd="xenup__subcmd__network__subcmd__show"
                 ;;
+            xenup__subcmd__upgrade,apply)
+                cmd="xenup__subcmd__upgrade__subcmd__apply"
+                ;;
             xenup__subcmd__upgrade,check)
                 cmd="xenup__subcmd__upgrade__subcmd__check"
                 ;;
@@ -879,12 +882,42 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__upgrade)
-            opts="-q -h --color --quiet --help check"
+            opts="-q -h --color --quiet --help check apply"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__upgrade__subcmd__apply)
+            opts="-q -h --to --host --plan --out --yes --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

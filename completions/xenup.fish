@@ -38,7 +38,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what ha
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest files, judge them, write them in today\'s form'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each guest whether it starts on a Xen, and if not, why and what to change'
-complete -c xenup -n "__fish_xenup_needs_command" -f -a "upgrade" -d 'Say what stands between this host and the next release of Debian'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "upgrade" -d 'Say what stands between this host and the next release of Debian, and upgrade to it'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "kernel" -d 'Say what kernels can be under Xen; configure one for a role, with every reason'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "tls" -d 'Say what keeps /lib/tls out of the way of a 32-bit system under PV Xen, or would'
@@ -159,10 +159,11 @@ complete -c xenup -n "__fish_xenup_using_subcommand audit" -l fix -d 'Show the c
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -l json -d 'Print JSON (schema: audit.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check" -f -a "check" -d 'Say what an upgrade would do to Xen and its guests, and what to fix first; nothing is changed'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check apply" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check apply" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check apply" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check apply" -f -a "check" -d 'Say what an upgrade would do to Xen and its guests, and what to fix first; nothing is changed'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and not __fish_seen_subcommand_from check apply" -f -a "apply" -d 'Upgrade this host to the next release, with guests shut down in order and the new Xen booted once on trial'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -l to -d 'The suite of Debian to upgrade to (trixie)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one; apt is not asked' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -l html -d 'Write the page to FILE for a browser, a telephone or paper' -r -F
@@ -170,6 +171,14 @@ complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_sub
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (schema: upgrade-check.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l to -d 'The suite of Debian to upgrade to (trixie); the next release where none is named' -r
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l host -d 'What this machine is to be' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l out -d 'Write the plan to FILE for `xenup apply FILE`, and change nothing else' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l plan -d 'Print the plan, and change nothing'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l yes -d 'Do not ask'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage or roles' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'

@@ -15,6 +15,8 @@ use xenup_engine::store::RunId;
 
 pub use grub::linux_entry;
 
+use crate::upgrade::apply::is_upgrade;
+
 /// When a pending stage is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
@@ -96,6 +98,9 @@ fn head(pending: &Pending<'_>) -> String {
             format!("To undo it now, and the whole run with it:\n    xenup rollback {run}")
         }
         (Watch::TrialBoot, Deadline::After { .. }) => reboot.to_owned(),
+        (Watch::TrialBoot, Deadline::AfterTrialBoot { .. }) if is_upgrade(pending.plan) => {
+            format!("To call the trial off, before that boot:\n    xenup rollback {run}\n{reboot}")
+        }
         (Watch::TrialBoot, Deadline::AfterTrialBoot { .. }) => {
             format!("To undo the whole run, before the trial boot:\n    xenup rollback {run}\n{reboot}")
         }

@@ -2,7 +2,9 @@
 //! suite, publisher) and `way` (two suites); tests/cases/upgrade-simulation/<case>/ what apt printed (`full-upgrade.txt`,
 //! `print-uris.txt`); tests/cases/upgrade-check/<case>/ a machine (`machine.txt` as in tests/audit.rs, guests' `*.cfg`,
 //! `sources.list`), the suite (`to`), what is to be fixed (`fix`) and apt's answers (`simulation` names a case of
-//! upgrade-simulation; `foreign.txt`, `held.txt`; or `update.txt`, `no-solution.txt` with its complaints where it failed). `XENUP_UPDATE_CASES=1` writes `expected/`.
+//! upgrade-simulation; `foreign.txt`, `held.txt`; or `update.txt`, `no-solution.txt` with its complaints where it failed); tests/cases/upgrade-apply/<case>/ the same, beside `host`, a case
+//! of tests/cases/plan whose machine it is otherwise, as its plan leaves it, or, with `fresh`, as it was before, and
+//! `named`, what apt was asked for by name. `XENUP_UPDATE_CASES=1` writes `expected/`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests read cases")]
 
 #[path = "audit/disks.rs"]
@@ -12,6 +14,8 @@ mod disks;
 mod known;
 
 mod cases_of;
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod convergence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,12 +29,18 @@ use proptest::prelude::*;
 use xenup_core::audit::target::{SUITES, Suite};
 use xenup_core::audit::{self, Asked, Goal, text::Line};
 use xenup_core::guest::list::find;
+use xenup_core::host::{self, Host};
 use xenup_core::inspect::facts::{AptSource, At};
-use xenup_core::inspect::{Surroundings, Weight, findings, gather};
+use xenup_core::inspect::{Facts, Finding, Surroundings, Weight, findings, gather};
+use xenup_core::packages::AptSimulation;
+use xenup_core::plan::{self, render};
 use xenup_core::upgrade::pending::pending;
 use xenup_core::upgrade::simulation::{Simulation, Sizes};
 use xenup_core::upgrade::sources::{Derived, Fate, SourceFile, derive};
-use xenup_core::upgrade::{self, Answer, Check, Told, apt, html, old, text};
+use xenup_core::upgrade::{self, Answer, Check, Told, apply, apt, html, old, text};
+use xenup_engine::action::{Action, Undo};
+use xenup_engine::plan::{Plan, Step};
+use xenup_engine::validate::validate;
 
 fn of_kernel_case(name: &str) -> Vec<u8> {
     cases_of::bytes(
@@ -202,6 +212,7 @@ fn what_apt_printed_is_read() {
 fn machine(case: &Path) -> Known {
     let mut text = optional_text(case, "machine.txt").unwrap_or_default();
     let folder = case.file_name().unwrap().to_str().unwrap();
+    let room = case.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let names = fs::read_dir(case).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     for name in names.collect::<BTreeSet<_>>() {
         let place = match name.as_str() {
@@ -210,7 +221,7 @@ fn machine(case: &Path) -> Known {
             guest if guest.ends_with(".cfg") => format!("/etc/xen/{guest}"),
             _ => continue,
         };
-        write!(text, "\nbytes {place} upgrade-check/{folder}/{name}\n").unwrap();
+        write!(text, "\nbytes {place} {room}/{folder}/{name}\n").unwrap();
     }
     Known::of(&text)
 }
@@ -274,6 +285,110 @@ fn every_check_comes_to_what_is_expected() {
         assert_eq!(serde_json::to_string_pretty(&back).unwrap() + "\n", json);
         BTreeMap::from([("check.txt", as_text(&check)), ("check.json", json)])
     });
+}
+
+/// A machine that a plan has made a Xen host, or is to make one, with the packages, kernels and guests of another case.
+fn host_of(case: &Path, gathered: &Facts) -> (Facts, Host) {
+    let folder = case.join("../../plan").join(read(case, "host").trim());
+    let host = Host::parse(Path::new(host::PATH), read(&folder, "host.toml").as_bytes()).unwrap();
+    let text = read(&folder, "facts.json").replace("6.1.0-41", "6.1.0-56");
+    let mut facts: Facts = serde_json::from_str(&text).unwrap();
+    if !case.join("fresh").exists() {
+        let said = optional_text(&folder, "apt.txt").map(|text| AptSimulation::parse(&text));
+        let planned = plan::plan(&facts, &host, said.as_ref()).unwrap();
+        planned.plan.stages.iter().for_each(|stage| convergence::carry_out(&mut facts, stage));
+    }
+    let mut packages = gathered.packages.clone();
+    for package in &facts.packages.relevant {
+        if packages.relevant.iter().all(|there| there.name != package.name) {
+            packages.relevant.push(package.clone());
+        }
+    }
+    let named = optional_text(case, "named").unwrap_or_default();
+    packages.relevant.retain(|package| named.lines().all(|name| name != package.name));
+    let (xen, machine_id) = (gathered.xen.clone(), facts.machine_id.clone());
+    (Facts { packages, xen, machine_id, ..facts }, host)
+}
+
+fn asked_for(case: &Path) -> Result<(Plan, String), Vec<Finding>> {
+    let known = machine(case);
+    let (facts, host) = host_of(case, &gather(&known, &Surroundings::default()));
+    let files = xenup_core::upgrade::sources::read(&known).unwrap();
+    let derived = derive(&files, &facts.packages.sources, suite("bookworm"), suite("trixie"));
+    let Answer::Told(told) = answer(case, suite("trixie")) else {
+        panic!("{}: apt was not asked", case.display())
+    };
+    let named = optional_text(case, "named").unwrap_or_default();
+    let plan = apply::plan(&apply::Known {
+        facts: &facts,
+        host: &host,
+        check: &checked(case),
+        simulation: &told.simulation,
+        named: &named.lines().collect::<Vec<_>>(),
+        files: &files,
+        derived: &derived,
+    })?;
+    let mut before = render::before(&plan, &facts);
+    before.extend(files.into_iter().map(|file| (file.path, file.text)));
+    let text = render::text(&plan, &before, true);
+    Ok((plan, text))
+}
+
+/// Packages are hundreds, and the same as in the simulation.
+fn without_packages(text: &str) -> String {
+    let is_package = |line: &str| {
+        line.starts_with("     | ")
+            && [")", "(new)"].iter().any(|end| line.ends_with(end))
+            && line.contains("  (")
+    };
+    let mut left = 0_usize;
+    let mut out = String::new();
+    for line in text.lines() {
+        if is_package(line) {
+            left += 1;
+        } else {
+            if left > 0 {
+                writeln!(out, "     | ({left} packages)").unwrap();
+                left = 0;
+            }
+            writeln!(out, "{line}").unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn every_upgrade_is_planned_or_refused_as_written() {
+    every_case("upgrade-apply", 7, |case| match asked_for(case) {
+        Ok((plan, text)) => {
+            validate(&plan).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+            BTreeMap::from([("plan.txt", without_packages(&text))])
+        }
+        Err(found) => {
+            let all: String =
+                found.iter().map(|one| format!("{}: {}\n  {}\n", one.id, one.what, one.fix)).collect();
+            BTreeMap::from([("refused.txt", all)])
+        }
+    });
+}
+
+/// Nothing that cannot be undone comes before everything is fetched and every guest is down.
+#[test]
+fn what_cannot_be_undone_comes_last_and_names_why() {
+    for case in folders("upgrade-apply") {
+        let Ok((plan, _)) = asked_for(&case) else { continue };
+        let name = case.display();
+        assert!(apply::is_upgrade(&plan), "{name}");
+        let at = plan.stages.iter().position(|stage| stage.no_return.is_some()).unwrap();
+        assert_eq!(plan.stages[at].id.as_str(), apply::UPGRADE, "{name}");
+        let before: Vec<&Step> = plan.stages[..at].iter().flat_map(|stage| &stage.steps).collect();
+        assert!(before.iter().all(|step| !matches!(step.undo, Undo::Irreversible { .. })), "{name}");
+        let fetched = before.iter().position(|step| step.id.as_str() == "fetch").unwrap();
+        let stops: Vec<usize> =
+            (0..before.len()).filter(|at| before[*at].id.as_str().starts_with("stop-")).collect();
+        assert!(stops.iter().all(|at| *at > fetched), "{name}");
+        assert_eq!(stops.len(), apply::guests(&plan).len(), "{name}");
+    }
 }
 
 #[test]
@@ -368,4 +483,101 @@ fn hooks_of_the_machine_are_cleared_and_every_path_that_apt_writes_is_the_states
         }
         assert!(conf.contains("Dir::Cache \"/t/"));
     }
+}
+
+/// Stands in for xl: a guest that runs is a file in `up`; one named in `stays` does not shut down, one in `broken` does not
+/// start. What changes a guest is written down.
+const XL: &str = r#"#!/bin/sh
+cd "${0%/*}"
+for last; do :; done
+name=${last##*/}
+name=${name%.cfg}
+case "$1" in
+  domid) [ -e "up/$name" ]; exit ;;
+  shutdown) [ -e "stays/$name" ] || rm "up/$name" ;;
+  create) [ ! -e "broken/$name" ] && [ ! -e "up/$name" ] && : > "up/$name" ;;
+esac || exit 1
+echo "$1 $name" >> said
+"#;
+
+struct Guests(tempfile::TempDir);
+
+impl Guests {
+    fn all_up(names: &[&str]) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody waits a minute here, and every machine is a dom0.
+        for (name, text) in [("xl", XL), ("sleep", "#!/bin/sh\n"), ("grep", "#!/bin/sh\n")] {
+            fs::write(dir.path().join(name), text).unwrap();
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for folder in ["up", "stays", "broken"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let guests = Self(dir);
+        for name in names {
+            guests.mark("up", name);
+            guests.mark("", &format!("{name}.cfg"));
+        }
+        guests
+    }
+
+    fn mark(&self, folder: &str, name: &str) {
+        fs::write(self.0.path().join(folder).join(name), "").unwrap();
+    }
+
+    fn run(&self, command: &xenup_machine::process::Command) -> bool {
+        let path = format!("{}:/usr/bin:/bin", self.0.path().display());
+        let mut sh = std::process::Command::new(&command.program);
+        let files = format!("{}/", self.0.path().display());
+        let args = command.args.iter().map(|arg| arg.replace("/etc/xen/", &files));
+        sh.args(args).env("PATH", path).output().unwrap().status.success()
+    }
+
+    /// What was done since the last look.
+    fn said(&self) -> String {
+        let said = fs::read_to_string(self.0.path().join("said")).unwrap_or_default();
+        let _ = fs::remove_file(self.0.path().join("said"));
+        said.replace('\n', ", ")
+    }
+}
+
+#[test]
+fn guests_go_down_last_started_first_and_come_back_and_a_second_time_nothing_is_done() {
+    let case = folders("upgrade-apply").into_iter().find(|case| case.ends_with("guests-in-order")).unwrap();
+    let (plan, _) = asked_for(&case).unwrap();
+    let commands = |id: &str| -> Vec<_> {
+        let steps = plan.steps().filter(|(_, step)| step.id.as_str().starts_with(id));
+        let runs = steps.map(|(_, step)| match &step.action {
+            Action::Run { forward, backward, .. } => (forward.clone().unwrap(), backward.clone()),
+            other => panic!("{other:?}"),
+        });
+        runs.collect()
+    };
+    let (stops, starts) = (commands("stop-"), commands("start-guests"));
+    let guests = Guests::all_up(&["db", "web", "spare"]);
+    assert!(stops.iter().all(|(stop, _)| guests.run(stop)));
+    assert_eq!(guests.said(), "shutdown spare, shutdown web, shutdown db, ");
+    assert!(stops.iter().all(|(stop, _)| guests.run(stop)));
+    assert_eq!(guests.said(), "");
+    // An undo goes the other way round.
+    assert!(stops.iter().rev().all(|(_, start)| guests.run(start.as_ref().unwrap())));
+    assert_eq!(guests.said(), "create db, create web, create spare, ");
+    assert!(stops.iter().rev().all(|(_, start)| guests.run(start.as_ref().unwrap())));
+    assert_eq!(guests.said(), "");
+    // One that does not shut down stops the plan there.
+    guests.mark("stays", "web");
+    assert_eq!(stops.iter().map(|(stop, _)| guests.run(stop)).collect::<Vec<_>>(), [true, false, true]);
+    guests.said();
+    // One that does not start stops none of the others, and is told.
+    guests.mark("broken", "db");
+    assert!(!guests.run(&starts[0].0));
+    assert_eq!(guests.said(), "create spare, ");
+    fs::rename(guests.0.path().join("db.cfg"), guests.0.path().join("db.gone")).unwrap();
+    assert!(guests.run(&starts[0].0));
+    assert_eq!(guests.said(), "");
+    fs::rename(guests.0.path().join("db.gone"), guests.0.path().join("db.cfg")).unwrap();
+    fs::remove_file(guests.0.path().join("broken/db")).unwrap();
+    assert!(guests.run(&starts[0].0));
+    assert_eq!(guests.said(), "create db, ");
 }

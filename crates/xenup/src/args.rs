@@ -69,7 +69,7 @@ pub enum Verb {
     ///
     /// Exit code 4 unless every guest starts as it is. Nothing is changed: --fix writes a plan.
     Audit(Audit),
-    /// Say what stands between this host and the next release of Debian
+    /// Say what stands between this host and the next release of Debian, and upgrade to it
     #[command(subcommand)]
     Upgrade(Upgrade),
     /// Try the whole conversion on a throw-away virtual machine
@@ -359,6 +359,33 @@ pub enum Upgrade {
     /// apt works out the upgrade in a folder of its own, with sources made of the machine's own. The page ends in
     /// "Ready", or in what to fix first. Exit code 4 where something is to be fixed first.
     Check(UpgradeCheck),
+    /// Upgrade this host to the next release, with guests shut down in order and the new Xen booted once on trial
+    ///
+    /// Checks first, and is refused where something is to be fixed. Up to the stage `upgrade` everything is undone by
+    /// `xenup rollback`, and by itself where something fails. From there on there is no way back, as apt has none: what was
+    /// cut short, by a power cut too, is finished by the same command. Then the new Xen is booted once; `xenup confirm`
+    /// keeps it and starts the guests that ran before, and without a confirm the machine goes back to plain Linux.
+    Apply(UpgradeApply),
+}
+
+/// `upgrade apply`
+#[derive(Debug, ClapArgs)]
+pub struct UpgradeApply {
+    /// The suite of Debian to upgrade to (trixie); the next release where none is named
+    #[arg(long, value_name = "SUITE")]
+    pub to: Option<Goal>,
+    /// What this machine is to be
+    #[arg(long, value_name = "FILE", default_value = xenup_core::host::PATH)]
+    pub host: PathBuf,
+    /// Print the plan, and change nothing
+    #[arg(long, conflicts_with_all = ["yes", "out"])]
+    pub plan: bool,
+    /// Write the plan to FILE for `xenup apply FILE`, and change nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "yes")]
+    pub out: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `upgrade check`

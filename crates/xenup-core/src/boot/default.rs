@@ -50,7 +50,7 @@ pub(super) fn in_menu(boot: &Boot, entries: &Entries, default: &Pinned) -> Optio
     match default {
         Pinned::Linux => Some(entries.linux.clone()),
         Pinned::Xen => Some(entries.xen.clone()),
-        Pinned::Entry(name) => Some(name.clone()),
+        Pinned::Entry(name) | Pinned::Known(name) => Some(name.clone()),
         Pinned::Theirs => match written(boot) {
             "saved" => Some("${saved_entry}".to_owned()),
             "" => Some("0".to_owned()),

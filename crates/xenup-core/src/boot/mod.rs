@@ -10,6 +10,7 @@ mod plan;
 mod text;
 
 pub use entries::{Entries, entries};
+pub(crate) use plan::update_grub;
 pub use plan::{BootPlan, plan};
 pub use text::{Pinned, custom_text, first_text, last_text, linux_words, mark, xen_words};
 

@@ -83,7 +83,7 @@ fn is_theirs(default: &Pinned) -> bool {
 /// What stays of the default, as the end of a sentence.
 fn stays(default: &Pinned) -> &'static str {
     match default {
-        Pinned::Linux => "the default stays on Linux",
+        Pinned::Linux | Pinned::Known(_) => "the default stays on Linux",
         Pinned::Xen => "the default stays Xen",
         Pinned::Theirs | Pinned::Entry(_) => "the default stays what it is",
     }
@@ -213,7 +213,7 @@ fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Ve
 }
 
 /// The menu is made in the language it was made in before: titles are translated, and theirs may be somebody's default.
-fn update_grub(boot: &Boot) -> Command {
+pub(crate) fn update_grub(boot: &Boot) -> Command {
     let command = Command::new("update-grub", Vec::<String>::new());
     let plain = |lang: &&String| lang.chars().all(|c| c.is_ascii_alphanumeric() || "_@".contains(c));
     match boot.menu_lang.as_ref().filter(plain) {

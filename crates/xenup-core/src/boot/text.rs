@@ -15,6 +15,8 @@ pub enum Pinned {
     Theirs,
     /// The administrator's own choice by name: as it is written it would become another entry.
     Entry(String),
+    /// Plain Linux with the kernel that is known to boot, by name: until a new Xen was booted on trial.
+    Known(String),
     /// Plain Linux, by id.
     Linux,
     /// Xen, by id.
@@ -54,6 +56,10 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
         Pinned::Theirs => {}
         Pinned::Entry(name) => {
             text.push_str("# What GRUB booted before, by name: Xen's entries change its number.\n");
+            text.push_str(&format!("GRUB_DEFAULT=\"{name}\"\n"));
+        }
+        Pinned::Known(name) => {
+            text.push_str("# Plain Linux as it ran before an upgrade, until a trial boot of the new Xen was confirmed.\n");
             text.push_str(&format!("GRUB_DEFAULT=\"{name}\"\n"));
         }
         Pinned::Linux => {

@@ -83,6 +83,7 @@ const INDENT: &str = "     ";
 
 impl Show {
     fn line(&mut self, label: &str, text: &str) {
+        let text = text.replace('\n', &format!("\n{INDENT}  "));
         let _ = writeln!(self.text, "{INDENT}{label}: {text}");
     }
 

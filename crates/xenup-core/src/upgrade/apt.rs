@@ -109,16 +109,16 @@ impl<'a> State<'a> {
         self.ask("apt-get", THEN, &["update"]).within(FETCH)
     }
 
-    /// Returns the question what an upgrade would do.
+    /// Returns the question what an upgrade would do, `named` being asked for beside.
     #[must_use]
-    pub fn simulate(&self) -> Query {
-        self.ask("apt-get", THEN, &["-s", "full-upgrade"]).within(THINK)
+    pub fn simulate(&self, named: &[&str]) -> Query {
+        self.ask("apt-get", THEN, &[&["-s", "full-upgrade"], named].concat()).within(THINK)
     }
 
-    /// Returns the question how much an upgrade would fetch and fill.
+    /// Returns the question how much an upgrade would fetch and fill, `named` being asked for beside.
     #[must_use]
-    pub fn sizes(&self) -> Query {
-        self.ask("apt-get", THEN, &["--print-uris", "full-upgrade"]).within(THINK)
+    pub fn sizes(&self, named: &[&str]) -> Query {
+        self.ask("apt-get", THEN, &[&["--print-uris", "full-upgrade"], named].concat()).within(THINK)
     }
 
     /// Returns the question which packages are on hold; one a line.

@@ -303,7 +303,7 @@ pub(super) fn toolstack_goes(parts: &[Part], facts: &Facts, running: &[&str]) ->
 }
 
 /// A host whose Xen has no successor: nothing asks for one where xen-system-amd64 is not installed.
-fn no_new_xen(parts: &[Part], simulation: &Simulation) -> Option<Finding> {
+pub(super) fn no_new_xen(parts: &[Part], simulation: &Simulation) -> Option<Finding> {
     let host = parts.iter().any(|part| matches!(part.kind, Kind::Toolstack | Kind::Hypervisor));
     let goes = parts.iter().any(|part| part.kind == Kind::Toolstack && part.fortune == Fortune::Goes);
     let pair = |version: &str| {

@@ -5,11 +5,14 @@
 //! Never: changes anything. apt works in a state of its own; guests are judged by [`crate::audit`].
 //!
 //! Reading order: [`sources`] → [`apt`] (the questions) → [`simulation`] (the answers) → `parts`, `room`, `findings` →
-//! [`check`] → [`report`] → [`text`], [`html`].
+//! [`check`] → [`report`] → [`text`], [`html`]; then [`mod@apply`], the upgrade itself.
 
+pub mod apply;
 pub mod apt;
+pub mod conffiles;
 mod findings;
 pub mod html;
+mod loader;
 pub mod old;
 mod parts;
 pub mod pending;
@@ -19,12 +22,14 @@ pub mod simulation;
 pub mod sources;
 pub mod text;
 
+use xenup_engine::packages::INSTALLED;
 use xenup_machine::Probe;
 
 use crate::audit::target::{SUITES, Suite};
 use crate::audit::{Audit, Goal};
 use crate::inspect::{Facts, Finding, Weight};
 use crate::kernel::Release;
+use crate::packages::XEN_SYSTEM;
 
 pub use report::Check;
 
@@ -32,6 +37,22 @@ use old::Old;
 use report::{AptSummary, FORMAT, ReleaseName, Stop};
 use simulation::{Simulation, Sizes};
 use sources::Derived;
+
+/// Returns what has to be asked for by name beside an upgrade, so that a new Xen comes: the package by which Debian leads a
+/// host from a Xen to the next, where it is not installed and nothing else brings one.
+#[must_use]
+pub fn named_beside(facts: &Facts, simulation: &Simulation) -> &'static [&'static str] {
+    let parts = parts::parts(facts, simulation);
+    let there = facts
+        .packages
+        .relevant
+        .iter()
+        .any(|package| package.name == XEN_SYSTEM && package.status == INSTALLED);
+    match findings::no_new_xen(&parts, simulation) {
+        Some(_) if !there => &[XEN_SYSTEM],
+        _ => &[],
+    }
+}
 
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +150,13 @@ pub fn way(
     Ok(Asked { from: Some(from), to, anew: over })
 }
 
+/// Returns the release that comes after one.
+#[must_use]
+pub fn next(from: Option<&Suite>) -> Option<&'static Suite> {
+    let place = SUITES.iter().position(|suite| Some(suite.name) == from.map(|from| from.name))?;
+    SUITES.get(place.checked_add(1)?)
+}
+
 /// Returns the suite that a goal names.
 ///
 /// # Errors
@@ -198,6 +226,7 @@ pub fn check(probe: &dyn Probe, asked: Asked<'_>, known: Known<'_>) -> Check {
             check.parts = parts::parts(facts, &simulation);
             check.room = room::room(probe, sizes, &check.parts);
             found.extend(findings::of_apt(&summary, &simulation));
+            found.extend(loader::disks(probe, facts));
             found.extend(findings::of_xen(&check.parts, facts, &simulation));
             if sizes.is_none() {
                 check.notes.push("how much apt would fetch and fill: it did not say".to_owned());

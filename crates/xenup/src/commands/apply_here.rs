@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use xenup_core::upgrade::conffiles::Conffiles;
 use xenup_engine::event::Event;
 use xenup_engine::executor::{self, Options, Outcome as Applied};
 use xenup_engine::guard::Session;
@@ -38,8 +39,14 @@ pub fn run(ui: &mut Ui, args: &ApplyHere) -> Outcome {
     let mut machine = machine::running()?;
     let store = machine::store();
     let mut keeper = Keeper::new(&store);
+    let mut conffiles = Conffiles::default();
     let applied = {
-        let mut tell = |event: Event| events::show(ui, &event);
+        let mut tell = |event: Event| {
+            if let Event::Line { text, .. } = &event {
+                conffiles.take(text);
+            }
+            events::show(ui, &event);
+        };
         let mut session =
             Session { machine: &mut machine, keeper: &mut keeper, store: &store, events: &mut tell };
         let stop = || stopped.load(Ordering::Relaxed);
@@ -52,6 +59,10 @@ pub fn run(ui: &mut Ui, args: &ApplyHere) -> Outcome {
             },
         }
     };
+    if !conffiles.kept().is_empty() {
+        ui.status("configuration files that stayed as they were, the new version beside each as .dpkg-dist:");
+        conffiles.kept().iter().for_each(|path| ui.status(format!("  {path}")));
+    }
     let applied = applied.map_err(machine::engine_error)?;
     let newest = store.newest_unfinished(&machine).map_err(machine::engine_error)?;
     Ok(conclude(ui, applied, newest.is_some_and(|run| run.status.rolling_back)))
@@ -126,7 +137,7 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
             {
                 ui.hint(hint);
             }
-            ui.hint("xenup apply   (goes on from there)");
+            ui.hint("xenup upgrade apply   (goes on from there)");
             Exit::NotRestored
         }
         Applied::Stuck { report, .. } => {

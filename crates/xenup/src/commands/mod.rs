@@ -29,6 +29,7 @@ mod rollback;
 mod status;
 mod tls;
 mod upgrade;
+mod upgrade_apply;
 mod work;
 
 use std::ffi::OsString;

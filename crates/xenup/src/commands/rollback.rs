@@ -8,6 +8,7 @@ use xenup_engine::action::Action;
 use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
 use xenup_engine::journal::End;
+use xenup_engine::rollback;
 use xenup_engine::status::{ArmedGuard, StageState, StageStatus};
 use xenup_engine::store::{Run, RunId, Store};
 use xenup_engine::takeback::{self, Outcome as Back, Protection};
@@ -35,8 +36,14 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
         ui.hint("xenup status");
         return Ok(Exit::AwaitingConfirm);
     }
+    refuse_past_return(&store, &machine, &run)?;
     refuse_under_guests(&run)?;
     ui.status(format!("run {}: {}", run.id, run.plan.purpose));
+    if rollback::reach(&run, 0).is_ok_and(|first| first > 0) {
+        ui.status(
+            "  the upgrade itself stays: there is no way back from it; what came after it is called off",
+        );
+    }
     for line in &run.plan.not_restored {
         ui.status(format!("  not restored: {line}"));
     }
@@ -51,6 +58,27 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
     }
     drop(machine);
     go_on(ui, &run.id, args.deadline)
+}
+
+/// Refuses what there is no way back from: an upgrade that has begun, and what lies before one.
+fn refuse_past_return(store: &Store, probe: &dyn Probe, run: &Run) -> Result<(), CommandError> {
+    if let Err(error) = rollback::reach(run, 0) {
+        let hint = match run.status.is_unfinished() {
+            true => "go on with it: xenup upgrade apply",
+            false => "nothing is to be undone; an older release is installed anew, or comes from a backup",
+        };
+        return Err(CommandError::refused(error).hinted(hint));
+    }
+    for id in store.runs(probe).map_err(machine::engine_error)?.iter().rev().take_while(|id| **id != run.id) {
+        let newer = store.load(probe, id).map_err(machine::engine_error)?;
+        let mut stages = newer.plan.stages.iter().zip(&newer.status.stages);
+        if stages.any(|(planned, found)| rollback::is_past_return(planned, found)) {
+            let words = format!("run {} is older than an upgrade of all packages, run {id}", run.id);
+            return Err(CommandError::refused(words)
+                .hinted("what it had installed is another version by now: take it away by apt and by hand"));
+        }
+    }
+    Ok(())
 }
 
 /// Returns whether a rollback waits for a confirm that would still count; a guard that is gone is made good for below.
