@@ -108,6 +108,7 @@ const CHECKS: &[Item] = &[
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("upgrade", |_| crate::upgrade::run()),
+    long("upgrade-apply", |_| crate::upgrade_apply::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
     long("networkd", |_| in_containers(&["networkd_container", "roles_container"])),

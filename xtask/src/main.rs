@@ -24,6 +24,7 @@ mod shown;
 mod tls;
 mod today;
 mod upgrade;
+mod upgrade_apply;
 mod words;
 
 use std::process::ExitCode;

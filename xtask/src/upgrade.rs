@@ -256,7 +256,7 @@ impl HostTree {
             |(path, text): (PathBuf, String)| (self.0.join(path.strip_prefix("/").unwrap_or(&path)), text);
         made.write(&state.files(&sources).into_iter().map(inside_out).collect::<Vec<_>>())?;
         let watch = Stopwatch::start();
-        for query in [state.update(), state.simulate()] {
+        for query in [state.update(), state.simulate(&[])] {
             let command: Vec<&str> = std::iter::once(query.program.as_str())
                 .chain(query.args.iter().map(String::as_str))
                 .collect();

@@ -74,8 +74,8 @@ pub fn base(folder: &Path, line: &mut dyn FnMut(&str)) -> Result<PathBuf, Failur
 /// A copy of the tree, with xenup in it and links of its own. It goes when dropped.
 pub struct Debian {
     root: PathBuf,
-    /// The name of the network namespace, which outlives what is killed in it.
-    network: String,
+    /// The name of the network namespace, which outlives what is killed in it; `None` where the network is this machine's.
+    network: Option<String>,
 }
 
 impl Debian {
@@ -84,10 +84,8 @@ impl Debian {
     /// # Errors
     /// The copy, or a namespace that cannot be made.
     pub fn copy(base: &Path, root: &Path, program: &Path, name: &str) -> Result<Self, Failure> {
-        files::remove_dir_all(root)?;
-        Tool::new("cp").args(["--archive", "--reflink=auto"]).arg(base).arg(root).run()?;
-        let debian = Self { root: root.to_owned(), network: name.to_owned() };
-        files::copy_sparse(program, &root.join("usr/sbin/xenup"))?;
+        let mut debian = Self::connected(base, root, program)?;
+        debian.network = Some(name.to_owned());
         Tool::new("ip").args(["netns", "add", name]).run()?;
         // Addresses of their own making would differ from round to round.
         let cable =
@@ -98,18 +96,29 @@ impl Debian {
         Ok(debian)
     }
 
+    /// Copies the tree to `root` and brings the program in; it has this machine's network, and finds mirrors by it.
+    ///
+    /// # Errors
+    /// The copy.
+    pub fn connected(base: &Path, root: &Path, program: &Path) -> Result<Self, Failure> {
+        files::remove_dir_all(root)?;
+        Tool::new("cp").args(["--archive", "--reflink=auto"]).arg(base).arg(root).timeout(LIMIT).run()?;
+        files::copy_sparse(program, &root.join("usr/sbin/xenup"))?;
+        Ok(Self { root: root.to_owned(), network: None })
+    }
+
     /// Where the tree lies.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     fn tool(&self, command: &[&str]) -> Tool {
-        Tool::new("nsenter")
-            .arg(format!("--net=/run/netns/{}", self.network))
-            .args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "drill"])
-            .arg(&self.root)
-            .args(command)
-            .timeout(LIMIT)
+        let alone = ["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", INSIDE, "drill"];
+        let tool = match &self.network {
+            Some(name) => Tool::new("nsenter").arg(format!("--net=/run/netns/{name}")).arg("unshare"),
+            None => Tool::new("unshare"),
+        };
+        tool.args(alone).arg(&self.root).args(command).timeout(LIMIT)
     }
 
     /// Runs a command in the tree that must succeed; returns what it printed.
@@ -160,21 +169,32 @@ impl Debian {
     /// # Errors
     /// A question that fails.
     pub fn state(&self) -> Result<(Vec<String>, String), Failure> {
-        let format = "-f=${binary:Package} ${Version} ${db:Status-Want} ${db:Status-Status}\n";
-        let mut packages: Vec<String> =
-            self.run(&["dpkg-query", "-W", format])?.lines().map(str::to_owned).collect();
-        packages.extend(self.run(&["apt-mark", "showauto"])?.lines().map(|name| format!("{name} automatic")));
+        let packages = self.packages()?;
         let links = self.run(&["ip", "-o", "-d", "link"])?;
         let addresses = self.run(&["ip", "-o", "address"])?;
         let routes = self.run(&["ip", "route", "show", "table", "all"])?;
         Ok((packages, format!("{links}{addresses}{routes}")))
+    }
+
+    /// Returns the packages as dpkg and apt know them, a line each.
+    ///
+    /// # Errors
+    /// A question that fails.
+    pub fn packages(&self) -> Result<Vec<String>, Failure> {
+        let format = "-f=${binary:Package} ${Version} ${db:Status-Want} ${db:Status-Status}\n";
+        let mut packages: Vec<String> =
+            self.run(&["dpkg-query", "-W", format])?.lines().map(str::to_owned).collect();
+        packages.extend(self.run(&["apt-mark", "showauto"])?.lines().map(|name| format!("{name} automatic")));
+        Ok(packages)
     }
 }
 
 impl Drop for Debian {
     fn drop(&mut self) {
         // What is left of either is named by its path; there is nobody to be told more.
-        let _ = Tool::new("ip").args(["netns", "delete", &self.network]).output();
+        if let Some(name) = &self.network {
+            let _ = Tool::new("ip").args(["netns", "delete", name]).output();
+        }
         let _ = files::remove_dir_all(&self.root);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Decides: where the cases lie and how the counts are printed. Never: which faults there are (the drill does).
 
-mod debian;
+pub(crate) mod debian;
 mod plan;
 mod real;
 
