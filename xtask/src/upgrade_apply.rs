@@ -33,7 +33,6 @@ const RECIPE: u32 = 2;
 /// Recommended packages are left out; grub-probe and xl are stand-ins. Services are not started where there is no init.
 const PREPARE: &str = r#"echo 'APT::Install-Recommends "false";' > /etc/apt/apt.conf.d/50tree
 apt-get -qq update
-echo 0123456789abcdef0123456789abcdef > /etc/machine-id
 echo host > /etc/hostname
 dpkg-divert --local --rename --divert /usr/sbin/grub-probe.real --add /usr/sbin/grub-probe
 cat > /usr/sbin/grub-probe <<'END'
@@ -274,6 +273,8 @@ fn settle(host: &Path) -> Result<(), Failure> {
     for name in ["etc/resolv.conf", "etc/hosts"] {
         files::write(&host.join(name), &files::read(&Path::new("/").join(name))?)?;
     }
+    // The bootstrap leaves it empty, for a machine that is to boot from it.
+    text("etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;
     let running = files::list(&host.join("boot"))?
         .into_iter()
         .find_map(|path| path.file_name()?.to_str()?.strip_prefix("vmlinuz-").map(str::to_owned));

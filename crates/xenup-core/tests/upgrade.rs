@@ -4,7 +4,7 @@
 //! `sources.list`), the suite (`to`), what is to be fixed (`fix`) and apt's answers (`simulation` names a case of
 //! upgrade-simulation; `foreign.txt`, `held.txt`; or `update.txt`, `no-solution.txt` with its complaints where it failed); tests/cases/upgrade-apply/<case>/ the same, beside `host`, a case
 //! of tests/cases/plan whose machine it is otherwise, as its plan leaves it, or, with `fresh`, as it was before, and
-//! `named`, what apt was asked for by name. `XENUP_UPDATE_CASES=1` writes `expected/`.
+//! `named`, what apt was asked for by name; `machine-id`, where it is another. `XENUP_UPDATE_CASES=1` writes `expected/`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests read cases")]
 
 #[path = "audit/disks.rs"]
@@ -306,7 +306,8 @@ fn host_of(case: &Path, gathered: &Facts) -> (Facts, Host) {
     }
     let named = optional_text(case, "named").unwrap_or_default();
     packages.relevant.retain(|package| named.lines().all(|name| name != package.name));
-    let (xen, machine_id) = (gathered.xen.clone(), facts.machine_id.clone());
+    let machine_id = optional_text(case, "machine-id").unwrap_or_else(|| facts.machine_id.clone());
+    let xen = gathered.xen.clone();
     (Facts { packages, xen, machine_id, ..facts }, host)
 }
 
@@ -359,7 +360,7 @@ fn without_packages(text: &str) -> String {
 
 #[test]
 fn every_upgrade_is_planned_or_refused_as_written() {
-    every_case("upgrade-apply", 7, |case| match asked_for(case) {
+    every_case("upgrade-apply", 8, |case| match asked_for(case) {
         Ok((plan, text)) => {
             validate(&plan).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
             BTreeMap::from([("plan.txt", without_packages(&text))])

@@ -81,6 +81,7 @@ pub fn plan(known: &Known<'_>) -> Result<Plan, Vec<Finding>> {
     let Known { facts, host, check, simulation, .. } = known;
     let mut found: Vec<Finding> =
         check.fix.iter().filter(|finding| finding.id != DONE_HERE).cloned().collect();
+    found.extend(no_machine_id(facts));
     found.extend(no_trial(check));
     found.extend(not_as_wanted(known));
     let entries = boot::entries(&facts.boot).map_err(|finding| found.push(*finding)).ok();
@@ -123,6 +124,19 @@ pub fn plan(known: &Known<'_>) -> Result<Plan, Vec<Finding>> {
 
 fn named(facts: &Facts) -> &str {
     if facts.hostname.is_empty() { "this machine" } else { &facts.hostname }
+}
+
+/// A plan is bound to the machine that it was made for. One that has no id gets it from a package's script in the middle of the
+/// upgrade, and could not go on.
+fn no_machine_id(facts: &Facts) -> Option<Finding> {
+    facts.machine_id.is_empty().then(|| {
+        Finding::blocking(
+            "upgrade-no-machine-id",
+            "this machine has no id: /etc/machine-id is empty",
+            "systemd's package makes one while it is upgraded, and the upgrade would not know its machine again",
+            "systemd-machine-id-setup",
+        )
+    })
 }
 
 /// Without a trial the new Xen would be the default at once.
