@@ -63,7 +63,7 @@ pub fn run(options: &Package) -> crate::Outcome {
 /// # Errors
 /// A build that fails.
 pub fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    Tool::new(".ci/package").current_dir(&crate::project()).timeout(Duration::from_secs(3600)).run()?;
+    Tool::new(".ci/package").current_dir(crate::project()).timeout(Duration::from_secs(3600)).run()?;
     self::built()
 }
 

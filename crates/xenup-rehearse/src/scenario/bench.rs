@@ -14,7 +14,7 @@ use crate::event::{Recorder, StepScope};
 use crate::files_disk;
 use crate::lab::Lab;
 use crate::network::{self, Lan};
-use crate::qemu::{Accelerator, FileOnDisk, Source, Vm, VmSpec};
+use crate::qemu::{Accelerator, FileOnDisk, Firmware, Source, Vm, VmSpec};
 use crate::report::Report;
 use crate::ssh::Ssh;
 use crate::stage::{Depth, Stage, StageKey, Stages};
@@ -105,6 +105,10 @@ impl Ground {
             log_in_to_plain(&mut vm, s)?;
             let boot = vm.console().check("systemd-analyze | head -1", SHORT)?;
             s.detail(boot.trim());
+            if self.spec.firmware == Firmware::Uefi {
+                // An installer runs under the firmware, whose setup GRUB then offers in its menu.
+                vm.console().check("update-grub", SHORT)?;
+            }
             Ok::<_, Failure>(vm)
         })?;
         rec.step("shut down, keep the plain disk", |_| {
