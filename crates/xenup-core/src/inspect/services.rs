@@ -65,6 +65,7 @@ pub(super) fn gather(reader: &Reader<'_>, processes: &[Process], cmdline: &str) 
 /// Units with a control group of their own have a process: systemd removes an empty group. One that an earlier systemd left
 /// behind, as in a container that was ended, says that it is empty (cgroup.events).
 fn active(reader: &Reader<'_>) -> Vec<String> {
+    const UNIFIED: &str = "/sys/fs/cgroup/system.slice";
     let of = |slice: &str| {
         let is_left = |name: &str| {
             let events = reader.quiet(format!("{slice}/{name}/cgroup.events"));
@@ -73,7 +74,6 @@ fn active(reader: &Reader<'_>) -> Vec<String> {
         let names = reader.list(slice).into_iter();
         names.filter(|name| UNITS.contains(&name.as_str()) && !is_left(name)).collect::<Vec<String>>()
     };
-    const UNIFIED: &str = "/sys/fs/cgroup/system.slice";
     if reader.list(UNIFIED).is_empty() { of("/sys/fs/cgroup/systemd/system.slice") } else { of(UNIFIED) }
 }
 
