@@ -145,6 +145,11 @@ pub fn hint_for_words(why: &str) -> Option<String> {
     if why.contains("(os error 30)") {
         return Some(READ_ONLY.to_owned());
     }
+    if why.contains("which the plan does not list") {
+        return Some(
+            "see it: apt-get -s -f install; if what it takes away may go: apt-get -f install".to_owned(),
+        );
+    }
     why.contains("E: Failed to fetch").then(|| "apt-get update, then xenup apply".to_owned())
 }
 
