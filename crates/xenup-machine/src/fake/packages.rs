@@ -120,7 +120,14 @@ impl FakeMachine {
     /// (Bytes have no such order: what a maintainer script wrote may still be torn.)
     fn database(&mut self, path: &Path, text: &str) -> Result<(), MachineError> {
         self.write("write", path, false, |world, _| {
-            world.disk.overwrite(path, text.as_bytes())?;
+            let is_new = world.disk.entry(path)?.is_none();
+            if let Err(error) = world.disk.overwrite(path, text.as_bytes()) {
+                // Both write beside and rename: what a full disk cut short never gets the name.
+                if is_new {
+                    world.disk.remove_file(path)?;
+                }
+                return Err(error);
+            }
             world.disk.sync_file(path)?;
             world.disk.sync_names();
             Ok(())
