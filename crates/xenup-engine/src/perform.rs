@@ -201,6 +201,10 @@ fn put(
         FileState::Text { .. } | FileState::Edited { .. } => {
             durable::put_file(machine, path, text.as_bytes(), &attributes, temporary)
         }
+        // Made anew it would have another time, which no undo gives back.
+        FileState::Link { target } if is_link(before.there.as_ref(), target, &attributes) => {
+            durable::sync_parent(machine, path)
+        }
         FileState::Link { target } => durable::put_link(machine, path, target, &attributes, temporary),
         FileState::Dir { .. } => durable::make_dir(machine, path, &attributes),
         FileState::Absent => match before.there.as_ref().map(|there| &there.entry.kind) {
@@ -231,6 +235,16 @@ fn text_after(
         }
         _ => Ok(String::new()),
     }
+}
+
+/// Whether a link to that target stands there already, with that owner.
+fn is_link(there: Option<&Standing>, to: &Path, wanted: &Attributes) -> bool {
+    there.is_some_and(|there| {
+        let has = &there.entry.attributes;
+        matches!(&there.entry.kind, Kind::Symlink { target } if target == to)
+            && (has.uid, has.gid) == (wanted.uid, wanted.gid)
+            && has.xattrs == wanted.xattrs
+    })
 }
 
 /// Attributes of what was there are kept, but for the time; something new belongs to root.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::{Strategy, any, prop};
-use xenup_engine::action::Action;
+use xenup_engine::action::{Action, FileState};
 use xenup_engine::boot::{Decision, decide};
 use xenup_engine::confirm::{ConfirmError, confirm};
 use xenup_engine::drill::{Case, Extent, Picture};
@@ -83,6 +83,24 @@ fn what_others_changed_is_left_and_named() {
     assert!(matches!(&report.notes[..], [(_, UndoNote::LeftAsChanged { .. })]), "{report:?}");
     assert!(report.is_clean() && !report.is_whole());
     assert_eq!(report.left(), ["/etc/network/interfaces was changed"]);
+}
+
+#[test]
+fn a_link_that_is_as_it_is_to_be_keeps_its_time() {
+    let Case { mut machine, mut plan, .. } = case("directories-and-links");
+    let link = Path::new("/etc/alias");
+    for step in &mut plan.stages[0].steps {
+        if let Action::File { path, state: FileState::Link { target }, .. } = &mut step.action
+            && path == link
+        {
+            *target = "target".into();
+        }
+    }
+    let before = machine.entry(link).unwrap();
+    let run = applied(&mut machine, &plan);
+    assert_eq!(machine.entry(link).unwrap(), before);
+    assert!(back(&mut machine, &run, Cause::Asked, Grip::Lock).is_whole());
+    assert_eq!(machine.entry(link).unwrap(), before);
 }
 
 #[test]
