@@ -32,7 +32,7 @@ pub struct Source {
 pub fn run(long: bool) -> crate::Outcome {
     let folder = crate::project().join("target/kernel-sources");
     files::create_dir_all(&folder)?;
-    build()?;
+    crate::package::debug_program()?;
     let (roles, additions) = names(&folder)?;
     let mut good = true;
     let mut sources = 0;
@@ -51,19 +51,6 @@ pub fn run(long: bool) -> crate::Outcome {
         }
     }
     Ok(good && sources > 0)
-}
-
-/// Builds the program that makes the configurations.
-///
-/// # Errors
-/// It does not compile.
-pub fn build() -> Result<(), Failure> {
-    Tool::new("cargo")
-        .args(["build", "--quiet", "--package", "xenup"])
-        .current_dir(crate::project())
-        .timeout(Duration::from_secs(3600))
-        .run()?;
-    Ok(())
 }
 
 fn xenup(folder: &Path, args: &[&str]) -> Tool {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use xenup_system::files;
 use xenup_system::process::Tool;
 
-use crate::kernel_config::{RELEASES, Source, asked, build, fetched, names};
+use crate::kernel_config::{RELEASES, Source, asked, fetched, names};
 
 /// `cargo xtask kernel-configs`
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ type Failure = Box<dyn std::error::Error>;
 pub fn run(options: &KernelConfigs) -> crate::Outcome {
     let work = crate::project().join("target/kernel-sources");
     files::create_dir_all(&work)?;
-    build()?;
+    crate::package::debug_program()?;
     let (roles, _) = names(&work)?;
     let (mut good, mut sources) = (true, 0);
     for release in RELEASES {
@@ -137,16 +137,11 @@ fn text(role: &str, release: &str, wanted: &[Value], whole: &str, short: &str) -
         text += "# It has no drivers of a machine's devices. With them: xenup kernel config dom0-minimal\n";
     }
     let lines: HashMap<&str, &str> = whole.lines().filter_map(|line| Some((name(line)?, line))).collect();
-    let mut reasons: Vec<(&str, &str)> = Vec::new();
-    for wish in wanted {
-        let word = |key| wish.get(key).and_then(Value::as_str).unwrap_or_default();
-        if let Some(line) = lines.get(word("symbol")) {
-            reasons.push((word("why"), line));
-        }
-    }
     // Symbols with one reason stand together, in the order in which the reasons are first met.
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (why, line) in reasons {
+    for wish in wanted {
+        let word = |key| wish.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (why, Some(line)) = (word("why"), lines.get(word("symbol"))) else { continue };
         match groups.iter_mut().find(|(other, _)| *other == why) {
             Some((_, lines)) => lines.push(line),
             None => groups.push((why, vec![line])),

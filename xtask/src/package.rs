@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use xenup_system::files;
-use xenup_system::process::Tool;
+use xenup_system::process::{ProcessError, Tool};
 
 /// `cargo xtask package`
 #[derive(Debug, clap::Args)]
@@ -65,6 +65,19 @@ pub fn run(options: &Package) -> crate::Outcome {
 pub fn build() -> Result<PathBuf, Box<dyn std::error::Error>> {
     Tool::new(".ci/package").current_dir(crate::project()).timeout(Duration::from_secs(3600)).run()?;
     self::built()
+}
+
+/// Builds the program unoptimised, for checks that run it, and returns its path.
+///
+/// # Errors
+/// It does not compile.
+pub fn debug_program() -> Result<PathBuf, ProcessError> {
+    Tool::new("cargo")
+        .args(["build", "--quiet", "--package", "xenup"])
+        .current_dir(crate::project())
+        .timeout(Duration::from_secs(3600))
+        .run()?;
+    Ok(crate::project().join("target/debug/xenup"))
 }
 
 /// Returns where the package of this version lies once it is built.

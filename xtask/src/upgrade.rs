@@ -73,11 +73,7 @@ pub fn run() -> crate::Outcome {
         println!("skipped: chroot(2) needs root");
         return Ok(true);
     }
-    Tool::new("cargo")
-        .args(["build", "--quiet", "--package", "xenup"])
-        .current_dir(crate::project())
-        .timeout(LIMIT)
-        .run()?;
+    crate::package::debug_program()?;
     let folder = crate::project().join("target/upgrade");
     files::create_dir_all(&folder)?;
     let base = folder.join(format!("debian-{RECIPE}"));

@@ -107,11 +107,7 @@ pub fn run() -> crate::Outcome {
         println!("skipped: chroot(2) needs root");
         return Ok(true);
     }
-    Tool::new("cargo")
-        .args(["build", "--quiet", "--package", "xenup"])
-        .current_dir(project())
-        .timeout(LIMIT)
-        .run()?;
+    crate::package::debug_program()?;
     let folder = project().join("target/upgrade");
     files::create_dir_all(&folder)?;
     let base = folder.join(format!("apply-debian-{RECIPE}"));

@@ -208,13 +208,7 @@ fn firewall(
     let state = FileState::Text { text: format!("flush ruleset\n{rules}"), mode: 0o600 };
     let file = Action::File { path: path.clone(), state, seen: None };
     let back = Command::new("nft", ["-f".to_owned(), path.display().to_string()]).within(60);
-    let load = Action::Run {
-        forward: None,
-        backward: Some(back),
-        generates: Vec::new(),
-        put_back: false,
-        once: false,
-    };
+    let load = Action::run(None, Some(back));
     Ok(vec![
         step("keep-ruleset", "Write the firewall's rules down", file, Undo::Restore, Lasts::OnDisk),
         step("keep-firewall", "Keep the firewall's rules", load, Undo::Command, Lasts::ThisBoot),

@@ -192,6 +192,14 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Returns [`Action::Run`] of commands that generate nothing and may be repeated.
+    #[must_use]
+    pub fn run(forward: Option<Command>, backward: Option<Command>) -> Self {
+        Self::Run { forward, backward, generates: Vec::new(), put_back: false, once: false }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
 fn is_false(value: &bool) -> bool {
     !*value

@@ -60,6 +60,16 @@ pub(crate) fn run(session: &mut Session<'_>, step: &Slug, command: &Command) -> 
     Err(StepError::Command { line: command.line(), status: output.status, complaint: output.complaint() })
 }
 
+/// Returns what apt says that it would do.
+pub(crate) fn told(probe: &dyn Probe, question: &Query) -> Result<String, StepError> {
+    let would = probe.query(question)?;
+    if would.success() {
+        return Ok(would.text());
+    }
+    let complaint = would.complaint();
+    Err(StepError::Command { line: question.line(), status: would.status, complaint })
+}
+
 /// Makes durable what a command wrote: most of them leave that to chance.
 pub(crate) fn settle(session: &mut Session<'_>, step: &Slug) -> Result<(), StepError> {
     run(session, step, &packages::sync())
@@ -296,16 +306,6 @@ fn install(
         run(session, step, &command)?;
     }
     settle(session, step)
-}
-
-/// Asks apt what it would do.
-fn told(probe: &dyn Probe, question: &Query) -> Result<String, StepError> {
-    let would = probe.query(question)?;
-    if would.success() {
-        return Ok(would.text());
-    }
-    let complaint = would.complaint();
-    Err(StepError::Command { line: question.line(), status: would.status, complaint })
 }
 
 /// Fetches what an upgrade needs, where apt would do exactly what is listed.

@@ -16,7 +16,7 @@ use crate::generated;
 use crate::guard::Session;
 use crate::journal::UndoNote;
 use crate::packages::{self, CONFIG_FILES, INSTALLED, NOT_INSTALLED};
-use crate::perform::{StepError, planned, run, settle, temporary};
+use crate::perform::{StepError, planned, run, settle, temporary, told};
 use crate::plan::{Slug, Step};
 use crate::snapshot::{self, FileSnapshot, Snapshot, Standing};
 use crate::status::Status;
@@ -321,13 +321,8 @@ fn unpack_again(
 }
 
 fn take_away(session: &mut Session<'_>, step: &Slug, verb: &str, names: &[&str]) -> Result<(), StepError> {
-    let question = packages::simulate_removal(verb, names);
-    let would = session.machine.query(&question)?;
-    if !would.success() {
-        let complaint = would.complaint();
-        return Err(StepError::Command { line: question.line(), status: would.status, complaint });
-    }
-    packages::check_removal(&would.text(), names).map_err(StepError::NotSo)?;
+    let would = told(session.machine, &packages::simulate_removal(verb, names))?;
+    packages::check_removal(&would, names).map_err(StepError::NotSo)?;
     run(session, step, &packages::removal(verb, names))
 }
 

@@ -5,6 +5,8 @@
     reason = "a test reads its cases, and fails where it cannot"
 )]
 
+mod harness;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,48 +16,21 @@ use xenup_engine::boot::{Decision, decide};
 use xenup_engine::confirm::{ConfirmError, confirm};
 use xenup_engine::drill::{Case, Extent, Picture};
 use xenup_engine::error::EngineError;
-use xenup_engine::event::Event;
 use xenup_engine::executor::{Options, Outcome, apply, resume};
-use xenup_engine::guard::{GuardKeeper, Session};
 use xenup_engine::journal::{Cause, End, Proof, UndoNote};
 use xenup_engine::links;
-use xenup_engine::plan::{Plan, Slug};
+use xenup_engine::plan::Plan;
 use xenup_engine::rollback::{Grip, Report, Scope, rollback};
-use xenup_engine::status::{ArmedGuard, StageState};
-use xenup_engine::store::{RunId, Store};
+use xenup_engine::status::StageState;
+use xenup_engine::store::RunId;
 use xenup_engine::takeback;
 use xenup_engine::validate::validate;
+use xenup_machine::Probe;
 use xenup_machine::fake::{FakeMachine, FakeNetwork, nic};
 use xenup_machine::file::Attributes;
 use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Mac, Network};
-use xenup_machine::{Machine, MachineError, Probe};
 
-struct Forgetful;
-
-impl GuardKeeper for Forgetful {
-    fn arm(&mut self, _: &mut dyn Machine, _: &RunId, _: &Slug, _: &ArmedGuard) -> Result<(), MachineError> {
-        Ok(())
-    }
-
-    fn disarm(&mut self, _: &mut dyn Machine, _: &RunId, _: &Slug) -> Result<(), MachineError> {
-        Ok(())
-    }
-}
-
-fn case(name: &str) -> Case {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/engine").join(name);
-    let text = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
-    Case::read(name, &text("before.json"), &text("plan.json")).unwrap()
-}
-
-fn store() -> Store {
-    Store::new("/var/lib/xenup").with_reserve(4096)
-}
-
-fn with<T>(machine: &mut FakeMachine, work: impl FnOnce(&mut Session<'_>) -> T) -> T {
-    let (store, mut events) = (store(), |_: Event| {});
-    work(&mut Session { machine, keeper: &mut Forgetful, store: &store, events: &mut events })
-}
+use harness::{case, store, with};
 
 fn applied(machine: &mut FakeMachine, plan: &Plan) -> RunId {
     match with(machine, |session| apply(session, plan, &Options::default())).unwrap() {

@@ -133,9 +133,7 @@ impl Drill {
         let alone = FileLock::wait(Path::new(LOCK))?;
         sweep()?;
         let base = debian::base(&folder, &mut |line| eprintln!("{line}")).map_err(words)?;
-        let cargo = Tool::new("cargo").args(["build", "--quiet", "--package", "xenup"]);
-        cargo.current_dir(project()).timeout(Duration::from_secs(3600)).run()?;
-        let program = project().join("target/debug/xenup");
+        let program = crate::package::debug_program()?;
         let before = Listing::of(&base, &folder.join("listing-base"))?;
         let rounds = WorkDir::new_in(&rounds_folder(&folder, threads)?, PREFIX)?;
         let state = (Vec::new(), String::new());

@@ -36,13 +36,8 @@ struct Count {
 /// The programs cannot be built, or a document not read.
 pub fn run() -> crate::Outcome {
     let project = crate::project();
-    Tool::new("cargo")
-        .args(["build", "--quiet", "--package", "xenup"])
-        .current_dir(&project)
-        .timeout(Duration::from_secs(3600))
-        .run()?;
     let programs = Programs {
-        xenup: project.join("target/debug/xenup"),
+        xenup: crate::package::debug_program()?,
         xtask: xenup_system::environment::this_program()?,
     };
     let (mut count, mut faults) = (Count::default(), Vec::new());

@@ -10,6 +10,7 @@ use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader};
 
 use super::body::Body;
 use super::error::KernelError;
+use super::field;
 use super::guest_section;
 use super::image::{Class, Kernel, NotesIn};
 use super::note::{self, Note, Value};
@@ -227,12 +228,11 @@ fn notes<E: FileHeader<Endian = LittleEndian>>(
 /// Returns the text note that says that it is longer than what is there, where its text ends before that does: libelf
 /// reads a text up to its NUL (libelf-dominfo.c, `elf_strval`). GRUB's 32-bit loader has such a `PAE_MODE`.
 fn cut_text(bytes: &[u8], offset: u64) -> Option<Note> {
-    let (head, rest) = bytes.split_at_checked(16)?;
-    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    if word(0)? != 4 || head.get(12..)? != b"Xen\0" || !rest.contains(&0) {
+    let rest = bytes.get(16..)?;
+    if field::u32(bytes, 0)? != 4 || !field::has(bytes, 12, b"Xen\0") || !rest.contains(&0) {
         return None;
     }
-    let note = note::decode(word(8)?, rest, offset, false);
+    let note = note::decode(field::u32(bytes, 8)?, rest, offset, false);
     matches!(note.value, Value::Text(_) | Value::Features(_)).then_some(note)
 }
 

@@ -125,13 +125,7 @@ impl<'a> Client<'a> {
             put_back: false,
             once: false,
         };
-        let end = Action::Run {
-            forward: Some(stop(self.pid_file)),
-            backward: Some(self.again()),
-            generates: Vec::new(),
-            put_back: false,
-            once: false,
-        };
+        let end = Action::run(Some(stop(self.pid_file)), Some(self.again()));
         [
             Draft::new(
                 &self.id("stop", bridge),
@@ -168,13 +162,7 @@ impl<'a> Client<'a> {
     fn ready(&self, bridge: &Bridge) -> Option<Step> {
         let wait =
             Command::new("/lib/ifupdown/wait-for-ll6.sh", [""; 0]).with_env("IFACE", bridge.name.as_str());
-        let wait = Action::Run {
-            forward: Some(wait.within(30)),
-            backward: None,
-            generates: Vec::new(),
-            put_back: false,
-            once: false,
-        };
+        let wait = Action::run(Some(wait.within(30)), None);
         let draft = Draft::new(
             &self.id("ready", bridge),
             format!("Wait until {} has its link-local address", bridge.name),
@@ -187,13 +175,10 @@ impl<'a> Client<'a> {
     fn begin(&self, bridge: &Bridge) -> Step {
         // It stays in the foreground until it is bound; after an undo it had been told not to.
         let args = self.args.iter().filter(|arg| *arg != AT_ONCE).map(|arg| self.renamed(arg, bridge));
-        let begin = Action::Run {
-            forward: Some(Command::new("dhclient", args).within(BOUND_SECONDS)),
-            backward: Some(stop(&self.renamed(self.pid_file, bridge))),
-            generates: Vec::new(),
-            put_back: false,
-            once: false,
-        };
+        let begin = Action::run(
+            Some(Command::new("dhclient", args).within(BOUND_SECONDS)),
+            Some(stop(&self.renamed(self.pid_file, bridge))),
+        );
         Draft::new(
             &self.id("start", bridge),
             format!("Start the DHCP client on {}, with that lease", bridge.name),

@@ -276,13 +276,10 @@ fn forwarding(facts: &Facts) -> Step {
         words.push("sh".to_owned());
         words.extend(network.forwards_from.iter().cloned());
     }
-    let action = Action::Run {
-        forward: Some(Command::new("sh", ["-c".to_owned(), set(1)]).within(30)),
-        backward: (!network.forwarding).then(|| Command::new("sh", words).within(30)),
-        generates: Vec::new(),
-        put_back: false,
-        once: false,
-    };
+    let action = Action::run(
+        Some(Command::new("sh", ["-c".to_owned(), set(1)]).within(30)),
+        (!network.forwarding).then(|| Command::new("sh", words).within(30)),
+    );
     let why = "without it no packet of a guest leaves dom0";
     Draft::new("nat-forwarding", "Forward IPv4 packets", why, action).risks(&[Risk::CutsNetwork]).step()
 }
@@ -297,7 +294,7 @@ fn start(unit: &str) -> Step {
 }
 
 fn run(id: &str, title: &str, why: &str, forward: Option<Command>, backward: Option<Command>) -> Draft {
-    let action = Action::Run { forward, backward, generates: Vec::new(), put_back: false, once: false };
+    let action = Action::run(forward, backward);
     Draft::new(id, title, why, action).risks(&[Risk::TouchesServices])
 }
 

@@ -93,13 +93,7 @@ fn one(facts: &Facts, bridge: &Bridge) -> Vec<Step> {
         let script = "ip link show dev \"$1\" | grep -q \"^ *altname $2\\$\" || exit 0; \
                       ip link property del dev \"$1\" altname \"$2\"";
         let remove = Command::new("sh", ["-c", script, "sh", link, name]).within(30);
-        let action = Action::Run {
-            forward: Some(add),
-            backward: Some(remove),
-            generates: Vec::new(),
-            put_back: false,
-            once: false,
-        };
+        let action = Action::run(Some(add), Some(remove));
         let title = format!("Call {} {name} too, now", bridge.name);
         steps.push(Draft::new(&format!("name {name}"), title, why, action).step());
     }

@@ -77,6 +77,15 @@ pub fn stop_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
+/// What can be done about a step's failure, where its words say so.
+fn hint_at(ui: &mut Ui, cause: &Cause) {
+    if let Cause::StepFailed { why, .. } = cause
+        && let Some(hint) = machine::hint_for_words(why)
+    {
+        ui.hint(hint);
+    }
+}
+
 fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
     match applied {
         Applied::Done { run } => {
@@ -118,11 +127,7 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
                 return Exit::FailedAndRestored;
             }
             ui.error(format!("stage {stage} was undone; the machine is as it was before it"));
-            if let Cause::StepFailed { why, .. } = &cause
-                && let Some(hint) = machine::hint_for_words(why)
-            {
-                ui.hint(hint);
-            }
+            hint_at(ui, &cause);
             Exit::FailedAndRestored
         }
         Applied::BroughtBack { stage, cause, report, .. } => {
@@ -132,11 +137,7 @@ fn conclude(ui: &mut Ui, applied: Applied, rolling_back: bool) -> Exit {
         }
         Applied::Halted { stage, cause, .. } => {
             ui.error(format!("stage {stage} was stopped, and has no way back: {}", because(&cause)));
-            if let Cause::StepFailed { why, .. } = &cause
-                && let Some(hint) = machine::hint_for_words(why)
-            {
-                ui.hint(hint);
-            }
+            hint_at(ui, &cause);
             ui.hint("xenup upgrade apply   (goes on from there)");
             Exit::NotRestored
         }

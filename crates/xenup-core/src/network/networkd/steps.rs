@@ -180,7 +180,7 @@ fn systemctl(args: &[&str]) -> Command {
 }
 
 fn run(id: &str, title: &str, why: &str, forward: Option<Command>, backward: Option<Command>) -> Step {
-    let action = Action::Run { forward, backward, generates: Vec::new(), put_back: false, once: false };
+    let action = Action::run(forward, backward);
     Draft::new(id, title, why, action).risks(&[Risk::CutsNetwork]).this_boot().step()
 }
 

@@ -97,13 +97,7 @@ pub(super) fn down(up: &[Running], facts: &Facts) -> Vec<Step> {
     if dom0 && facts.services.systemd {
         let systemctl =
             |verb: &str| Command::new("systemctl", [verb, "--runtime", "xendomains.service"]).within(120);
-        let action = Action::Run {
-            forward: Some(systemctl("mask")),
-            backward: Some(systemctl("unmask")),
-            generates: Vec::new(),
-            put_back: false,
-            once: false,
-        };
+        let action = Action::run(Some(systemctl("mask")), Some(systemctl("unmask")));
         let why = "a package's script would start it, and with it guests, while Xen's toolstack is exchanged";
         let draft =
             Draft::new("hold-xendomains", "Keep xendomains from starting guests in this boot", why, action);
@@ -115,13 +109,10 @@ pub(super) fn down(up: &[Running], facts: &Facts) -> Vec<Step> {
 fn one_down(number: usize, guest: &Running) -> Step {
     let file = guest.file.to_string_lossy();
     let wait = WAIT_SECONDS.to_string();
-    let action = Action::Run {
-        forward: Some(shell(STOP, &[&guest.name, &wait], WAIT_SECONDS.saturating_add(AFTER_SECONDS))),
-        backward: Some(shell(AGAIN, &[&guest.name, &file], AFTER_SECONDS)),
-        generates: Vec::new(),
-        put_back: false,
-        once: false,
-    };
+    let action = Action::run(
+        Some(shell(STOP, &[&guest.name, &wait], WAIT_SECONDS.saturating_add(AFTER_SECONDS))),
+        Some(shell(AGAIN, &[&guest.name, &file], AFTER_SECONDS)),
+    );
     let title = format!("Shut {} down", guest.name);
     let why = "its toolstack goes while packages are upgraded, and the restart would cut it off";
     Draft::new(&format!("stop {number} {}", guest.name), title, why, action)
@@ -138,13 +129,7 @@ pub(super) fn up(up: &[Running]) -> Option<Stage> {
     let files: Vec<String> = up.iter().map(|guest| guest.file.to_string_lossy().into_owned()).collect();
     let args: Vec<&str> = names.iter().zip(&files).flat_map(|(name, file)| [*name, file.as_str()]).collect();
     let guests = u64::try_from(up.len()).unwrap_or(u64::MAX);
-    let action = Action::Run {
-        forward: Some(shell(START, &args, AFTER_SECONDS.saturating_mul(guests))),
-        backward: None,
-        generates: Vec::new(),
-        put_back: false,
-        once: false,
-    };
+    let action = Action::run(Some(shell(START, &args, AFTER_SECONDS.saturating_mul(guests))), None);
     let title = format!("Start {}", names.join(", "));
     let why = "they ran before the upgrade; those of xendomains run already";
     let draft = Draft::new("start-guests", title, why, action).risks(&[Risk::TouchesServices]).this_boot();

@@ -308,13 +308,7 @@ fn upgrade(
     let by_initramfs_tools = facts.packages.version("dracut").is_none();
     steps.extend(new.kernel.as_deref().filter(|_| by_initramfs_tools).map(packages::initramfs));
     let why = "so that it has the new Xen and the new kernel, whichever script ran last";
-    let menu = Action::Run {
-        forward: Some(boot::update_grub(&facts.boot)),
-        backward: None,
-        generates: Vec::new(),
-        put_back: false,
-        once: false,
-    };
+    let menu = Action::run(Some(boot::update_grub(&facts.boot)), None);
     steps.push(packages::onward(
         Draft::new("upgrade-menu", "Make GRUB's menu anew", why, menu).risks(&[Risk::DecidesBoot]),
         "the menu is made from what is installed",

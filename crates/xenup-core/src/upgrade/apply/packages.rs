@@ -48,7 +48,7 @@ fn shell(script: &str, args: &[&Path]) -> Command {
 }
 
 fn run(forward: Command, backward: Option<Command>) -> Action {
-    Action::Run { forward: Some(forward), backward, generates: Vec::new(), put_back: false, once: false }
+    Action::run(Some(forward), backward)
 }
 
 /// A step of a stage without a way back.
