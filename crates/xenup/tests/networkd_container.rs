@@ -10,7 +10,7 @@
 
 mod container;
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -21,6 +21,7 @@ use xenup_core::inspect::Facts;
 use xenup_core::network::plan::{NetworkPlan, plan};
 
 const LAN: &str = "/etc/systemd/network/20-lan.network";
+const NETPLAN: &str = "/etc/netplan/50-cloud-init.yaml";
 /// For what is confirmed: longer than a busy machine takes for all that comes before.
 const LONG: &str = "600";
 /// For what nobody confirms.
@@ -30,6 +31,19 @@ const HOST: &str =
 
 /// Gives the network to systemd-networkd, with this file.
 fn networkd(dir: &Path, lan: &str) {
+    enable(dir);
+    std::fs::write(dir.join(&LAN[1..]), lan).unwrap();
+}
+
+/// Gives the network to netplan, with this file.
+fn netplan(dir: &Path, lan: &str) {
+    enable(dir);
+    let path = dir.join(&NETPLAN[1..]);
+    std::fs::write(&path, lan).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn enable(dir: &Path) {
     let etc = dir.join("etc/systemd/system");
     for (wants, unit) in
         [("multi-user.target", "systemd-networkd.service"), ("sockets.target", "systemd-networkd.socket")]
@@ -41,7 +55,6 @@ fn networkd(dir: &Path, lan: &str) {
         symlink(format!("/lib/systemd/system/{unit}"), link).unwrap();
     }
     std::fs::write(dir.join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
-    std::fs::write(dir.join(&LAN[1..]), lan).unwrap();
 }
 
 /// Every file of the network with its bytes and attributes, and what the kernel has.
@@ -49,8 +62,8 @@ fn picture(container: &Container) -> String {
     let files = container.run(&[
         "sh",
         "-c",
-        "cd / && find etc/network etc/systemd ! -type d -exec stat -c '%n %U:%G %a %Y %N' {} + | sort; \
-         find etc/network etc/systemd -type f -exec md5sum {} + | sort",
+        "cd / && find etc/network etc/netplan etc/systemd ! -type d -exec stat -c '%n %U:%G %a %Y %N' {} + | sort; \
+         find etc/network etc/netplan etc/systemd -type f -exec md5sum {} + | sort",
     ]);
     format!("{files}{}", addresses(container))
 }
@@ -189,6 +202,40 @@ fn a_static_address_moves_stays_over_a_boot_and_comes_back() {
     online(&container, "xenbr0");
     assert_eq!(picture(&container), made, "{}", networkd_says(&container));
     // What systemd-networkd made at this boot is taken back at once, and stays so over the next one.
+    rollback(&container);
+    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    container.reboot();
+    online(&container, "host0");
+    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+}
+
+#[test]
+fn a_nic_of_netplan_moves_and_netplans_files_stay() {
+    if skipped() {
+        return;
+    }
+    let lan = format!(
+        "network:\n  version: 2\n  ethernets:\n    host0:\n      addresses: [{INSIDE}/24]\n      accept-ra: false\n      \
+         routes:\n      - to: default\n        via: {OUTSIDE}\n"
+    );
+    let mut container = Container::boot_with("netplan", |dir| netplan(dir, &lan));
+    online(&container, "host0");
+    let before = picture(&container);
+    let traffic = Traffic::begin(&container, INSIDE);
+    apply(&container, LONG);
+    answers_after(traffic, &container, INSIDE);
+    assert_eq!(state(&container, "xenbr0"), "routable configured", "{}", networkd_says(&container));
+    assert_eq!(state(&container, "host0"), "enslaved configured", "{}", networkd_says(&container));
+    confirm(&container, INSIDE);
+    let made = picture(&container);
+    // What an administrator types who has forgotten us, and what netplan does at boot: neither takes the bridge away.
+    container.run(&["netplan", "apply"]);
+    online(&container, "xenbr0");
+    assert_eq!(picture(&container), made, "{}", networkd_says(&container));
+    container.reboot();
+    online(&container, "xenbr0");
+    assert_eq!(picture(&container), made, "{}", networkd_says(&container));
+    container.run(&["systemctl", "start", "systemd-networkd-wait-online.service"]);
     rollback(&container);
     assert_eq!(picture(&container), before, "{}", networkd_says(&container));
     container.reboot();

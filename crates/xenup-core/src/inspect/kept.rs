@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use super::facts::ConfigFile;
 use super::reader::Reader;
+use crate::network::networkd::WAITS_FOR;
 
 /// Single files.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     "/boot/grub/custom.cfg",
     "/etc/default/grub.d/00-xenup.cfg",
     "/etc/default/grub.d/zz-xenup.cfg",
     "/etc/default/xendomains",
     "/etc/sysctl.d/60-xenup-nat.conf",
     "/etc/systemd/system/nftables.service.d/xenup.conf",
+    WAITS_FOR,
     "/etc/systemd/system/xendomains.service.d/xenup.conf",
     "/etc/systemd/system/xenup-nat.service",
     "/etc/xen/xl.conf",

@@ -8,7 +8,7 @@ use xenup_engine::plan::{Guard, Risk, Step, Watch};
 use xenup_machine::network::{Address, Mac, Network, Route};
 
 use crate::host::{AddressPolicy, Bridge, Host};
-use crate::inspect::facts::{Facts, OwnerKind};
+use crate::inspect::facts::Facts;
 use crate::inspect::{Finding, Weight};
 use crate::plan::step::Draft;
 
@@ -123,7 +123,7 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
 /// Whether the bridge's port is configured by systemd-networkd; without any owner, ifupdown is to have it.
 fn is_networkds(facts: &Facts, bridge: &Bridge) -> bool {
     let nic = facts.network.nic(bridge.nic());
-    nic.is_some_and(|nic| nic.owners.iter().any(|owner| owner.kind == OwnerKind::Networkd))
+    nic.is_some_and(|nic| networkd::configures(facts, nic))
 }
 
 fn edit_interfaces(

@@ -12,6 +12,7 @@ use xenup_engine::plan::{Risk, Step};
 use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Network};
 
 use super::interfaces::{BridgeAddress, BridgeRequest, HwAddress, MAIN};
+use super::networkd;
 use crate::host::{Host, Subnet};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
@@ -70,7 +71,7 @@ fn mac(machine_id: &str, name: &str) -> Mac {
 pub fn maker(facts: &Facts) -> Option<Maker> {
     let has = |nic: &Nic, kind| nic.owners.iter().any(|owner| owner.kind == kind);
     let nics = || facts.network.nics.iter();
-    let is_networkds = nics().any(|nic| has(nic, OwnerKind::Networkd) && !has(nic, OwnerKind::Ifupdown));
+    let is_networkds = nics().any(|nic| networkd::configures(facts, nic) && !has(nic, OwnerKind::Ifupdown));
     let is_ifupdowns = nics().any(|nic| has(nic, OwnerKind::Ifupdown));
     let runs = facts.services.active.iter().any(|unit| unit == NETWORKD);
     let has_file = facts.network.files.iter().any(|file| file.path == Path::new(MAIN));

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use xenup_machine::network::Network;
 
-use super::{nat, other_names, portless};
+use super::{nat, networkd, other_names, portless};
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
-use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
+use crate::inspect::facts::{At, Facts, Nic, Owner, OwnerKind};
 
 /// Returns everything that stands in the way of the bridges and NAT networks of `host`, and what is to be known of them.
 #[must_use]
@@ -46,7 +46,7 @@ pub fn is_made(network: &Network, bridge: &Bridge) -> bool {
 fn one(facts: &Facts, file: &Path, bridge: &Bridge) -> Vec<Finding> {
     let found = match facts.network.nic(bridge.nic()) {
         None => vec![absent(facts, bridge)],
-        Some(nic) if is_made(&facts.network.kernel, bridge) => owner(nic).into_iter().collect(),
+        Some(nic) if is_made(&facts.network.kernel, bridge) => owner(facts, nic).into_iter().collect(),
         Some(nic) if bridge.vlan.is_some() => tagged(facts, bridge, nic),
         Some(nic) => present(facts, bridge, nic),
     };
@@ -83,7 +83,7 @@ fn absent(facts: &Facts, bridge: &Bridge) -> Finding {
 
 fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     let kernel = &facts.network.kernel;
-    let mut found: Vec<Finding> = owner(nic).into_iter().collect();
+    let mut found: Vec<Finding> = owner(facts, nic).into_iter().collect();
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(nic));
     found.extend(name_taken(kernel, bridge));
@@ -98,14 +98,14 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
 /// A NIC that carries a VLAN may be anything else beside, a port too.
 fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     let kernel = &facts.network.kernel;
-    let mut found: Vec<Finding> = owner(nic).into_iter().collect();
+    let mut found: Vec<Finding> = owner(facts, nic).into_iter().collect();
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(&Nic { master: None, ..nic.clone() }));
     found.extend(name_taken(kernel, bridge));
-    if nic.owners.iter().any(|owner| owner.kind == OwnerKind::Networkd) {
+    if networkd::configures(facts, nic) {
         found.push(Finding::blocking(
             "vlan-not-made",
-            format!("{} is systemd-networkd's, and this version makes no VLAN for it", nic.name),
+            format!("systemd-networkd configures {}, and this version makes no VLAN for it", nic.name),
             "the file that the NIC gets would have to name the VLAN",
             format!(
                 "write {0}.netdev (Kind=vlan) and VLAN={0} into {1}'s file, then ports = [\"{0}\"] without vlan",
@@ -124,26 +124,40 @@ fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found
 }
 
-fn owner(nic: &Nic) -> Option<Finding> {
-    let supported = |kind: OwnerKind| matches!(kind, OwnerKind::Ifupdown | OwnerKind::Networkd);
-    let other = nic.owners.iter().find(|owner| !supported(owner.kind))?;
-    let program = match other.kind {
-        OwnerKind::Ifupdown | OwnerKind::Networkd => return None,
-        OwnerKind::Netplan => "netplan",
-        OwnerKind::NetworkManager => "NetworkManager",
+fn owner(facts: &Facts, nic: &Nic) -> Option<Finding> {
+    let other = unsupported(facts, nic)?;
+    let (what, why, fix) = not_supported(nic, other.kind);
+    Some(Finding { at: other.at.clone(), ..Finding::blocking("network-owner-not-supported", what, why, fix) })
+}
+
+/// Returns the owner of a NIC that this version cannot change the network of.
+pub(crate) fn unsupported<'a>(facts: &Facts, nic: &'a Nic) -> Option<&'a Owner> {
+    let supported = |kind: OwnerKind| match kind {
+        OwnerKind::Ifupdown | OwnerKind::Networkd => true,
+        OwnerKind::Netplan => networkd::configures(facts, nic),
+        OwnerKind::NetworkManager => false,
     };
-    Some(Finding {
-        at: other.at.clone(),
-        ..Finding::blocking(
-            "network-owner-not-supported",
-            format!("{} is configured by {program}", nic.name),
-            "this version changes ifupdown and systemd-networkd",
-            format!(
-                "configure {} in /etc/network/interfaces, or wait for a version that knows {program}",
-                nic.name
-            ),
-        )
-    })
+    nic.owners.iter().find(|owner| !supported(owner.kind))
+}
+
+/// Returns what, why and what to do about it.
+pub(crate) fn not_supported(nic: &Nic, kind: OwnerKind) -> (String, &'static str, String) {
+    let name = &nic.name;
+    let what = format!("{name} is configured by {}", kind.program());
+    if kind == OwnerKind::Netplan {
+        let why = "netplan has made no file for it that systemd-networkd reads, and this version knows no other back end of it";
+        let fix = format!(
+            "see what `netplan get` says of {name}: with the renderer networkd, after `netplan generate`, it can be bridged"
+        );
+        return (what, why, fix);
+    }
+    let why =
+        "this version changes ifupdown, systemd-networkd, and netplan where systemd-networkd carries it out";
+    let fix = format!(
+        "configure {name} in /etc/network/interfaces, or wait for a version that knows {}",
+        kind.program()
+    );
+    (what, why, fix)
 }
 
 fn other_mac(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Option<Finding> {

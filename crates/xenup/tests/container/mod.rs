@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "nftables",
     "udhcpc",
     "udev",
+    "netplan.io",
 ];
 
 /// Our address outside, and the machine's.

@@ -1,8 +1,9 @@
 //! Findings about NICs. Decides for the ports of the bridges that are wanted, and for what names any NIC; never for a
 //! NIC that stays as it is.
 
-use super::super::facts::{Facts, Nic, Owner, OwnerKind};
+use super::super::facts::{Facts, Nic};
 use super::{Context, Hit, joined};
+use crate::network::refuse;
 
 impl<'a> Context<'a> {
     /// The ports that are there; an absent one is the plan's to name.
@@ -61,27 +62,13 @@ pub(super) fn two_owners(context: &Context<'_>) -> Vec<Hit> {
 }
 
 pub(super) fn owner_not_supported(context: &Context<'_>) -> Vec<Hit> {
-    let other = |nic: &'_ Nic| -> Option<Owner> {
-        match nic.owners.as_slice() {
-            [owner] if !matches!(owner.kind, OwnerKind::Ifupdown | OwnerKind::Networkd) => {
-                Some(owner.clone())
-            }
-            _ => None,
-        }
-    };
-    let found = context.nics().filter_map(|nic| Some((nic, other(nic)?)));
+    // Several owners are a finding of their own.
+    let nics = context.nics().filter(|nic| nic.owners.len() == 1);
+    let found = nics.filter_map(|nic| Some((nic, refuse::unsupported(context.facts, nic)?)));
     found
         .map(|(nic, owner)| {
-            let program = owner.kind.program();
-            Hit::new(
-                format!("{} is configured by {program}", nic.name),
-                "this version changes ifupdown and systemd-networkd",
-                format!(
-                    "configure {} in /etc/network/interfaces, or wait for a version that knows {program}",
-                    nic.name
-                ),
-            )
-            .at(owner.at)
+            let (what, why, fix) = refuse::not_supported(nic, owner.kind);
+            Hit::new(what, why, fix).at(owner.at.clone())
         })
         .collect()
 }
@@ -181,6 +168,10 @@ pub(super) fn named_elsewhere(context: &Context<'_>) -> Vec<Hit> {
 
 pub(super) fn cloud_init(context: &Context<'_>) -> Vec<Hit> {
     let Some(path) = &context.facts.services.cloud_init_network else { return Vec::new() };
+    // Files of ours come before what netplan makes of its own.
+    if path.starts_with("/etc/netplan") {
+        return Vec::new();
+    }
     Hit::new(
         format!("cloud-init writes {} again at boot", path.display()),
         "the bridge would be gone with the next new instance id or datasource",

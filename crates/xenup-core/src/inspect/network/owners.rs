@@ -15,7 +15,7 @@ use super::{keep, netplan, networkd};
 use crate::network::interfaces::glob::Pattern;
 use crate::network::interfaces::{InterfacesTree, MAIN, Selector, load_of};
 use crate::network::netplan::merged;
-use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit};
+use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit, is_ours};
 use crate::network::units;
 
 /// Fills in the owners of all NICs, the files they were read from, and the names that no link has.
@@ -194,15 +194,17 @@ fn networkd_files(
         // A condition that cannot be told may be met: to miss an owner is worse than to name one too many.
         let managed = taken.unit.filter(|unit| !unit.is_unmanaged()).map(Unit::matched_at);
         let Some(at) = taken.uncertain.into_iter().next().or(managed) else { continue };
-        // What netplan wrote for networkd is netplan's.
+        // What netplan wrote for networkd is netplan's, also while a file of ours comes before it.
         let name = at.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let of_netplan = netplan && name.starts_with("10-netplan-");
+        let outranked = taken.unit.is_some_and(is_ours);
+        let of_netplan = netplan && (outranked || name.starts_with("10-netplan-"));
         // After a switch the bridge has the client.
         owned.push(link.and_then(|link| link.master.clone()).unwrap_or_else(|| nic.name.clone()));
         if of_netplan && nic.owners.iter().any(|owner| owner.kind == OwnerKind::Netplan) {
             continue;
         }
-        add(nic, if of_netplan { OwnerKind::Netplan } else { OwnerKind::Networkd }, [at]);
+        let kind = if of_netplan && !outranked { OwnerKind::Netplan } else { OwnerKind::Networkd };
+        add(nic, kind, [at]);
     }
     if active {
         facts.networkd = owned.iter().filter_map(|link| networkd::client(reader, link)).collect();

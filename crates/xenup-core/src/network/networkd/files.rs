@@ -76,7 +76,7 @@ pub struct Change {
 }
 
 /// Returns whether a file is one that [`change`] made.
-pub(super) fn is_ours(unit: &Unit) -> bool {
+pub(crate) fn is_ours(unit: &Unit) -> bool {
     PREFIXES.iter().any(|prefix| unit.name.starts_with(prefix)) && unit.path.starts_with(DIRECTORIES[0])
 }
 

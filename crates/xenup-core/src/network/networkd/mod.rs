@@ -6,19 +6,22 @@
 //! with path and line.
 //!
 //! Reading order: `tree` (files, drop-ins, masks, precedence) → `matching` ([Match]) → `declared` (what a file says) →
-//! `files` (the bridge's files) → `steps` (the owner's state). Sources: the manual pages named above and systemd's
+//! `files` (the bridge's files) → `netplan` (a NIC that is netplan's) → `steps` (the owner's state). Sources: the manual pages named above and systemd's
 //! `net-condition.c` and `networkd-dhcp-common.c`.
 
 mod declared;
 mod files;
 mod matching;
+mod netplan;
 mod portless;
 mod refuse;
 mod steps;
 mod tree;
 
 pub use declared::Declared;
+pub(crate) use files::is_ours;
 pub use files::{Change, Lease, OwnFile, RUNTIME, Wanted, change};
 pub use matching::{Device, Host, Matched};
+pub use netplan::{WAITS_FOR, configures};
 pub use steps::{Edited, edit};
 pub use tree::{DIRECTORIES, Taken, Tree, Unit};

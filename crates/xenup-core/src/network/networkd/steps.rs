@@ -14,6 +14,7 @@ use xenup_machine::process::Command;
 
 use super::files::{Change, Lease, OwnFile, Wanted, change};
 use super::matching::{Device, Host};
+use super::netplan;
 use super::portless::own_bridge;
 use crate::host::{AddressPolicy, Bridge};
 use crate::inspect::facts::Facts;
@@ -24,7 +25,7 @@ use crate::plan::step::{Draft, write};
 
 const SERVICE: &str = "systemd-networkd.service";
 const SOCKET: &str = "systemd-networkd.socket";
-const WAIT_ONLINE: &str = "/usr/lib/systemd/systemd-networkd-wait-online";
+pub(super) const WAIT_ONLINE: &str = "/usr/lib/systemd/systemd-networkd-wait-online";
 
 /// A lease on a slow network; a static address takes a second. Less than a condition may take to be looked at.
 const ONLINE_SECONDS: u32 = 50;
@@ -66,6 +67,9 @@ pub fn edit(
                 );
                 edited.findings.extend(findings);
                 edited.findings.extend(learnt_anew(facts, bridge).filter(|_| !made));
+                let outranked = netplan::outranked(facts, bridge);
+                files.extend(outranked.is_some().then(netplan::waits).filter(|file| !is_there(facts, file)));
+                edited.findings.extend(outranked.filter(|_| !made));
             }
             Err(findings) => blocking.extend(findings),
         }
@@ -160,7 +164,8 @@ fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>>
 }
 
 fn text_of<'a>(facts: &'a Facts, path: &Path) -> Option<&'a str> {
-    facts.network.files.iter().find(|file| file.path == path).map(|file| file.text.as_str())
+    let of_networkd = facts.network.files.iter().find(|file| file.path == path);
+    of_networkd.map(|file| file.text.as_str()).or_else(|| facts.file(path))
 }
 
 fn is_there(facts: &Facts, file: &OwnFile) -> bool {
