@@ -10,8 +10,8 @@ use cases_of::{expect, folders, optional_text, text};
 use xenup_core::host::{Host, PATH};
 use xenup_core::inspect::{Facts, Finding};
 use xenup_core::packages::AptSimulation;
-use xenup_core::plan::{Planned, plan};
-use xenup_engine::action::Action;
+use xenup_core::plan::{Planned, installer, plan};
+use xenup_engine::action::{Action, Lasts};
 use xenup_engine::plan::Plan;
 use xenup_engine::validate::validate;
 
@@ -99,6 +99,30 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
         planned += 1;
     }
     assert!(planned >= 12, "{planned} cases can be planned");
+}
+
+/// In a system that does not run no step needs a link, a service or a confirm; what is left is written as one case has it.
+#[test]
+fn an_installer_does_what_lasts_in_files() {
+    for case in cases() {
+        let Ok(planned) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
+        let name = case.folder.display();
+        let only = match installer::only(planned, &case.host) {
+            Ok(only) => only,
+            Err(found) => {
+                assert!(found.iter().all(|finding| finding.id == "installer-cannot"), "{name}");
+                continue;
+            }
+        };
+        validate(&only.plan).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(only.plan.stages.iter().all(|stage| stage.guard.is_none()), "{name}");
+        let steps = only.plan.stages.iter().flat_map(|stage| &stage.steps);
+        assert!(steps.clone().all(|step| step.lasts == Lasts::OnDisk), "{name}");
+        if case.folder.join("installer.txt").exists() {
+            let told: String = steps.map(|step| format!("{}\n", step.id)).collect();
+            expect(&case.folder, "installer.txt", &told);
+        }
+    }
 }
 
 /// Until a trial boot was confirmed GRUB boots something else than Xen when nobody chooses, and what it booted before

@@ -194,6 +194,9 @@ pub struct Apply {
     /// Read what is wanted from FILE
     #[arg(long, value_name = "FILE", default_value = "/etc/xenup/host.toml")]
     pub host: PathBuf,
+    /// Do what lasts on disk, and make Xen the default: in a system that an installer has made and that does not run yet
+    #[arg(long, conflicts_with_all = ["plan", "wait", "deadline"])]
+    pub installer: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

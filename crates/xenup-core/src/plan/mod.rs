@@ -6,6 +6,7 @@
 //! Never: reads a machine; facts, wishes and apt's answer come in, a plan or findings come out.
 
 mod guests;
+pub mod installer;
 mod prepare;
 pub mod render;
 pub(crate) mod step;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use xenup_core::plan::installer;
 use xenup_engine::plan::{Plan, Watch};
 use xenup_engine::status::{StageState, StageStatus};
 use xenup_engine::store::{Run, parse_plan};
@@ -34,6 +35,7 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     }
     let mut chosen = match &args.plan {
         Some(path) => read_plan(path)?,
+        None if args.installer => for_installer(ui, &args.host)?,
         None => plan::make(ui, &Source::default(), &args.host, None)?.plan,
     };
     if chosen.is_empty() {
@@ -49,6 +51,19 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     agree(ui, &chosen, args.yes)?;
     let exit = carry_out(ui, &chosen)?;
     after(ui, exit, args.wait)
+}
+
+/// Makes the plan for a system that does not run.
+fn for_installer(ui: &mut Ui, host: &Path) -> Result<Plan, CommandError> {
+    if files::exists(Path::new("/run/systemd/system")) {
+        return Err(CommandError::refused(
+            "this system runs: its network and its boot have to be tried, not only written",
+        )
+        .hinted("xenup apply   (without --installer)"));
+    }
+    let planned = plan::make(ui, &Source::default(), host, None)?;
+    let only = installer::only(planned, &plan::read_host(host)?);
+    only.map(|planned| planned.plan).map_err(|found| plan::refuse(ui, &found))
 }
 
 /// Carries a plan out in a service of its own; nobody is asked.

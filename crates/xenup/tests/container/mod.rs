@@ -104,6 +104,7 @@ impl Container {
     /// Waits until the machine goes down by itself, and boots it again.
     pub fn boot_again(&mut self) {
         self.child.wait().unwrap();
+        self.leader = 0;
         self.child = spawn(&self.dir);
         self.wait_until_ready();
     }
@@ -127,7 +128,8 @@ impl Container {
                     ]);
                     self.outside(&["ip", "link", "set", "ve-guarded", "up"]);
                 }
-                if line == "READY=1" {
+                // A reload in the boot before has said so as well.
+                if line == "READY=1" && self.leader != 0 {
                     return;
                 }
             }

@@ -1,0 +1,63 @@
+//! What of a plan is done in a system that an installer has made and that does not run yet.
+//!
+//! Decides: which steps stay. What lasts on disk does: files, packages, GRUB's menu. Links, leases and services belong to
+//! a boot, and the first one makes them from those files. There is no trial and nothing to confirm: Xen is the default at
+//! once, since such a machine has nothing yet that could be lost, and plain Linux stays in its menu.
+//! Never: plans a step of its own.
+
+use std::path::Path;
+
+use xenup_engine::action::{Action, Lasts};
+use xenup_engine::plan::{Plan, Stage, Step, Watch};
+
+use super::Planned;
+use crate::boot;
+use crate::host::Host;
+use crate::inspect::Finding;
+use crate::inspect::facts::At;
+
+/// Returns the plan without what only a machine that runs can do.
+///
+/// # Errors
+/// What host.toml asks for and an installer cannot do: services of `[[nat]]`, and the further names of a bridge.
+pub fn only(planned: Planned, host: &Host) -> Result<Planned, Vec<Finding>> {
+    let found = later(host);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let stages = planned.plan.stages.into_iter().filter_map(in_files).collect();
+    let purpose = format!("{}, as its installer leaves it", planned.plan.purpose);
+    Ok(Planned { plan: Plan { stages, purpose, ..planned.plan }, ..planned })
+}
+
+fn later(host: &Host) -> Vec<Finding> {
+    let nats = host.nats.iter().map(|nat| (format!("[[nat]] {}", nat.name), nat.line));
+    let named = host.bridges.iter().filter(|bridge| !bridge.also.is_empty());
+    let all = nats.chain(named.map(|bridge| (format!("also of {}", bridge.name), bridge.line)));
+    all.map(|(what, line)| Finding {
+        at: vec![At { path: host.path.clone(), line }],
+        ..Finding::blocking(
+            "installer-cannot",
+            format!("{what} is made on a machine that runs"),
+            "an installer writes files, and starts no service and no link of the new system",
+            "leave it out of host.toml, add it once the machine has booted, and then: xenup apply",
+        )
+    })
+    .collect()
+}
+
+fn in_files(stage: Stage) -> Option<Stage> {
+    let is_trial = stage.guard.as_ref().is_some_and(|guard| guard.watch == Watch::TrialBoot);
+    let steps: Vec<Step> = stage.steps.into_iter().filter(|step| !is_trial && lasts_in_files(step)).collect();
+    (!steps.is_empty()).then_some(Stage { guard: None, checks: Vec::new(), steps, ..stage })
+}
+
+fn lasts_in_files(step: &Step) -> bool {
+    let of_files = match &step.action {
+        Action::File { .. } | Action::Packages { .. } => true,
+        // The other commands ask a service, or need what a client of DHCP left in this boot.
+        Action::Run { generates, .. } => generates.iter().any(|path| path == Path::new(boot::MENU)),
+        _ => false,
+    };
+    of_files && step.lasts == Lasts::OnDisk
+}
