@@ -13,6 +13,7 @@ mod firmware;
 mod hardware;
 #[cfg(test)]
 mod hostile;
+mod installed;
 pub mod kept;
 mod kernels;
 mod network;
@@ -27,6 +28,7 @@ pub(crate) use boot::shell;
 pub use facts::Facts;
 pub use finding::{Finding, Weight};
 pub use findings::{findings, findings_for};
+pub use installed::Installed;
 
 use reader::Reader;
 use xenup_machine::Probe;

@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use xenup_core::plan::installer;
 use xenup_engine::plan::{Plan, Watch};
 use xenup_engine::status::{StageState, StageStatus};
 use xenup_engine::store::{Run, parse_plan};
@@ -61,9 +60,7 @@ fn for_installer(ui: &mut Ui, host: &Path) -> Result<Plan, CommandError> {
         )
         .hinted("xenup apply   (without --installer)"));
     }
-    let planned = plan::make(ui, &Source::default(), host, None)?;
-    let only = installer::only(planned, &plan::read_host(host)?);
-    only.map(|planned| planned.plan).map_err(|found| plan::refuse(ui, &found))
+    Ok(plan::for_installer(ui, host)?.plan)
 }
 
 /// Carries a plan out in a service of its own; nobody is asked.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use xenup_core::inspect::facts::{FORMAT, Facts};
-use xenup_core::inspect::{Surroundings, gather};
+use xenup_core::inspect::{Installed, Surroundings, gather};
 use xenup_engine::error::EngineError;
 use xenup_engine::snapshot::{FileSnapshot, Standing};
 use xenup_machine::file::Attributes;
@@ -41,6 +41,11 @@ pub fn facts(source: &Source) -> Result<Facts, CommandError> {
             Ok(gather(&tree, &Surroundings::default()))
         }
     }
+}
+
+/// Reads the facts of a system that an installer has made, in its chroot.
+pub fn facts_of_installed() -> Result<Facts, CommandError> {
+    Ok(gather(&Installed(&running()?), &Surroundings::default()))
 }
 
 /// What `inspect --json` writes, as far as it is read back.

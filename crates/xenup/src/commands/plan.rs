@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use xenup_core::host::Host;
-use xenup_core::inspect::{Finding, Weight, findings_for};
+use xenup_core::inspect::{Facts, Finding, Weight, findings_for};
 use xenup_core::packages::{self, AptSimulation};
-use xenup_core::plan::{self, Planned};
+use xenup_core::plan::{self, Planned, installer};
 use xenup_machine::Probe as _;
 use xenup_machine::process::Output;
 use xenup_system::files;
@@ -49,12 +49,27 @@ pub fn run(ui: &mut Ui, args: &args::Plan) -> Outcome {
 
 /// Returns the plan for a machine, or refuses with every finding that stands in its way.
 pub fn make(ui: &mut Ui, source: &Source, host: &Path, apt: Option<&Path>) -> Result<Planned, CommandError> {
+    judged(ui, &machine::facts(source)?, source, &read_host(host)?, apt)
+}
+
+/// Returns the plan for a system in whose chroot this runs, as far as an installer can carry it out.
+pub fn for_installer(ui: &mut Ui, host: &Path) -> Result<Planned, CommandError> {
     let host = read_host(host)?;
-    let facts = machine::facts(source)?;
-    let wanted = packages::wants(&host, &facts);
+    let planned = judged(ui, &machine::facts_of_installed()?, &Source::default(), &host, None)?;
+    installer::only(planned, &host).map_err(|found| refuse(ui, &found))
+}
+
+fn judged(
+    ui: &mut Ui,
+    facts: &Facts,
+    source: &Source,
+    host: &Host,
+    apt: Option<&Path>,
+) -> Result<Planned, CommandError> {
+    let wanted = packages::wants(host, facts);
     let simulation = simulate(source, &wanted, apt)?;
-    let mut found = findings_for(&facts, &host);
-    match plan::plan(&facts, &host, simulation.as_ref()) {
+    let mut found = findings_for(facts, host);
+    match plan::plan(facts, host, simulation.as_ref()) {
         Ok(mut planned) if !blocks(&found) || planned.plan.is_empty() => {
             found.append(&mut planned.findings);
             Ok(Planned { findings: found, ..planned })
