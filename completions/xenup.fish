@@ -196,14 +196,16 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l keep -d 'Leave 
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l json -d 'Print the report as JSON'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "check" -d 'Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "config" -d 'Make a kernel\'s configuration for a role, by the source tree\'s own `make`'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "roles" -d 'List the roles and the additions that `kernel config` knows'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "explain" -d 'Say what a symbol is, what it needs, what selects it, and why a role asks for it'
-complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config roles explain diff" -f -a "diff" -d 'Compare two .config files: what each kernel can be, and which symbols of which role differ'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "check" -d 'Say of a kernel, or of all in a folder, whether it can be dom0, PV, PVH or HVM, and what stops it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "config" -d 'Make a kernel\'s configuration for a role, by the source tree\'s own `make`'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "build" -d 'Build a kernel for a role from Debian\'s source: image and packages, as an ordinary user'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "install" -d 'Put a guest\'s kernel where guests find it, below /var/lib/xenup/kernels'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "roles" -d 'List the roles and the additions that `kernel config` knows'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "explain" -d 'Say what a symbol is, what it needs, what selects it, and why a role asks for it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and not __fish_seen_subcommand_from check config build install roles explain diff" -f -a "diff" -d 'Compare two .config files: what each kernel can be, and which symbols of which role differ'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l xen -d 'Judge by this release of Xen instead of the one installed beside the kernel (else 4.20, Debian 13\'s)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l config -d 'Take the kernel\'s configuration from FILE instead of config-VERSION beside it' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from check" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
@@ -223,6 +225,29 @@ complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subc
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -l json -d 'Print what was asked, what came of it, and the .config as JSON (schema: kernel-config.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l source -d 'The kernel\'s source: a folder, a linux-source-*.tar.xz, or a package\'s name (linux-source-6.1)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l with -d 'Add to the role: a name that `kernel roles` lists, or a TOML file of the same form' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l base -d 'Lay dom0-full over FILE instead of Debian\'s configuration (linux-config-*, /boot/config-*)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l root -d 'For dom0-minimal: take the devices of the machine whose root is mounted at DIR (with its /sys) instead of this one\'s' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l facts -d 'For dom0-minimal: take the devices from FILE, written by `xenup inspect --json` on that machine' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l modules -d 'For dom0-minimal: take the names of drivers from DIR, a /lib/modules/VERSION of a kernel with many' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l waive -d 'Do without these symbols where the tree does not grant them' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -s o -l output -d 'Put the image, its configuration and the packages into DIR, which must not be there yet (else kernel-RELEASE here)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -s j -l jobs -d 'Compile so many files at once (else as many as there are processors)' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l xen -d 'Judge the image by this release of Xen instead of the newest in /boot (else 4.20, Debian 13\'s)' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l no-hardware -d 'For dom0-minimal: ask for no device\'s driver; they are yours to add'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l as-root -d 'Build as root where there is no ordinary user'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l plan -d 'As root, where packages are missing: show the plan that installs them, and do nothing'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -l yes -d 'As root, where packages are missing: install them without asking'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from build" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l name -d 'Call it NAME instead of what `uname -r` will say' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l xen -d 'Judge it by this release of Xen instead of the newest in /boot (else 4.20, Debian 13\'s)' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l guest -d 'Put a kernel that can be dom0 where guests find it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -l json -d 'Print JSON (schema: kernel-roles.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -s q -l quiet -d 'Print results and errors alone'

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::host::Host;
 use xenup_core::inspect::{Surroundings, findings, gather};
+use xenup_core::kernel::build::progress::{Progress, planned};
+use xenup_core::kernel::build::record::Built;
 use xenup_core::kernel::explain;
 use xenup_core::kernel::hardware::Aliases;
 use xenup_core::kernel::kconfig::{self, Values};
@@ -61,10 +63,12 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("journal", journal),
     ("kernel", guest::kernel),
     ("kconfig", kconfig),
+    ("kernel-built", |bytes| drop(Built::parse(bytes))),
     ("kernel-config", |bytes| inspect("/boot/config-6.1.0-1-amd64", bytes)),
     ("kernel-profile", |bytes| drop(Part::parse("x", "x.toml", &text(bytes)))),
     ("listing", listing),
     ("locks", |bytes| inspect("/proc/locks", bytes)),
+    ("make-output", make_output),
     ("modules-alias", modules_alias),
     ("mountinfo", |bytes| inspect("/proc/self/mountinfo", bytes)),
     ("netlink", |bytes| xenup_system::fuzzing::netlink(bytes)),
@@ -267,6 +271,19 @@ fn listing(bytes: &[u8]) {
     let (entries, digests, xattrs) = (part(), part(), part());
     if let Ok(tree) = tree::parse(entries, digests, xattrs) {
         assert!(tree::compare(&tree, &tree).differences.is_empty(), "a tree is as itself");
+    }
+}
+
+/// What make says, as progress: never more than all, and a meter that fits its terminal.
+fn make_output(bytes: &[u8]) {
+    let text = text(bytes);
+    let mut progress = Progress::new(Some(text.lines().map(planned).sum()));
+    for line in text.lines() {
+        progress.take(line);
+        let elapsed = std::time::Duration::from_secs(progress.done());
+        assert!(progress.meter(elapsed, 79).chars().count() < 80);
+        assert!(progress.hundredths().is_none_or(|hundredths| hundredths < 100));
+        drop(progress.line(elapsed));
     }
 }
 

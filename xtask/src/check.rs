@@ -111,6 +111,7 @@ const CHECKS: &[Item] = &[
     long("upgrade-apply", |_| crate::upgrade_apply::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
+    long("kernel-build", |_| crate::kernel_build::run()),
     long("networkd", |_| in_containers(&["networkd_container", "roles_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),

@@ -24,6 +24,7 @@ pub mod session;
 pub mod stopwatch;
 mod system;
 pub mod tree;
+pub mod tree_listing;
 mod write;
 mod xattr;
 

@@ -4,6 +4,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// How many processors this process may use; 1 where that cannot be told.
+#[must_use]
+pub fn processors() -> u16 {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
 /// Does `work` for each of `things`; a result is missing where a thread of the work fell.
 pub fn map<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<Option<R>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(things.len());

@@ -13,7 +13,8 @@ use xenup_engine::plan::Slug;
 use crate::error::Exit;
 
 pub use kernel::{
-    KernelCheck, KernelCommand, KernelConfig, KernelDiff, KernelExplain, KernelRoles, KernelVerb,
+    KernelBuild, KernelCheck, KernelCommand, KernelConfig, KernelDiff, KernelExplain, KernelInstall,
+    KernelRoles, KernelVerb, KernelWish,
 };
 mod guest;
 

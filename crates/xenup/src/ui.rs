@@ -19,12 +19,19 @@ pub struct Ui {
     out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
     quiet: bool,
+    /// How many columns of a terminal's last line a meter takes.
+    meter: usize,
 }
 
 impl Ui {
     /// Returns the streams of this process.
     pub fn new(color: ColorChoice, quiet: bool) -> Self {
-        Self { out: AutoStream::new(io::stdout(), color), err: AutoStream::new(io::stderr(), color), quiet }
+        Self {
+            out: AutoStream::new(io::stdout(), color),
+            err: AutoStream::new(io::stderr(), color),
+            quiet,
+            meter: 0,
+        }
     }
 
     /// Writes a line of the result. A reader who has gone away is no error.
@@ -41,6 +48,26 @@ impl Ui {
     pub fn status(&mut self, line: impl fmt::Display) {
         if !self.quiet {
             let _ = writeln!(self.err, "{line}");
+        }
+    }
+
+    /// Draws a line that the next one replaces, unless quiet. For a terminal alone.
+    pub fn meter(&mut self, line: &str) {
+        if !self.quiet {
+            let width = line.chars().count();
+            // Blanks instead of an escape sequence: they do on every terminal.
+            let _ = write!(self.err, "\r{line}{:1$}", "", self.meter.saturating_sub(width));
+            let _ = self.err.flush();
+            self.meter = width;
+        }
+    }
+
+    /// Takes the meter away.
+    pub fn end_meter(&mut self) {
+        if self.meter > 0 {
+            let _ = write!(self.err, "\r{:1$}\r", "", self.meter);
+            let _ = self.err.flush();
+            self.meter = 0;
         }
     }
 

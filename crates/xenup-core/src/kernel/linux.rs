@@ -75,9 +75,45 @@ pub fn release(tree: &dyn Probe) -> Result<Linux, NoKernel> {
     }
 }
 
+/// Returns the whole version that the tree's Makefile says: `6.1.192`, `6.12-rc3`; without what a configuration adds.
+///
+/// # Errors
+/// As [`release`].
+pub fn version(tree: &dyn Probe) -> Result<String, NoKernel> {
+    let release = release(tree)?;
+    let bytes = tree.read(Path::new("/Makefile"), MAKEFILE_LIMIT).map_err(NoKernel::Makefile)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let of = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once('='));
+        let found = lines.find_map(|(key, value)| (key.trim() == name).then(|| value.trim().to_owned()));
+        found.unwrap_or_default()
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-+~".contains(c);
+    let sub = Some(of("SUBLEVEL")).filter(|text| number(text).is_some());
+    let sub = sub.map(|number| format!(".{number}")).unwrap_or_default();
+    let extra: String = of("EXTRAVERSION").chars().filter(|c| plain(*c)).collect();
+    Ok(format!("{release}{sub}{extra}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Linux;
+    use xenup_machine::fake::FakeMachine;
+    use xenup_machine::file::Attributes;
+
+    use super::{Linux, version};
+
+    #[test]
+    fn the_makefile_says_the_whole_version() {
+        for (text, said) in [
+            ("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 192\nEXTRAVERSION =\n", "6.1.192"),
+            ("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 0\nEXTRAVERSION = -rc3\n", "6.12.0-rc3"),
+            ("VERSION = 6\nPATCHLEVEL = 12\nEXTRAVERSION = $(shell id)\n", "6.12shellid"),
+        ] {
+            let mut tree = FakeMachine::new();
+            tree.put("/Makefile", text.as_bytes(), &Attributes::root(0o644));
+            assert_eq!(version(&tree).unwrap(), said);
+        }
+    }
 
     #[test]
     fn releases_are_ordered_by_number() {

@@ -7,10 +7,12 @@
 //! - [`hypervisor`]: what each Xen from 2.0 on takes, with the source of each fact.
 //! - [`profile`]: what a role asks of a kernel's configuration, with reasons; [`kconfig`] reads a tree's own words,
 //!   [`explain`] says why a wish was not fulfilled, [`hardware`] adds a machine's devices.
+//! - [`build`]: what building one needs, how far it is, and whether it plays its role.
 //! - [`role`]: dom0, PV, PVH, HVM: yes, no with the reason, or not known.
 
 pub mod beside;
 mod body;
+pub mod build;
 mod bzimage;
 pub mod compare;
 pub mod config;

@@ -184,15 +184,7 @@ pub(crate) fn trial_checks(facts: &Facts, network: Vec<Condition>) -> Vec<Condit
 fn not_restored(network: &NetworkPlan, packages: bool) -> Vec<String> {
     let mut list = Vec::new();
     if packages {
-        list.push(
-            "apt's and dpkg's own records of what happened (/var/log/apt, /var/log/dpkg.log, /var/cache/apt, \
-             /var/lib/dpkg/*-old): they tell the story, and a rollback is part of it"
-                .to_owned(),
-        );
-        list.push(
-            "users, groups and empty directories that a package's scripts leave behind when it is purged"
-                .to_owned(),
-        );
+        list.extend(package_records());
     }
     if network.dhcp {
         list.push(
@@ -201,4 +193,15 @@ fn not_restored(network: &NetworkPlan, packages: bool) -> Vec<String> {
         );
     }
     list
+}
+
+/// What apt and dpkg keep of an installation, whatever is undone.
+pub(crate) fn package_records() -> Vec<String> {
+    vec![
+        "apt's and dpkg's own records of what happened (/var/log/apt, /var/log/dpkg.log, /var/cache/apt, \
+         /var/lib/dpkg/*-old): they tell the story, and a rollback is part of it"
+            .to_owned(),
+        "users, groups and empty directories that a package's scripts leave behind when it is purged"
+            .to_owned(),
+    ]
 }

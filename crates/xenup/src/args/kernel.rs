@@ -25,6 +25,15 @@ pub enum KernelVerb {
     /// is 4, unless --waive names it. The source tree is not touched: make's own files go below xenup's
     /// cache.
     Config(KernelConfig),
+    /// Build a kernel for a role from Debian's source: image and packages, as an ordinary user
+    ///
+    /// Configures as `kernel config` does, compiles, packs (bindeb-pkg), and judges the image as `kernel check`
+    /// does: one that cannot play its role is not handed out, and the exit code is 4. A build that was ended in
+    /// the middle goes on where it was. What it needs from Debian and is missing is named; called as root, it
+    /// is installed by a plan that `xenup rollback` takes back. Sources and objects go below xenup's cache.
+    Build(KernelBuild),
+    /// Put a guest's kernel where guests find it, below /var/lib/xenup/kernels
+    Install(KernelInstall),
     /// List the roles and the additions that `kernel config` knows
     Roles(KernelRoles),
     /// Say what a symbol is, what it needs, what selects it, and why a role asks for it
@@ -53,6 +62,63 @@ pub struct KernelCheck {
 /// `kernel config`
 #[derive(Debug, ClapArgs)]
 pub struct KernelConfig {
+    /// What is asked for
+    #[command(flatten)]
+    pub wish: KernelWish,
+    /// Write the .config to FILE, which must not be there yet, instead of printing it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Print what was asked, what came of it, and the .config as JSON (schema: kernel-config.schema.json)
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
+}
+
+/// `kernel build`
+#[derive(Debug, ClapArgs)]
+pub struct KernelBuild {
+    /// What is asked for
+    #[command(flatten)]
+    pub wish: KernelWish,
+    /// Put the image, its configuration and the packages into DIR, which must not be there yet (else kernel-RELEASE here)
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Compile so many files at once (else as many as there are processors)
+    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Judge the image by this release of Xen instead of the newest in /boot (else 4.20, Debian 13's)
+    #[arg(long, value_name = "VERSION")]
+    pub xen: Option<Release>,
+    /// Build as root where there is no ordinary user
+    #[arg(long)]
+    pub as_root: bool,
+    /// As root, where packages are missing: show the plan that installs them, and do nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// As root, where packages are missing: install them without asking
+    #[arg(long, conflicts_with = "plan")]
+    pub yes: bool,
+}
+
+/// `kernel install`
+#[derive(Debug, ClapArgs)]
+pub struct KernelInstall {
+    /// The folder that `kernel build` made, or a linux-image-*.deb
+    #[arg(value_name = "DIR|FILE")]
+    pub from: PathBuf,
+    /// Call it NAME instead of what `uname -r` will say
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Put a kernel that can be dom0 where guests find it
+    #[arg(long)]
+    pub guest: bool,
+    /// Judge it by this release of Xen instead of the newest in /boot (else 4.20, Debian 13's)
+    #[arg(long, value_name = "VERSION")]
+    pub xen: Option<Release>,
+}
+
+/// A role on a source.
+#[derive(Debug, ClapArgs)]
+pub struct KernelWish {
     /// The role: domU-minimal, domU-full, dom0-minimal or dom0-full
     #[arg(value_name = "ROLE")]
     pub role: String,
@@ -82,12 +148,6 @@ pub struct KernelConfig {
     /// Do without these symbols where the tree does not grant them
     #[arg(long, value_name = "SYMBOL", num_args = 1.., value_delimiter = ',')]
     pub waive: Vec<String>,
-    /// Write the .config to FILE, which must not be there yet, instead of printing it
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Print what was asked, what came of it, and the .config as JSON (schema: kernel-config.schema.json)
-    #[arg(long, conflicts_with = "output")]
-    pub json: bool,
 }
 
 /// `kernel roles`

@@ -9,7 +9,7 @@ use xenup_core::kernel::{Content, Form, Hypervisor, Image, Kernel, NotesIn, Rele
 use xenup_system::files::{self, DiskFile};
 
 use crate::args::{KernelCheck, KernelVerb};
-use crate::commands::{kernel_config, kernel_explain, print_json};
+use crate::commands::{kernel_build, kernel_config, kernel_explain, kernel_install, print_json};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::kernel_file::KernelFile;
 use crate::ui::Ui;
@@ -22,6 +22,8 @@ pub fn run(ui: &mut Ui, verb: &KernelVerb) -> Outcome {
     match verb {
         KernelVerb::Check(args) => check(ui, args),
         KernelVerb::Config(args) => kernel_config::config(ui, args),
+        KernelVerb::Build(args) => kernel_build::build(ui, args),
+        KernelVerb::Install(args) => kernel_install::install(ui, args),
         KernelVerb::Roles(args) => kernel_config::roles(ui, args),
         KernelVerb::Explain(args) => kernel_explain::explain(ui, args),
         KernelVerb::Diff(args) => kernel_explain::diff(ui, args),
@@ -36,7 +38,7 @@ fn check(ui: &mut Ui, args: &KernelCheck) -> Outcome {
     }
     let beside = args.path.parent().unwrap_or(Path::new("")).to_owned();
     let beside = if folder.is_some() { args.path.clone() } else { beside };
-    let xen = xen(args, &beside)?;
+    let xen = xen(args.xen, &beside);
     let report = match folder {
         None => Report { format: FORMAT, xen: xen.name.clone(), kernels: vec![one(args, &xen)?] },
         Some(entries) => {
@@ -63,9 +65,9 @@ fn check(ui: &mut Ui, args: &KernelCheck) -> Outcome {
 
 /// The Xen that kernels are judged by: the one that was named, the newest whose configuration lies beside them, or
 /// [`DEFAULT_XEN`].
-fn xen(args: &KernelCheck, beside: &Path) -> Result<Hypervisor, CommandError> {
-    if let Some(release) = args.xen {
-        return Ok(Hypervisor::of(release));
+pub(super) fn xen(named: Option<Release>, beside: &Path) -> Hypervisor {
+    if let Some(release) = named {
+        return Hypervisor::of(release);
     }
     let folder = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
     let mut newest: Option<Hypervisor> = None;
@@ -80,7 +82,7 @@ fn xen(args: &KernelCheck, beside: &Path) -> Result<Hypervisor, CommandError> {
             newest = Some(found);
         }
     }
-    Ok(newest.unwrap_or_else(|| Hypervisor::of(DEFAULT_XEN)))
+    newest.unwrap_or_else(|| Hypervisor::of(DEFAULT_XEN))
 }
 
 fn one(args: &KernelCheck, xen: &Hypervisor) -> Result<Checked, CommandError> {
@@ -113,7 +115,7 @@ fn in_folder(path: &Path, xen: &Hypervisor) -> Option<Checked> {
 
 /// A kernel that cannot be read, with its path.
 #[derive(Debug)]
-struct Unreadable {
+pub(super) struct Unreadable {
     path: PathBuf,
     source: Box<dyn Error>,
 }
@@ -130,7 +132,8 @@ impl Error for Unreadable {
     }
 }
 
-fn open(path: &Path) -> Result<Image, Unreadable> {
+/// Reads a kernel.
+pub(super) fn open(path: &Path) -> Result<Image, Unreadable> {
     let unreadable = |source: Box<dyn Error>| Unreadable { path: path.to_owned(), source };
     let file = DiskFile::open(path).and_then(KernelFile::of).map_err(|error| unreadable(error.into()))?;
     read(&file).map_err(|error| unreadable(error.into()))

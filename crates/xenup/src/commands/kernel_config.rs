@@ -15,9 +15,9 @@ use xenup_core::kernel::profile::{
 use xenup_system::files::{self, FileLock};
 use xenup_system::process::{ProcessError, Tool, find_program};
 
-use crate::args::{KernelConfig, KernelRoles};
+use crate::args::{KernelConfig, KernelRoles, KernelWish};
 use crate::commands::kernel_hardware::{self, Hardware};
-use crate::commands::kernel_source::{KernelSource, USR_SRC, cannot_write};
+use crate::commands::kernel_source::{Extent, KernelSource, USR_SRC, cannot_write};
 use crate::commands::{machine, print_json};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -25,7 +25,7 @@ use crate::ui::Ui;
 /// Loaded machines need minutes where an idle one needs seconds.
 const MAKE_TIME: Duration = Duration::from_secs(900);
 /// Variables of the caller's by which make would build something else, or elsewhere.
-const FOREIGN: [&str; 7] = [
+pub const FOREIGN: [&str; 7] = [
     "MAKEFLAGS",
     "MAKELEVEL",
     "KBUILD_OUTPUT",
@@ -60,20 +60,39 @@ pub fn config(ui: &mut Ui, args: &KernelConfig) -> Outcome {
         return Err(CommandError::refused(format!("{} is there already", output.display()))
             .hinted("name another file, or take it away first"));
     }
+    let made = configured(ui, &args.wish, Extent::Configuration)?.made;
+    tell(ui, args, &made)
+}
+
+/// A configuration, the source it is of, and what the role's kernel has to be able to be.
+pub struct Configured {
+    /// The configuration, with what was lost.
+    pub made: Made,
+    /// The source.
+    pub source: KernelSource,
+}
+
+/// The role of a wish, before any source is looked at.
+pub fn role(wish: &KernelWish) -> Result<Part, CommandError> {
+    Ok(shelf()?.role(&wish.role).map_err(compose_error)?.clone())
+}
+
+/// Has make decide what the wish comes to; what was lost is for the caller to heed.
+pub fn configured(ui: &mut Ui, wish: &KernelWish, extent: Extent) -> Result<Configured, CommandError> {
     let mut shelf = shelf()?;
     let mut with: Vec<String> =
-        args.with.iter().map(|named| addition(&mut shelf, named)).collect::<Result<_, _>>()?;
-    let role = shelf.role(&args.role).map_err(compose_error)?;
-    let hardware = hardware(args, role)?;
+        wish.with.iter().map(|named| addition(&mut shelf, named)).collect::<Result<_, _>>()?;
+    let role = shelf.role(&wish.role).map_err(compose_error)?;
+    let hardware = hardware(wish, role)?;
     for layer in hardware.iter().flat_map(|hardware| hardware::additions(&hardware.devices)) {
         if !with.contains(&layer) {
             with.push(layer);
         }
     }
     tools()?;
-    let source = KernelSource::open(ui, args.source.as_deref())?;
+    let source = KernelSource::open(ui, wish.source.as_deref(), extent)?;
     let mut request =
-        Request::of(&shelf, &args.role, &with, &source.tree, source.linux).map_err(compose_error)?;
+        Request::of(&shelf, &wish.role, &with, &source.tree, source.linux).map_err(compose_error)?;
     let devices = match &hardware {
         None => Found::default(),
         Some(Hardware { devices, aliases }) => {
@@ -86,11 +105,11 @@ pub fn config(ui: &mut Ui, args: &KernelConfig) -> Outcome {
             )?
         }
     };
-    let base = base(args, &request, &source)?;
+    let base = base(wish, &request, &source)?;
     let text = make(&source, &request, base.as_ref().map(|(_, text)| text.as_str()))?;
     let values = Values::parse(&text);
     let (waived, lost): (Vec<Lost>, Vec<Lost>) =
-        lost(&request, &source.tree, &values).into_iter().partition(|lost| waived(args, &lost.symbol));
+        lost(&request, &source.tree, &values).into_iter().partition(|lost| waived(wish, &lost.symbol));
     let (without_driver, lost) = lost
         .into_iter()
         .partition(|lost| lost.at.file == DEVICES && !devices.essential.contains(&lost.symbol));
@@ -108,10 +127,10 @@ pub fn config(ui: &mut Ui, args: &KernelConfig) -> Outcome {
         unknown_devices: devices.unknown,
         config: text,
     };
-    tell(ui, args, &made)
+    Ok(Configured { made, source })
 }
 
-fn waived(args: &KernelConfig, symbol: &str) -> bool {
+fn waived(args: &KernelWish, symbol: &str) -> bool {
     args.waive.iter().any(|name| name.strip_prefix("CONFIG_").unwrap_or(name) == symbol)
 }
 
@@ -120,19 +139,7 @@ fn tell(ui: &mut Ui, args: &KernelConfig, made: &Made) -> Outcome {
         print_json(ui, &serde_json::to_value(made).map_err(CommandError::failed)?)?;
         return Ok(if made.lost.is_empty() { Exit::Done } else { Exit::Refused });
     }
-    for lost in &made.without_driver {
-        ui.warning(format!("a device has no driver: {lost}"));
-    }
-    for lost in &made.waived {
-        ui.warning(format!("waived: {lost}"));
-    }
-    if !made.lost.is_empty() {
-        let all: Vec<String> = made.lost.iter().map(Lost::to_string).collect();
-        let names: Vec<&str> = made.lost.iter().map(|lost| lost.symbol.as_str()).collect();
-        let count = format!("{} of {} symbols asked for are not in the result", all.len(), made.wanted.len());
-        let hint = format!("change what stops them, or do without: --waive {}", names.join(","));
-        return Err(CommandError::refused(format!("{count}\n{}", all.join("\n"))).hinted(hint));
-    }
+    granted(ui, made)?;
     match &args.output {
         Some(output) => files::write_atomic(output, made.config.as_bytes(), 0o644).map_err(|error| {
             let hint = machine::hint_for_words(&error.source.to_string())
@@ -141,25 +148,48 @@ fn tell(ui: &mut Ui, args: &KernelConfig, made: &Made) -> Outcome {
         })?,
         None => ui.result(made.config.trim_end()),
     }
+    let place = args.output.as_ref().map(|path| format!(", in {}", path.display())).unwrap_or_default();
+    ui.status(format!("{}{place}", summary(made)));
+    Ok(Exit::Done)
+}
+
+/// Refuses what lacks a symbol that was asked for; what is done without is told.
+pub fn granted(ui: &mut Ui, made: &Made) -> Result<(), CommandError> {
+    for lost in &made.without_driver {
+        ui.warning(format!("a device has no driver: {lost}"));
+    }
+    for lost in &made.waived {
+        ui.warning(format!("waived: {lost}"));
+    }
+    if made.lost.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<String> = made.lost.iter().map(Lost::to_string).collect();
+    let names: Vec<&str> = made.lost.iter().map(|lost| lost.symbol.as_str()).collect();
+    let count = format!("{} of {} symbols asked for are not in the result", all.len(), made.wanted.len());
+    let hint = format!("change what stops them, or do without: --waive {}", names.join(","));
+    Err(CommandError::refused(format!("{count}\n{}", all.join("\n"))).hinted(hint))
+}
+
+/// What came of a wish, in a line.
+pub fn summary(made: &Made) -> String {
     let on = |letter| Values::parse(&made.config).iter().filter(|(_, value)| *value == letter).count();
     let skipped = match made.skipped.len() {
         0 => String::new(),
         count => format!(", {count} not in this Linux"),
     };
-    let place = args.output.as_ref().map(|path| format!(", in {}", path.display())).unwrap_or_default();
     let asked = made.wanted.len();
     let there = match made.waived.len().saturating_add(made.without_driver.len()) {
         0 => format!("all {asked}"),
         without => format!("{} of {asked}", asked.saturating_sub(without)),
     };
-    ui.status(format!(
-        "{} for Linux {}: {there} symbols asked for are there{skipped}; {} built in, {} modules{place}",
+    format!(
+        "{} for Linux {}: {there} symbols asked for are there{skipped}; {} built in, {} modules",
         made.role,
         made.linux,
         on("y"),
         on("m")
-    ));
-    Ok(Exit::Done)
+    )
 }
 
 pub fn shelf() -> Result<Shelf, CommandError> {
@@ -192,7 +222,7 @@ fn compose_error(error: ComposeError) -> CommandError {
 }
 
 /// The devices to build for, where the role is for one machine.
-fn hardware(args: &KernelConfig, role: &Part) -> Result<Option<Hardware>, CommandError> {
+fn hardware(args: &KernelWish, role: &Part) -> Result<Option<Hardware>, CommandError> {
     let given = args.root.is_some() || args.facts.is_some() || args.modules.is_some() || args.no_hardware;
     match role.hardware {
         true if args.no_hardware => Ok(None),
@@ -228,7 +258,7 @@ fn tools() -> Result<(), CommandError> {
 
 /// The configuration that the role is laid over, where it is laid over one.
 fn base(
-    args: &KernelConfig,
+    args: &KernelWish,
     request: &Request,
     source: &KernelSource,
 ) -> Result<Option<(PathBuf, String)>, CommandError> {
@@ -297,13 +327,15 @@ fn make(source: &KernelSource, request: &Request, base: Option<&str>) -> Result<
     files::read_text(&config).map_err(cannot)
 }
 
-fn assign(name: &str, path: &Path) -> std::ffi::OsString {
+/// A variable of make's.
+pub fn assign(name: &str, path: &Path) -> std::ffi::OsString {
     let mut word = std::ffi::OsString::from(name);
     word.push(path);
     word
 }
 
-fn make_error(error: ProcessError, source: &KernelSource) -> CommandError {
+/// make failed.
+pub fn make_error(error: ProcessError, source: &KernelSource) -> CommandError {
     let words = error.to_string();
     let hint = if words.contains("is not clean") {
         Some(format!(

@@ -11,7 +11,7 @@ use xenup_system::files;
 
 use crate::args::{KernelDiff, KernelExplain};
 use crate::commands::kernel_config::shelf;
-use crate::commands::kernel_source::KernelSource;
+use crate::commands::kernel_source::{Extent, KernelSource};
 use crate::commands::print_json;
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -24,7 +24,7 @@ const SHOWN: usize = 12;
 /// Says what a symbol is.
 pub fn explain(ui: &mut Ui, args: &KernelExplain) -> Outcome {
     let values = args.config.as_deref().map(values).transpose()?;
-    let source = KernelSource::open(ui, args.source.as_deref())?;
+    let source = KernelSource::open(ui, args.source.as_deref(), Extent::Configuration)?;
     let name = args.symbol.strip_prefix("CONFIG_").unwrap_or(&args.symbol);
     let linux = source.linux.to_string();
     let Some(found) = describe(name, &source.tree, &linux, values.as_ref(), &shelf()?) else {

@@ -10,7 +10,7 @@ use xenup_core::kernel::hardware::Aliases;
 use xenup_machine::Probe;
 use xenup_system::files;
 
-use crate::args::{KernelConfig, Source};
+use crate::args::{KernelWish, Source};
 use crate::commands::machine;
 use crate::error::CommandError;
 
@@ -27,7 +27,7 @@ pub struct Hardware {
 }
 
 /// Reads both.
-pub fn read(args: &KernelConfig) -> Result<Hardware, CommandError> {
+pub fn read(args: &KernelWish) -> Result<Hardware, CommandError> {
     let source = Source { root: args.root.clone(), facts: args.facts.clone() };
     let Facts { devices, .. } = machine::facts(&source)?;
     if devices.is_empty() {
@@ -42,7 +42,7 @@ pub fn read(args: &KernelConfig) -> Result<Hardware, CommandError> {
     Ok(Hardware { devices, aliases: aliases(args)? })
 }
 
-fn aliases(args: &KernelConfig) -> Result<Aliases, CommandError> {
+fn aliases(args: &KernelWish) -> Result<Aliases, CommandError> {
     let read = |dir: &Path| {
         let text = files::read_regular(&dir.join("modules.alias"), LIST_LIMIT).ok()?;
         let modinfo =

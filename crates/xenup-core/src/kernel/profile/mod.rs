@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kconfig::expr::Tristate;
 use super::linux::Linux;
+use super::role::Role;
 
 pub use compose::{ComposeError, Request, Skipped, Wanted, near_symbol};
 pub use shelf::{Listed, Shelf};
@@ -118,6 +119,8 @@ pub struct Part {
     pub base: Base,
     /// Whether a role is for one machine, whose devices are asked for as well.
     pub hardware: bool,
+    /// What a kernel of this role has to be able to be.
+    pub plays: Vec<Role>,
     /// The parts it includes, with the line.
     pub include: Vec<(String, At)>,
     /// Its symbols.

@@ -9,8 +9,9 @@ use super::{Asked, At, Base, Fault, Part, PartKind, ProfileError, Wish};
 use crate::host::nearest;
 use crate::kernel::kconfig::expr::Tristate;
 use crate::kernel::linux::Linux;
+use crate::kernel::role::{ROLES, Role};
 
-const TOP: &[&str] = &["about", "kind", "base", "hardware", "include", "symbol"];
+const TOP: &[&str] = &["about", "kind", "base", "hardware", "plays", "include", "symbol"];
 const SYMBOL: &[&str] = &["value", "why", "was", "since", "until"];
 
 pub(super) fn read(name: &str, file: &str, text: &str) -> Result<Part, ProfileError> {
@@ -71,6 +72,7 @@ impl Reader<'_> {
             self.fault(start, "`hardware` is true or false", "write hardware = true");
         }
         let hardware = hardware.is_some_and(|(value, _)| value == Some(true));
+        let plays = self.plays(top, kind);
         let include = self.strings(top, "include", 0);
         let include = include.into_iter().map(|(text, span)| (text, self.at(span.start))).collect();
         let symbols = match top.get("symbol") {
@@ -93,9 +95,30 @@ impl Reader<'_> {
             kind,
             base: base.unwrap_or(Base::Nothing),
             hardware,
+            plays,
             include,
             symbols,
         })
+    }
+
+    /// What a role's kernel has to be able to be.
+    fn plays(&mut self, top: &dyn TableLike, kind: PartKind) -> Vec<Role> {
+        let named = self.strings(top, "plays", 0);
+        if kind != PartKind::Role && !named.is_empty() {
+            let start = start(top.get("plays"), 0);
+            self.fault(start, "only a role is played", "remove `plays`, or write kind = \"role\"");
+        }
+        let mut roles = Vec::new();
+        for (text, span) in named {
+            match ROLES.into_iter().find(|role| role.to_string() == text) {
+                Some(role) => roles.push(role),
+                None => {
+                    let what = format!("`{}` is nothing that a kernel plays", text.escape_debug());
+                    self.fault(span.start, what, "one of: dom0, PV, PVH, HVM");
+                }
+            }
+        }
+        roles
     }
 
     /// Names every key that is not known.
