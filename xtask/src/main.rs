@@ -12,6 +12,7 @@ mod copyright;
 mod docs;
 mod faults;
 mod fuzz;
+mod image;
 mod kernel_build;
 mod kernel_config;
 mod kernel_configs;

@@ -8,6 +8,7 @@ pub mod boot;
 pub mod by_hand;
 pub mod guest;
 pub mod host;
+pub mod image;
 pub mod inspect;
 pub mod kernel;
 mod markup;

@@ -17,9 +17,9 @@ use crate::spec::{Format, ImageSpec};
 use crate::{boot_loader, check, configure, disk, system_tree, tools};
 
 /// How the names of work directories begin.
-const WORK: &str = "build-";
+pub(crate) const WORK: &str = "build-";
 /// The lock file in a work directory, held while it is in use.
-const OWNER: &str = "owner";
+pub(crate) const OWNER: &str = "owner";
 const CONVERT_LIMIT: Duration = Duration::from_secs(1800);
 
 /// A finished disk.
@@ -94,14 +94,14 @@ pub fn build_in(
     })
 }
 
-fn kernels(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {
+pub(crate) fn kernels(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {
     let names = tree.names(Path::new("/boot"))?;
     Ok(names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect())
 }
 
 /// Removes what killed builds left: work directories whose lock nobody holds. One without a lock file is just being
 /// made, or was left in that moment: then it is empty.
-fn sweep(cache: &Path) -> Result<(), ImageError> {
+pub(crate) fn sweep(cache: &Path) -> Result<(), ImageError> {
     files::create_dir_all(cache)?;
     let is_work =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK));
@@ -115,7 +115,7 @@ fn sweep(cache: &Path) -> Result<(), ImageError> {
 }
 
 /// Brings the raw disk to its final name in its format, in one step.
-fn finish(format: Format, raw: &Path, out: &Path) -> Result<(), ImageError> {
+pub(crate) fn finish(format: Format, raw: &Path, out: &Path) -> Result<(), ImageError> {
     let mut partial = out.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -141,6 +141,17 @@ fn convert(format: Format, raw: &Path, to: &Path) -> Result<(), ImageError> {
                 .die_with_parent()
                 .run()
                 .map_err(during("converting the disk (qemu-img)"))?;
+        }
+        Format::RawZst => {
+            // The number of threads does not change what comes out, as long as there are some.
+            Tool::new("zstd")
+                .args(["--quiet", "--force", "--threads=2", "-o"])
+                .arg(to)
+                .arg(raw)
+                .timeout(CONVERT_LIMIT)
+                .die_with_parent()
+                .run()
+                .map_err(during("compressing the disk (zstd)"))?;
         }
     }
     Ok(())

@@ -28,7 +28,9 @@ pub fn configure(
     write("/etc/hosts", &hosts(&spec.hostname))?;
     write("/etc/network/interfaces", &spec.interfaces)?;
     write("/etc/resolv.conf", &resolv_conf(&spec.nameservers))?;
-    write("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
+    // Empty: systemd makes one at the first boot (machine-id(5)).
+    let machine_id = if spec.first_boot { String::new() } else { format!("{}\n", identity.machine_id) };
+    write("/etc/machine-id", &machine_id)?;
     write("/etc/default/locale", "LANG=C.UTF-8\n")?;
     write("/etc/fstab", &fstab(identity))?;
     tree.directory(Path::new("/boot/efi"), 0o755)?;
@@ -80,7 +82,8 @@ pub(crate) fn apt(suite: Suite, mirror: &Mirror, tree: &TreeFiles) -> Result<(),
     tree.write(Path::new("/etc/apt/apt.conf.d/99image"), 0o644, text.as_bytes())
 }
 
-/// Root's password and keys, and fresh host keys: those of the kept tree would be every image's.
+/// Root's password and keys, and fresh host keys, unless the first boot makes them: those of the kept tree would be every
+/// image's.
 fn access(spec: &ImageSpec, tree: &TreeFiles) -> Result<(), ImageError> {
     let shadow = Path::new("/etc/shadow");
     let hash = spec.root_password_hash.as_deref().unwrap_or("*");
@@ -97,6 +100,9 @@ fn access(spec: &ImageSpec, tree: &TreeFiles) -> Result<(), ImageError> {
     }
     for name in tree.names(ssh)?.iter().filter(|name| name.starts_with("ssh_host_")) {
         tree.remove_file(&ssh.join(name))?;
+    }
+    if spec.first_boot {
+        return Ok(());
     }
     Tool::new("chroot")
         .arg(tree.path())

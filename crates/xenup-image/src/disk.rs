@@ -86,6 +86,17 @@ pub fn write_root(
     tree: &Path,
     disk: &Path,
 ) -> Result<Layout, ImageError> {
+    write_root_at(spec, identity, tree, disk, None)
+}
+
+/// As [`write_root`]; with `epoch` (seconds since 1970) as the time at which it was done.
+pub fn write_root_at(
+    spec: &ImageSpec,
+    identity: &Identity,
+    tree: &Path,
+    disk: &Path,
+    epoch: Option<u64>,
+) -> Result<Layout, ImageError> {
     let layout = Layout::of(spec.size);
     drop(DiskFile::create(disk, layout.disk)?);
     Tool::new("sfdisk")
@@ -99,7 +110,7 @@ pub fn write_root(
         "offset={},hash_seed={},root_owner=0:0,assume_storage_prezeroed=1,nodiscard",
         layout.root.offset, identity.hash_seed
     );
-    Tool::new("mke2fs")
+    dated(Tool::new("mke2fs"), epoch)
         .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1"])
         // GRUB 2.06, Debian 12's, reads neither of the two.
         .args(["-O", "^metadata_csum_seed,^orphan_file"])
@@ -114,6 +125,18 @@ pub fn write_root(
     Ok(layout)
 }
 
+/// A tool of e2fsprogs or mtools that takes this time for the present one.
+fn dated(tool: Tool, epoch: Option<u64>) -> Tool {
+    match epoch {
+        None => tool,
+        // The first is e2fsprogs' own name before 1.47.1.
+        Some(epoch) => {
+            let epoch = epoch.to_string();
+            tool.env("E2FSPROGS_FAKE_TIME", &epoch).env("SOURCE_DATE_EPOCH", &epoch)
+        }
+    }
+}
+
 /// Writes what firmware reads: the EFI file system, GRUB's core image, and the first sector last of all.
 pub fn write_boot(
     layout: &Layout,
@@ -122,8 +145,20 @@ pub fn write_boot(
     work: &Path,
     disk: &Path,
 ) -> Result<(), ImageError> {
+    write_boot_at(layout, identity, images, work, disk, None)
+}
+
+/// As [`write_boot`]; with `epoch` (seconds since 1970) as the time at which it was done.
+pub fn write_boot_at(
+    layout: &Layout,
+    identity: &Identity,
+    images: &BootImages,
+    work: &Path,
+    disk: &Path,
+    epoch: Option<u64>,
+) -> Result<(), ImageError> {
     let efi = work.join("efi.img");
-    make_efi(layout.efi.size, identity, images, work, &efi)?;
+    make_efi(layout.efi.size, identity, images, work, &efi, epoch)?;
     let file = DiskFile::open_write(disk)?;
     file.write_file_at(layout.efi.offset, &efi)?;
     let core_sector = layout.bios.offset / SECTOR;
@@ -139,6 +174,7 @@ fn make_efi(
     images: &BootImages,
     work: &Path,
     efi: &Path,
+    epoch: Option<u64>,
 ) -> Result<(), ImageError> {
     let program = work.join("BOOTX64.EFI");
     files::write(&program, &images.efi)?;
@@ -152,7 +188,7 @@ fn make_efi(
         Tool::new("mmd").arg("-i").arg(efi).args(["::/EFI", "::/EFI/BOOT"]),
         Tool::new("mcopy").arg("-i").arg(efi).arg(&program).arg("::/EFI/BOOT/BOOTX64.EFI"),
     ];
-    steps.into_iter().try_for_each(|tool| tool.timeout(LIMIT).run().map(drop)).map_err(failed)
+    steps.into_iter().try_for_each(|tool| dated(tool, epoch).timeout(LIMIT).run().map(drop)).map_err(failed)
 }
 
 /// core.img as it lies at `sector`: its first sector holds the place of the rest (u64, little endian, at 0x1f4).

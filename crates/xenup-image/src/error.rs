@@ -53,6 +53,30 @@ pub enum ImageError {
         /// Where it was expected.
         path: PathBuf,
     },
+    /// What was asked for does not go together with the packages of that release.
+    #[error("{what} ({})", path.display())]
+    NotInTree {
+        /// What is not there.
+        what: String,
+        /// Where it was expected.
+        path: PathBuf,
+    },
+    /// A file that should be xenup's package is not.
+    #[error("{} is not xenup's Debian package: {why}", path.display())]
+    NotThePackage {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+    /// The archive's own date cannot be told.
+    #[error("the archive of {suite} does not say of which day it is: {why}")]
+    NoDate {
+        /// The release.
+        suite: &'static str,
+        /// What it says.
+        why: String,
+    },
     /// A kept base is not what it was when it was kept.
     #[error("the kept base {} is damaged: {why}", image.display())]
     Base {
@@ -93,12 +117,17 @@ impl ImageError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Spec(SpecError::Value { field, .. }) => value_hint(field).map(str::to_owned),
             Self::NotRoot => Some("run it with sudo".into()),
             Self::MissingTools { packages, .. } => Some(format!("apt-get install {}", packages.join(" "))),
             Self::Mirror(MirrorError::None { entries: 0 }) => Some("apt-get update".into()),
             Self::Mirror(MirrorError::None { .. }) => {
                 Some("name Debian's own archive in /etc/apt/sources.list, then run apt-get update".into())
             }
+            Self::NotThePackage { .. } => {
+                Some("name the file xenup_VERSION_amd64.deb, or leave --package out".into())
+            }
+            Self::NoDate { .. } => Some("apt-get update says whether the mirror answers".into()),
             Self::Base { image, beside, .. } => {
                 Some(format!("rm {} {}: it is then made anew", image.display(), beside.display()))
             }
@@ -113,6 +142,17 @@ impl ImageError {
             }),
             _ => None,
         }
+    }
+}
+
+/// What to write instead, for values that somebody gave as they are.
+fn value_hint(field: &str) -> Option<&'static str> {
+    match field {
+        "hostname" => Some("--name xen"),
+        "locale" => Some("--locale de_DE.UTF-8; a Debian has them all in /usr/share/i18n/SUPPORTED"),
+        "timezone" => Some("--timezone Europe/Berlin; timedatectl list-timezones has them all"),
+        "root-password-hash" => Some("write the file by: mkpasswd --method=yescrypt > FILE (package whois)"),
+        _ => None,
     }
 }
 

@@ -32,11 +32,16 @@ pub struct Identity {
 impl Identity {
     /// The identifiers of the disk that a specification describes.
     pub fn of(spec: &ImageSpec) -> Result<Self, ImageError> {
-        let seed = spec.digest()?;
-        let uuid = |label: &str| format_uuid(derive(&seed, label));
-        let [a, b, c, d, ..] = derive(&seed, "efi file system");
-        let machine_id = derive(&seed, "machine id");
-        Ok(Self {
+        Ok(Self::from_seed(&spec.digest()?))
+    }
+
+    /// The identifiers that follow from a seed.
+    #[must_use]
+    pub fn from_seed(seed: &str) -> Self {
+        let uuid = |label: &str| format_uuid(derive(seed, label));
+        let [a, b, c, d, ..] = derive(seed, "efi file system");
+        let machine_id = derive(seed, "machine id");
+        Self {
             disk: uuid("disk"),
             bios_partition: uuid("BIOS-boot partition"),
             efi_partition: uuid("EFI partition"),
@@ -45,7 +50,7 @@ impl Identity {
             hash_seed: uuid("directory hash seed"),
             efi: format!("{a:02X}{b:02X}-{c:02X}{d:02X}"),
             machine_id: hex(&machine_id),
-        })
+        }
     }
 }
 

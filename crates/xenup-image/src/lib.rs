@@ -7,7 +7,8 @@
 //! What needs root: mmdebstrap in its root mode, and reading back the finished tree with its owners (`mke2fs -d`).
 //! What this machine needs: see [`tools::REQUIRED`].
 //!
-//! A guest's disk is made another way: see [`guest`].
+//! A guest's disk is made another way: see [`guest`]. The disk of a Xen host, made without root and the same for the same
+//! input, takes the same steps with some of its own: see [`host`].
 //!
 //! The steps, in order ([`build`]): [`mirror`] → [`system_tree`] (mmdebstrap, cached) → [`configure`] → [`boot_loader`]
 //! → [`disk`] → [`check`].
@@ -18,6 +19,7 @@ pub mod configure;
 pub mod disk;
 pub mod error;
 pub mod guest;
+pub mod host;
 pub mod identity;
 pub mod mirror;
 pub mod plain_tree;

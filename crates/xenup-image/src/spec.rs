@@ -115,6 +115,8 @@ pub enum Format {
     Raw,
     /// QEMU's format, which can hold snapshots.
     Qcow2,
+    /// The same bytes as [`Format::Raw`], compressed by zstd.
+    RawZst,
 }
 
 /// What a disk is to be.
@@ -151,6 +153,14 @@ pub struct ImageSpec {
     pub grub_environment: Vec<(String, String)>,
     /// The disk file's format.
     pub format: Format,
+    /// Whether the machine's id and its SSH host keys are left to the first boot: the disk is then any number of machines'.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub first_boot: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl ImageSpec {
@@ -194,6 +204,7 @@ impl ImageSpec {
             grub_timeout: 2,
             grub_environment: Vec::new(),
             format: Format::Qcow2,
+            first_boot: false,
         }
     }
 

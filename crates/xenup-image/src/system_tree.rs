@@ -12,6 +12,7 @@ use xenup_system::process::Tool;
 
 use crate::bootstrap::{Bootstrap, with_kernel};
 use crate::error::{ImageError, during};
+use crate::host::Deb;
 use crate::identity::sha256_hex;
 use crate::mirror::Mirror;
 use crate::spec::{ImageSpec, SpecError, Suite};
@@ -27,6 +28,11 @@ const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(3600);
 const GRUB_ANSWERS: &str = "grub-pc grub-pc/install_devices multiselect\\n\
                             grub-pc grub-pc/install_devices_empty boolean true\\n";
 
+/// Installs a package that is in no archive, with what it depends on.
+const PACKAGE_HOOK: &str = r#"install -m 0644 "$XENUP_PACKAGE" "$1/package.deb"
+chroot "$1" apt-get install --yes --no-install-recommends /package.deb
+rm "$1/package.deb""#;
+
 /// What a tree depends on; two equal ones may share a kept tree.
 #[derive(Debug, Serialize)]
 struct Key<'a> {
@@ -34,6 +40,21 @@ struct Key<'a> {
     suite: Suite,
     packages: &'a [String],
     mirror: &'a Mirror,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<&'a str>,
+}
+
+/// A tree that is to be made or taken.
+pub(crate) struct Recipe<'a> {
+    pub suite: Suite,
+    pub packages: Vec<String>,
+    pub mirror: &'a Mirror,
+    /// Seconds since 1970: no file is younger, so that the same packages are the same bytes.
+    pub epoch: Option<u64>,
+    /// A package that is in no archive.
+    pub package: Option<&'a Deb>,
 }
 
 /// Puts the installed system into the new directory `tree`; `true` where it came from the cache.
@@ -47,13 +68,33 @@ pub fn make(
     line: &mut dyn FnMut(&str),
 ) -> Result<bool, ImageError> {
     let packages = packages(spec, mirror);
-    let key = Key { recipe: RECIPE, suite: spec.suite, packages: &packages, mirror };
+    let recipe = Recipe { suite: spec.suite, packages, mirror, epoch: None, package: None };
+    make_by(&recipe, cache, tree, Devices::InTheTree, line)
+}
+
+/// As [`make`], by a recipe.
+pub(crate) fn make_by(
+    recipe: &Recipe<'_>,
+    cache: &Path,
+    tree: &Path,
+    devices: Devices,
+    line: &mut dyn FnMut(&str),
+) -> Result<bool, ImageError> {
+    let Recipe { suite, packages, mirror, epoch, package } = recipe;
+    let key = Key {
+        recipe: RECIPE,
+        suite: *suite,
+        packages,
+        mirror,
+        epoch: *epoch,
+        package: package.map(|package| package.digest.as_str()),
+    };
     let digest = sha256_hex(&serde_json::to_vec(&key).map_err(SpecError::Digest)?);
     let kept = cache.join(format!("tree-{}.tar", digest.get(..16).unwrap_or(&digest)));
     let _alone = alone(&cache.join("lock"), line)?;
     forget_old(cache)?;
     if files::exists(&kept) {
-        match unpack(&kept, tree) {
+        match unpack_with(&kept, tree, devices) {
             Ok(()) => return Ok(true),
             Err(error) => line(&format!("the kept system is damaged and made anew: {error}")),
         }
@@ -62,18 +103,29 @@ pub fn make(
     }
     let partial = kept.with_extension("partial");
     let work = tree.with_extension("bootstrap");
-    let bootstrap =
-        Bootstrap { suite: spec.suite, packages: &packages, mirror, work: &work, limit: BOOTSTRAP_LIMIT };
+    let bootstrap = Bootstrap { suite: *suite, packages, mirror, work: &work, limit: BOOTSTRAP_LIMIT };
     // A Debian that was just installed knows its packages.
-    let own =
-        |tool: Tool| {
-            with_kernel(tool.arg("--skip=cleanup/apt/lists").arg(format!(
-                "--essential-hook=printf '{GRUB_ANSWERS}' | chroot \"$1\" debconf-set-selections"
-            )))
+    let own = |tool: Tool| {
+        let answered = tool
+            .arg("--skip=cleanup/apt/lists")
+            .arg(format!("--essential-hook=printf '{GRUB_ANSWERS}' | chroot \"$1\" debconf-set-selections"));
+        let tool = match package {
+            None => with_kernel(answered),
+            Some(package) => with_kernel(
+                answered
+                    .arg(format!("--customize-hook={PACKAGE_HOOK}"))
+                    .env("XENUP_PACKAGE", &package.path)
+                    .env("DEBIAN_FRONTEND", "noninteractive"),
+            ),
         };
+        match epoch {
+            None => tool,
+            Some(epoch) => tool.env("SOURCE_DATE_EPOCH", epoch.to_string()),
+        }
+    };
     bootstrap.to_tar(&partial, own, line)?;
     files::rename_unsynced(&partial, &kept)?;
-    unpack(&kept, tree)?;
+    unpack_with(&kept, tree, devices)?;
     Ok(false)
 }
 
@@ -97,7 +149,7 @@ fn forget_old(cache: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
+pub(crate) fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
     let mut packages = spec.packages.clone();
     if mirror.over_https() {
         packages.push("ca-certificates".into());
@@ -108,8 +160,23 @@ fn packages(spec: &ImageSpec, mirror: &Mirror) -> Vec<String> {
 }
 
 pub(crate) fn unpack(kept: &Path, tree: &Path) -> Result<(), ImageError> {
+    unpack_with(kept, tree, Devices::InTheTree)
+}
+
+/// Whether the nodes in /dev come along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// They do; real root alone can make them.
+    InTheTree,
+    /// They do not: the kernel makes its own before anything of the tree runs.
+    LeftOut,
+}
+
+fn unpack_with(kept: &Path, tree: &Path, devices: Devices) -> Result<(), ImageError> {
     files::create_dir_all(tree)?;
+    let left_out: &[&str] = if devices == Devices::LeftOut { &["--exclude=./dev/*"] } else { &[] };
     Tool::new("tar")
+        .args(left_out)
         .args([
             "--extract",
             "--numeric-owner",

@@ -25,9 +25,16 @@ pub const REQUIRED: &[(&str, &str)] = &[
 /// Program and Debian package, for qcow2 images.
 pub const FOR_QCOW2: &[(&str, &str)] = &[("qemu-img", "qemu-utils")];
 
+/// Program and Debian package, for compressed images.
+pub const FOR_ZSTD: &[(&str, &str)] = &[("zstd", "zstd")];
+
 /// Checks that every program that a build of this format runs is there.
 pub fn check(format: Format) -> Result<(), ImageError> {
-    let extra = if format == Format::Qcow2 { FOR_QCOW2 } else { &[] };
+    let extra: &[(&str, &str)] = match format {
+        Format::Raw => &[],
+        Format::Qcow2 => FOR_QCOW2,
+        Format::RawZst => FOR_ZSTD,
+    };
     let all: Vec<_> = REQUIRED.iter().chain(extra).copied().collect();
     check_for(&all)
 }

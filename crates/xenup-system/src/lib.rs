@@ -12,6 +12,7 @@ pub mod guest_reader;
 mod inotify_drain;
 pub mod lab;
 mod lock;
+pub mod namespace;
 mod netlink;
 pub mod notify;
 pub mod parallel;

@@ -17,8 +17,10 @@ pub use kernel::{
     KernelRoles, KernelVerb, KernelWish,
 };
 mod guest;
+mod image;
 
 pub use guest::{GuestCreate, GuestDelete, Kind as GuestKind, Network as GuestNetwork};
+pub use image::{Image, ImageBuild, Kind as ImageKind};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
 ///
@@ -66,6 +68,9 @@ pub enum Verb {
     /// List guest files, judge them, write them in today's form
     #[command(subcommand)]
     Guest(Guest),
+    /// Build a disk that boots as a Xen host
+    #[command(subcommand)]
+    Image(Image),
     /// Say of each guest whether it starts on a Xen, and if not, why and what to change
     ///
     /// Exit code 4 unless every guest starts as it is. Nothing is changed: --fix writes a plan.

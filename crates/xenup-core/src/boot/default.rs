@@ -49,7 +49,7 @@ pub(super) fn kept(boot: &Boot, entries: &Entries) -> Result<Pinned, Box<Finding
 pub(super) fn in_menu(boot: &Boot, entries: &Entries, default: &Pinned) -> Option<String> {
     match default {
         Pinned::Linux => Some(entries.linux.clone()),
-        Pinned::Xen => Some(entries.xen.clone()),
+        Pinned::Xen | Pinned::Made => Some(entries.xen.clone()),
         Pinned::Entry(name) | Pinned::Known(name) => Some(name.clone()),
         Pinned::Theirs => match written(boot) {
             "saved" => Some("${saved_entry}".to_owned()),

@@ -12,7 +12,7 @@ mod text;
 pub use entries::{Entries, entries};
 pub(crate) use plan::update_grub;
 pub use plan::{BootPlan, plan};
-pub use text::{Pinned, custom_text, first_text, last_text, linux_words, mark, xen_words};
+pub use text::{Pinned, custom_text, first_text, last_text, linux_words, mark, say_the_same, xen_words};
 
 /// Read before Debian's xen.cfg, which would make Xen the default unless told otherwise by then.
 pub const FIRST: &str = "/etc/default/grub.d/00-xenup.cfg";

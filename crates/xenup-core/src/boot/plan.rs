@@ -12,7 +12,7 @@ use crate::inspect::{Facts, Finding};
 use crate::plan::step::{Draft, bracket, write};
 
 use super::default::{in_menu, is_saved, kept};
-use super::text::Pinned;
+use super::text::{Pinned, say_the_same};
 use super::{CUSTOM, Entries, FIRST, LAST, MENU, custom_text, entries, first_text, last_text, mark};
 
 /// GRUB's environment block.
@@ -53,10 +53,11 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
     };
     let now = facts.file(Path::new(LAST));
     // Where Xen is the default already with the same words, there is nothing to try.
-    let settled = now == Some(wanted_text.as_str());
-    let (default, prepared_text) = if settled { (wanted, &wanted_text) } else { (&pinned, &trial_text) };
+    let settled = now.filter(|now| say_the_same(now, &wanted_text));
+    let (default, prepared_text) = settled.map_or((&pinned, trial_text.as_str()), |now| (wanted, now));
     let mut plan = prepare(facts, &entries, default, prepared_text, packages);
-    let is_written = now == Some(prepared_text.as_str());
+    let is_written = now == Some(prepared_text);
+    let settled = settled.is_some();
     if settled || host.boot.default == DefaultBoot::Linux {
         return Ok(plan);
     }
@@ -84,7 +85,7 @@ fn is_theirs(default: &Pinned) -> bool {
 fn stays(default: &Pinned) -> &'static str {
     match default {
         Pinned::Linux | Pinned::Known(_) => "the default stays on Linux",
-        Pinned::Xen => "the default stays Xen",
+        Pinned::Xen | Pinned::Made => "the default stays Xen",
         Pinned::Theirs | Pinned::Entry(_) => "the default stays what it is",
     }
 }

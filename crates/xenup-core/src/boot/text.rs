@@ -21,6 +21,8 @@ pub enum Pinned {
     Linux,
     /// Xen, by id.
     Xen,
+    /// Xen, by id, on a disk that was made with it: there is no machine yet that a trial could fall back to.
+    Made,
 }
 
 /// Seconds after which a Linux that panicked as dom0 restarts the machine.
@@ -73,8 +75,21 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
             text.push_str("# Xen: its trial boot was confirmed.\n");
             text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.xen));
         }
+        Pinned::Made => {
+            text.push_str("# Xen: this disk was made with it (xenup image build).\n");
+            text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.xen));
+        }
     }
     text
+}
+
+/// Whether two texts of the last drop-in say the same to a shell: comments tell where a default came from.
+#[must_use]
+pub fn say_the_same(one: &str, other: &str) -> bool {
+    let said = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).map(str::to_owned).collect()
+    };
+    said(one) == said(other)
 }
 
 /// Returns the word by which a booted dom0 shows with which words it was started. Linux passes over a parameter with a

@@ -121,7 +121,7 @@ AlternativeNamesPolicy=database onboard slot path
     Some(Pin { port: port.to_owned(), path: path(bridge), text })
 }
 
-fn is_kernels_name(name: &str) -> bool {
+pub(crate) fn is_kernels_name(name: &str) -> bool {
     let digits =
         |prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
     digits("eth") || digits("wlan")

@@ -136,7 +136,7 @@ pub fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
-fn size(text: &str, units: &[(char, u64)]) -> Result<u64, String> {
+pub fn size(text: &str, units: &[(char, u64)]) -> Result<u64, String> {
     let letters: Vec<String> = units.iter().map(|(letter, _)| letter.to_string()).collect();
     let refused = || format!("write a number and {}, such as 10G", letters.join(" or "));
     let unit = units.iter().find(|(letter, _)| text.ends_with(*letter)).ok_or_else(refused)?;

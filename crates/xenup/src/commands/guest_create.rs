@@ -109,21 +109,25 @@ fn keys(args: &GuestCreate) -> Result<Vec<String>, CommandError> {
     let paths = if named { args.ssh_key.as_slice() } else { std::slice::from_ref(&own) };
     let mut keys = Vec::new();
     for path in paths {
-        let bytes = files::read_regular(path, KEYS_LIMIT).map_err(|error| {
-            let words = if named { "" } else { "no key was named, and this machine's root has none: " };
-            let why = format!("{words}{error}: {}", error.source);
-            CommandError::usage(why).hinted("name your public key: --ssh-key ~/.ssh/id_ed25519.pub")
-        })?;
-        let read = create::authorized_keys(&String::from_utf8_lossy(&bytes)).map_err(|fault| {
-            let hint = match fault {
-                KeyFault::Private => "name the public one beside it, which ends in .pub",
-                _ => "name your public key: --ssh-key ~/.ssh/id_ed25519.pub",
-            };
-            CommandError::usage(format!("{}: {fault}", path.display())).hinted(hint)
-        })?;
-        keys.extend(read);
+        let before = if named { "" } else { "no key was named, and this machine's root has none: " };
+        keys.extend(read_keys(path, before)?);
     }
     Ok(keys)
+}
+
+/// Reads a file of public keys; `before` is said before why it cannot be read.
+pub fn read_keys(path: &Path, before: &str) -> Result<Vec<String>, CommandError> {
+    let bytes = files::read_regular(path, KEYS_LIMIT).map_err(|error| {
+        let why = format!("{before}{error}: {}", error.source);
+        CommandError::usage(why).hinted("name your public key: --ssh-key ~/.ssh/id_ed25519.pub")
+    })?;
+    create::authorized_keys(&String::from_utf8_lossy(&bytes)).map_err(|fault| {
+        let hint = match fault {
+            KeyFault::Private => "name the public one beside it, which ends in .pub",
+            _ => "name your public key: --ssh-key ~/.ssh/id_ed25519.pub",
+        };
+        CommandError::usage(format!("{}: {fault}", path.display())).hinted(hint)
+    })
 }
 
 /// Draws an identity whose address no guest file has.
@@ -293,9 +297,9 @@ fn not_made(error: make::NotMade) -> CommandError {
     hints.into_iter().fold(CommandError::new(exit, error), CommandError::hinted)
 }
 
-fn image_failed(error: ImageError) -> CommandError {
+pub fn image_failed(error: ImageError) -> CommandError {
     let hint = error.hint();
-    let usage = matches!(error, ImageError::Spec(_) | ImageError::NotRoot);
+    let usage = matches!(error, ImageError::Spec(_) | ImageError::NotRoot | ImageError::NotThePackage { .. });
     let failed = if usage { CommandError::usage(error) } else { CommandError::failed(error) };
     match hint {
         Some(hint) => failed.hinted(hint),

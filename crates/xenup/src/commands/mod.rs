@@ -13,6 +13,7 @@ mod guest_create;
 mod guest_delete;
 mod guest_disk;
 mod history;
+mod image;
 mod init;
 mod inspect;
 mod kernel;
@@ -71,6 +72,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Confirm(args) => confirm::run(ui, &args),
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Guest(args) => guest::run(ui, &args),
+        Verb::Image(args) => image::run(ui, &args),
         Verb::Audit(args) => audit::run(ui, &args),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),

@@ -168,11 +168,18 @@ impl Addresses {
             "# The loopback, and the guest's NIC: interfaces(5).\nsource /etc/network/interfaces.d/*\n\n\
              auto lo\niface lo inet loopback\n\nauto {NIC}\n"
         );
+        text.push_str(&self.stanzas(NIC));
+        text
+    }
+
+    /// Returns the stanzas of interfaces(5) that give a NIC these addresses.
+    pub(crate) fn stanzas(&self, nic: &str) -> String {
+        let mut text = String::new();
         if self.dhcp {
-            text.push_str(&format!("iface {NIC} inet dhcp\n"));
+            text.push_str(&format!("iface {nic} inet dhcp\n"));
         }
         for (address, gateway) in &self.fixed {
-            text.push_str(&format!("iface {NIC} {} static\n    address {address}\n", address.family()));
+            text.push_str(&format!("iface {nic} {} static\n    address {address}\n", address.family()));
             if let Some(gateway) = gateway {
                 text.push_str(&format!("    gateway {gateway}\n"));
             }

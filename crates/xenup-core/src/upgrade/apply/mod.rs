@@ -231,7 +231,7 @@ fn default_name<'a>(entries: &'a Entries, pinned: &'a Pinned) -> &'a str {
     match pinned {
         Pinned::Known(name) | Pinned::Entry(name) => name,
         Pinned::Linux | Pinned::Theirs => &entries.linux,
-        Pinned::Xen => &entries.xen,
+        Pinned::Xen | Pinned::Made => &entries.xen,
     }
 }
 

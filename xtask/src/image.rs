@@ -1,0 +1,287 @@
+//! `xenup image build` for real: twice, by an ordinary user and by root, with caches of their own, from this machine's
+//! mirror; then booted by BIOS and by UEFI on an emulated machine whose disk is larger than the image.
+//!
+//! Decides: that the two disks are the same bytes, what is refused, and what the first boot has to say on the console.
+//! Never: asserts on a time; it prints what the steps take.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenup_rehearse::accelerator::Accelerator;
+use xenup_rehearse::console::Pattern;
+use xenup_rehearse::lab::Lab;
+use xenup_rehearse::network::{self, Lan};
+use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
+use xenup_system::files;
+use xenup_system::process::Tool;
+use xenup_system::stopwatch::Stopwatch;
+
+type Failure = Box<dyn std::error::Error>;
+
+const BUILD: Duration = Duration::from_secs(3600);
+/// An emulated machine beside a compiler takes ten times what it takes alone.
+const BOOT: Duration = Duration::from_secs(2400);
+const SHORT: Duration = Duration::from_secs(600);
+
+/// Root's password inside; the machine is reached from this machine's own namespace alone.
+const PASSWORD: &str = "rehearsal";
+/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
+const HASH: &str =
+    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/\n";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
+/// The release whose Xen has been booted here most.
+const SUITE: &str = "bookworm";
+/// The disk that the image is written to.
+const DISK: &str = "6G";
+
+/// Both NICs under other names than the machine would give them, so that the roles go by address.
+fn host_toml() -> String {
+    format!(
+        "[xen]\ndom0-memory = \"1536M\"\nconsole = \"com1:115200\"\noptions = [\"hap=0\", \"xsave=0\"]\n\n\
+         [[bridge]]\nname = \"xenbr0\"\nports = [\"lan0\"]\nmac = \"{}\"\naddress = \"keep\"\n\n\
+         [[bridge]]\nname = \"xenbr1\"\nports = [\"lan1\"]\nmac = \"{}\"\naddress = \"none\"\n\n\
+         [guests]\non-shutdown = \"shutdown\"\n",
+        network::NIC.1,
+        network::SECOND_NIC.1
+    )
+}
+
+/// As a user to whom subuid(5) lends ids, without a change to this machine's own files: the first two arguments are
+/// mounted over them.
+const AS_USER: &str = r#"mount --bind "$1" /etc/subuid; mount --bind "$1" /etc/subgid; shift
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@""#;
+
+/// On a small file system.
+const IN_LITTLE_ROOM: &str = r#"mkdir -p "$1"; mount -t tmpfs -o size=64M tmpfs "$1"; shift; exec "$@""#;
+
+/// Plays all of it; returns whether everything was as it has to be.
+///
+/// # Errors
+/// No mirror, no emulator, or a machine that does not come up.
+pub fn run() -> crate::Outcome {
+    if !files::is_root() {
+        println!("skipped: the emulated machine's network needs root");
+        return Ok(true);
+    }
+    let folder = crate::project().join("target/image");
+    let bench = Bench::new(&folder)?;
+    let mut good = true;
+    let mut holds = |what: &str, held: bool| {
+        println!("{}: {what}", if held { "holds" } else { "FAILED" });
+        good &= held;
+    };
+    let first = bench.build_as_user("first")?;
+    let second = bench.build_as_root("second")?;
+    let (one, two) = (digest(&first)?, digest(&second)?);
+    println!("by a user  {one}\nby root    {two}");
+    holds("the same input gives the same bytes, whoever builds", one == two);
+    for (what, held) in bench.refusals(&second)? {
+        holds(&what, held);
+    }
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let said = bench.boot(&second, firmware)?;
+        for (what, held) in said {
+            holds(&format!("{firmware:?}: {what}"), held);
+        }
+    }
+    if good {
+        files::remove_dir_all(&folder)?;
+    }
+    Ok(good)
+}
+
+struct Bench {
+    folder: PathBuf,
+    program: PathBuf,
+}
+
+impl Bench {
+    fn new(folder: &Path) -> Result<Self, Failure> {
+        files::remove_dir_all(folder)?;
+        files::create_dir_all(folder)?;
+        // Where a user of any id may run it.
+        let program = folder.join("xenup");
+        Tool::new("strip").arg("-o").arg(&program).arg(crate::package::debug_program()?).run()?;
+        let bench = Self { folder: folder.to_owned(), program };
+        files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
+        files::write(&bench.file("hash"), HASH.as_bytes())?;
+        files::write(&bench.file("key.pub"), KEY.as_bytes())?;
+        files::write(&bench.file("ids"), b"nobody:200000:65536\n")?;
+        bench.package()?;
+        Ok(bench)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A package of the program as it was just compiled, and of the patience that an emulated machine needs.
+    fn package(&self) -> Result<(), Failure> {
+        let tree = self.file("package");
+        for (path, text) in [
+            (
+                "DEBIAN/control",
+                "Package: xenup\nVersion: 0~image\nArchitecture: amd64\nMaintainer: nobody <nobody@example>\n\
+                 Depends: libc6\nDescription: for a test alone\n",
+            ),
+            (
+                "etc/systemd/system.conf.d/patience.conf",
+                "[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n",
+            ),
+        ] {
+            let path = tree.join(path);
+            files::create_dir_all(path.parent().unwrap_or(&tree))?;
+            files::write(&path, text.as_bytes())?;
+        }
+        Tool::new("install")
+            .args(["-D", "-m", "0755"])
+            .arg(&self.program)
+            .arg(tree.join("usr/sbin/xenup"))
+            .run()?;
+        let deb = self.file("xenup.deb");
+        Tool::new("dpkg-deb").args(["--root-owner-group", "-Zgzip", "--build"]).arg(&tree).arg(deb).run()?;
+        Ok(())
+    }
+
+    /// The words of a build, its file last.
+    fn words(&self, out: &Path) -> Vec<String> {
+        let path = |name: &str| self.file(name).display().to_string();
+        let given = [
+            ("--suite", SUITE.to_owned()),
+            ("--host", path("host.toml")),
+            ("--root-password-hash", path("hash")),
+            ("--ssh-key", path("key.pub")),
+            ("--package", path("xenup.deb")),
+            ("--name", "fresh".to_owned()),
+            ("--locale", "de_DE.UTF-8".to_owned()),
+            ("--timezone", "Europe/Berlin".to_owned()),
+        ];
+        let words = given.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        ["image", "build"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(words)
+            .chain([out.display().to_string()])
+            .collect()
+    }
+
+    fn build_as_user(&self, name: &str) -> Result<PathBuf, Failure> {
+        let (home, out) = (self.file("home"), self.file("home").join(format!("{name}.raw")));
+        files::create_dir_all(&home)?;
+        Tool::new("chown").arg("65534:65534").arg(&home).run()?;
+        let tool = Tool::new("unshare")
+            .args(["--mount", "sh", "-ec", AS_USER, "sh"])
+            .arg(self.file("ids"))
+            .arg(&self.program)
+            .env("XDG_CACHE_HOME", home.join("cache"));
+        told(tool.args(self.words(&out)))?;
+        Ok(out)
+    }
+
+    fn build_as_root(&self, name: &str) -> Result<PathBuf, Failure> {
+        let out = self.file(&format!("{name}.raw"));
+        told(self.as_root().args(self.words(&out)))?;
+        Ok(out)
+    }
+
+    fn as_root(&self) -> Tool {
+        Tool::new(&self.program).env("XDG_CACHE_HOME", self.file("cache"))
+    }
+
+    /// What must not work, with the packages that are kept by now; and that nothing of it is left.
+    fn refusals(&self, built: &Path) -> Result<Vec<(String, bool)>, Failure> {
+        let before = digest(built)?;
+        let there = self.as_root().args(self.words(built)).output()?;
+        let mut all = vec![(
+            "a file that is there is not replaced".to_owned(),
+            there.stderr_text().contains("is not replaced") && digest(built)? == before,
+        )];
+        let out = self.file("nowhere.raw");
+        let words: Vec<String> = self
+            .words(&out)
+            .into_iter()
+            .map(|word| word.replace("Europe/Berlin", "Europe/Nowhere"))
+            .collect();
+        let nowhere = self.as_root().args(words).timeout(BUILD).output()?;
+        let said = nowhere.stderr_text();
+        let held = said.contains("knows no time zone Europe/Nowhere") && !files::exists(&out);
+        all.push(("a time zone that the release does not have".to_owned(), held));
+        let small = self.file("small");
+        let little = Tool::new("unshare")
+            .args(["--mount", "sh", "-ec", IN_LITTLE_ROOM, "sh"])
+            .arg(&small)
+            .arg(&self.program)
+            .args(self.words(&small.join("disk.raw")))
+            .env("XDG_CACHE_HOME", self.file("cache"))
+            .output()?;
+        let held = little.stderr_text().contains("make room") && little.status.to_string() == "exit status 4";
+        all.push(("too little room is told before anything is done".to_owned(), held));
+        let left = files::list(&self.file("cache").join("xenup/images"))?;
+        let is_work = |path: &PathBuf| path.display().to_string().contains("/build-");
+        all.push(("no build leaves its work".to_owned(), !left.iter().any(is_work)));
+        Ok(all)
+    }
+
+    /// Writes the image to a larger disk and boots it, until its first boot has said what the machine is.
+    fn boot(&self, image: &Path, firmware: Firmware) -> Result<Vec<(String, bool)>, Failure> {
+        let base = self.file("base.qcow2");
+        Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&base).run()?;
+        Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(DISK).run()?;
+        xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
+        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
+        let (accelerator, why) = Accelerator::probe(&lab);
+        println!("{firmware:?}: {why}");
+        let lan = Lan::create(&lab)?;
+        let watch = Stopwatch::start();
+        let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, firmware, accelerator))?;
+        let console = vm.console();
+        let ends = [Pattern::text("is a Xen host: all of"), Pattern::text("do not hold; they are looked at")];
+        let report = console.expect(&Pattern::any(&ends), BOOT)?;
+        println!("{firmware:?}: the first boot has reported after {:.0} s", watch.elapsed().as_secs_f64());
+        for line in report.before.lines().filter(|line| line.contains("xenup[")) {
+            println!("  {}", line.trim());
+        }
+        let mut all = vec![("the first boot reports a Xen host".to_owned(), report.index == 0)];
+        console.send("\n")?;
+        console.login_within("root", PASSWORD, SHORT)?;
+        let info = console.check("xl info", SHORT)?;
+        print!("{}", info.lines().map(|line| format!("  {line}\n")).collect::<String>());
+        all.push(("xl info answers".to_owned(), info.contains("xen_version")));
+        for (what, command) in [
+            ("the root has the disk", "test $(findmnt -n -b -o SIZE /) -gt 5500000000"),
+            (
+                "the NICs have their names by address",
+                "test -e /sys/class/net/xenbr0/brif/lan0 -a -e /sys/class/net/xenbr1/brif/lan1",
+            ),
+            (
+                "the clock and the words",
+                "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q de_DE.UTF-8 /etc/default/locale",
+            ),
+            ("the Linux entry is there too", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
+            (
+                "its own update-grub leaves the menu as it is",
+                "cp /boot/grub/grub.cfg /tmp/menu && update-grub && cmp /tmp/menu /boot/grub/grub.cfg",
+            ),
+            ("xenup plan has nothing to do", "xenup plan --check"),
+            ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
+        ] {
+            let result = console.run(command, SHORT)?;
+            if result.status != 0 {
+                println!("  {command}: status {}, {}", result.status, result.output.trim());
+            }
+            all.push((what.to_owned(), result.status == 0));
+        }
+        Ok(all)
+    }
+}
+
+/// Runs a build and shows what it says.
+fn told(tool: Tool) -> Result<(), Failure> {
+    tool.timeout(BUILD).run_lines(&mut |line| println!("  {line}"))?;
+    Ok(())
+}
+
+fn digest(file: &Path) -> Result<String, Failure> {
+    let said = Tool::new("sha256sum").arg(file).run()?.text();
+    Ok(said.split_whitespace().next().unwrap_or_default().to_owned())
+}
