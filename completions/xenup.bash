@@ -88,6 +88,9 @@ _xenup() {
             xenup__subcmd__image,build)
                 cmd="xenup__subcmd__image__subcmd__build"
                 ;;
+            xenup__subcmd__kernel,build)
+                cmd="xenup__subcmd__kernel__subcmd__build"
+                ;;
             xenup__subcmd__kernel,check)
                 cmd="xenup__subcmd__kernel__subcmd__check"
                 ;;
@@ -99,6 +102,9 @@ _xenup() {
                 ;;
             xenup__subcmd__kernel,explain)
                 cmd="xenup__subcmd__kernel__subcmd__explain"
+                ;;
+            xenup__subcmd__kernel,install)
+                cmd="xenup__subcmd__kernel__subcmd__install"
                 ;;
             xenup__subcmd__kernel,roles)
                 cmd="xenup__subcmd__kernel__subcmd__roles"
@@ -140,7 +146,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__apply)
-            opts="-y -q -h --host --yes --wait --deadline --color --quiet --help"
+            opts="-y -q -h --host --installer --yes --wait --deadline --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -600,12 +606,78 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__kernel)
-            opts="-q -h --color --quiet --help check config roles explain diff"
+            opts="-q -h --color --quiet --help check config build install roles explain diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__kernel__subcmd__build)
+            opts="-o -j -q -h --source --with --base --root --facts --modules --no-hardware --waive --output --jobs --xen --as-root --plan --yes --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --modules)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --waive)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -727,6 +799,32 @@ _xenup() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__kernel__subcmd__install)
+            opts="-q -h --name --guest --xen --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --xen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

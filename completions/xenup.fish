@@ -73,6 +73,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand plan" -s h -l help -d 'Print
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l host -d 'Read what is wanted from FILE' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l deadline -d 'Seconds to wait for the confirmation of the network, instead of the plan\'s own (180)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand apply" -l installer -d 'Do what lasts on disk, and make Xen the default: in a system that an installer has made and that does not run yet'
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -l wait -d 'Wait for the confirmation instead of ending with exit code 6'
 complete -c xenup -n "__fish_xenup_using_subcommand apply" -s q -l quiet -d 'Print results and errors alone'
