@@ -128,6 +128,10 @@ impl Bench {
                 "etc/systemd/system.conf.d/patience.conf",
                 "[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n",
             ),
+            (
+                "etc/systemd/system/ifupdown-pre.service.d/patience.conf",
+                "[Service]\nTimeoutStartSec=900\nExecStart=\nExecStart=/bin/udevadm settle --timeout=890\n",
+            ),
         ] {
             let path = tree.join(path);
             files::create_dir_all(path.parent().unwrap_or(&tree))?;
