@@ -305,7 +305,7 @@ fn spelling() -> crate::Outcome {
         "codespell",
         &[
             "--skip",
-            "./target,./vendor,./.git,./Cargo.lock,./tests/cases,./debian/copyright",
+            "./target,./vendor,./.git,./Cargo.lock,./tests/cases,./debian/copyright,./debian/po,./debian/xenup-udeb",
             "--ignore-words",
             ".ci/words",
             ".",

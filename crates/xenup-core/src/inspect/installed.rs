@@ -24,7 +24,7 @@ impl std::fmt::Debug for Installed<'_> {
 }
 
 /// Whether a path tells of the installer's system alone.
-fn is_anothers(path: &Path) -> bool {
+fn is_the_installers(path: &Path) -> bool {
     if let Ok(inner) = path.strip_prefix("/proc") {
         let first = inner.iter().next().and_then(|name| name.to_str()).unwrap_or_default();
         return first == "cmdline" || (!first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit()));
@@ -36,19 +36,19 @@ fn is_anothers(path: &Path) -> bool {
 
 impl Probe for Installed<'_> {
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, MachineError> {
-        if is_anothers(path) {
+        if is_the_installers(path) {
             return Err(MachineError::at("read", path, Reason::NotFound, "it is the installer's"));
         }
         self.0.read(path, limit)
     }
 
     fn entry(&self, path: &Path) -> Result<Option<Entry>, MachineError> {
-        if is_anothers(path) { Ok(None) } else { self.0.entry(path) }
+        if is_the_installers(path) { Ok(None) } else { self.0.entry(path) }
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<OsString>, MachineError> {
         let names = self.0.list(dir)?;
-        Ok(names.into_iter().filter(|name| !is_anothers(&dir.join(name))).collect())
+        Ok(names.into_iter().filter(|name| !is_the_installers(&dir.join(name))).collect())
     }
 
     fn space(&self, path: &Path) -> Result<Space, MachineError> {
@@ -76,11 +76,11 @@ impl Probe for Installed<'_> {
 mod tests {
     use std::path::Path;
 
-    use super::is_anothers;
+    use super::is_the_installers;
 
     #[test]
     fn what_is_the_installers_is_told_from_what_is_the_machines() {
-        let anothers = [
+        let installers = [
             "/proc/cmdline",
             "/proc/1",
             "/proc/231/status",
@@ -92,7 +92,7 @@ mod tests {
             "/proc/self/mountinfo",
             "/sys/firmware/efi/efivars/SecureBoot-8be4df61",
         ];
-        assert!(anothers.iter().all(|path| is_anothers(Path::new(path))));
-        assert!(!machines.iter().any(|path| is_anothers(Path::new(path))));
+        assert!(installers.iter().all(|path| is_the_installers(Path::new(path))));
+        assert!(!machines.iter().any(|path| is_the_installers(Path::new(path))));
     }
 }
