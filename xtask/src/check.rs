@@ -115,6 +115,7 @@ const CHECKS: &[Item] = &[
     long("networkd", |_| in_containers(&["networkd_container", "roles_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),
+    long("installer", |_| crate::installer::run()),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),

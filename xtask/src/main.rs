@@ -13,6 +13,7 @@ mod docs;
 mod faults;
 mod fuzz;
 mod image;
+mod installer;
 mod kernel_build;
 mod kernel_config;
 mod kernel_configs;

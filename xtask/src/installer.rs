@@ -1,0 +1,194 @@
+//! `xenup-udeb` for real: its question by debian-installer's own front end, its work on a disk whose system has not run
+//! yet, and the first boot of that disk.
+//!
+//! Decides: what of debian-installer is there (its netboot image; a mirror that has no components cannot bring the rest),
+//! and what the installed machine has to say. Never: asserts on a time.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenup_image::{ExtraFile, Format, ImageSpec, Suite};
+use xenup_rehearse::accelerator::Accelerator;
+use xenup_rehearse::lab::Lab;
+use xenup_rehearse::network::{self, Lan};
+use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
+use xenup_system::files;
+use xenup_system::process::Tool;
+
+use crate::kernels::Archive;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// An emulated machine beside a compiler takes ten times what it takes alone.
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_secs(600);
+
+/// Root's password inside; the machine is reached from this machine's own namespace alone.
+const PASSWORD: &str = "rehearsal";
+/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
+const HASH: &str =
+    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/";
+/// The installer's image, as Debian packages it, and where its text version lies.
+const NETBOOT: (&str, &str) = (
+    "debian-installer-12-netboot-amd64",
+    "usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64",
+);
+/// Modules that the installer would fetch as components.
+const MODULES: &str = "virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover \
+                       net_failover virtio_net mbcache crc16 crc32c_generic jbd2 ext4";
+const FIRST_PROCESS: &[u8] = include_bytes!("installer-test.sh");
+const ANSWERS: &str = "xenup-udeb xenup-udeb/package string file:///xenup.deb\n\
+                       xenup-udeb xenup-udeb/host-file string file:///host.toml\n";
+const HOST: &str = "[xen]\ndom0-memory = \"1536M\"\nconsole = \"com1:115200\"\noptions = [\"hap=0\", \"xsave=0\"]\n\n\
+                    [[bridge]]\nname = \"xenbr0\"\nports = [\"enp0s2\"]\naddress = \"keep\"\n";
+
+/// Plays all of it; returns whether everything was as it has to be.
+///
+/// # Errors
+/// No mirror, no emulator, no package, or a machine that does not come up.
+pub fn run() -> crate::Outcome {
+    if !files::is_root() {
+        println!("skipped: the emulated machine's network needs root");
+        return Ok(true);
+    }
+    let folder = crate::project().join("target/installer");
+    files::remove_dir_all(&folder)?;
+    files::create_dir_all(&folder)?;
+    xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
+    let disk = new_system(&folder)?;
+    let said = install(&folder, &disk)?;
+    let asked = "Make this machine a Xen host?";
+    let mut good = true;
+    for (what, held) in [
+        ("the installer's front end asks", said.contains(asked)),
+        ("the package is installed", said.contains("installer: pre-pkgsel done")),
+        ("the plan is carried out", said.contains("is complete and verified")),
+        ("nothing was told as failed", !said.contains("was not made a Xen host")),
+        ("the installation ends", said.contains("installer: end, done")),
+    ] {
+        good &= holds(what, held);
+    }
+    if !good {
+        println!("{said}");
+        return Ok(false);
+    }
+    for (what, held) in first_boot(&folder, &disk)? {
+        good &= holds(&what, held);
+    }
+    if good {
+        files::remove_dir_all(&folder)?;
+    }
+    Ok(good)
+}
+
+fn holds(what: &str, held: bool) -> bool {
+    println!("{}: {what}", if held { "holds" } else { "FAILED" });
+    held
+}
+
+/// A disk as debian-installer leaves it before its last steps: Debian, GRUB, the network's file.
+fn new_system(folder: &Path) -> Result<PathBuf, Failure> {
+    let mut spec = ImageSpec::plain(Suite::Bookworm);
+    spec.hostname = "installed".into();
+    spec.interfaces = network::INTERFACES.into();
+    spec.nameservers = vec![network::DNS.to_string()];
+    spec.root_password_hash = Some(HASH.into());
+    spec.format = Format::Raw;
+    // udev takes more than systemd's 90 s to name the console of an emulated dom0 on a busy machine.
+    spec.extra_files.push(ExtraFile {
+        path: "/etc/systemd/system.conf.d/patience.conf".into(),
+        mode: 0o644,
+        bytes: b"[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n".to_vec(),
+    });
+    let disk = folder.join("disk.raw");
+    xenup_image::build(&spec, &disk, &mut |progress| println!("  {progress:?}"))?;
+    Ok(disk)
+}
+
+/// Runs the installer's programs on the disk; returns what they said on the console.
+fn install(folder: &Path, disk: &Path) -> Result<String, Failure> {
+    let archive = Archive::own(folder);
+    let netboot = archive.fetched(NETBOOT.0, NETBOOT.1)?;
+    let kernels = archive.kernel("linux-image-amd64")?;
+    let kernel = kernels.first().ok_or("the sources have no kernel")?;
+    let release = kernel.file_name().unwrap_or_default().to_string_lossy().replace("vmlinuz-", "");
+    let modules = archive.fetched(&format!("linux-image-{release}"), "lib/modules")?;
+    let extra = folder.join("extra");
+    files::create_dir_all(&extra.join("ko"))?;
+    for name in MODULES.split_whitespace() {
+        let find = "find \"$1\" -name \"$2.ko\" -exec cp {} \"$3\" \\;";
+        Tool::new("sh").args(["-ec", find, "sh"]).arg(&modules).arg(name).arg(extra.join("ko")).run()?;
+    }
+    let package = crate::package::built()?;
+    let udeb = files::list(package.parent().unwrap_or(folder))?
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with("_amd64.udeb"))
+        .ok_or("there is no xenup-udeb\nhint: cargo xtask package")?;
+    files::write(&extra.join("xenup.udeb"), &files::read(&udeb)?)?;
+    files::write(&extra.join("xenup.deb"), &files::read(&package)?)?;
+    files::write(&extra.join("host.toml"), HOST.as_bytes())?;
+    files::write(&extra.join("preseed"), ANSWERS.as_bytes())?;
+    files::write(&extra.join("installer-test"), FIRST_PROCESS)?;
+    let pack = "date -u '+%Y-%m-%d %H:%M:%S' > now; chmod 755 installer-test; find . | cpio --quiet -o -H newc | gzip -1 \
+                | cat \"$1\" - > ../initrd";
+    Tool::new("sh")
+        .args(["-ec", pack, "sh"])
+        .arg(netboot.join("initrd.gz"))
+        .current_dir(&extra)
+        .timeout(SHORT)
+        .run()?;
+    let console = folder.join("console");
+    let user =
+        format!("user,id=world,ipv6=off,net=10.99.0.0/24,host={},dns={}", network::GATEWAY, network::DNS);
+    Tool::new("qemu-system-x86_64")
+        .args(["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp,-smap,-la57"])
+        .args(["-m", "2048M", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
+        .args(["-append", "console=ttyS0 quiet rdinit=/installer-test"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(folder.join("initrd"))
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .arg("-drive")
+        .arg(format!("file={},format=raw,if=virtio,cache=unsafe", disk.display()))
+        .args(["-netdev", &user])
+        .args(["-device", &format!("virtio-net-pci,netdev=world,mac={}", network::NIC.1)])
+        .timeout(LONG)
+        .run()?;
+    Ok(String::from_utf8_lossy(&files::read(&console)?).into_owned())
+}
+
+/// Boots the disk as any machine does, and asks it what it is.
+fn first_boot(folder: &Path, disk: &Path) -> Result<Vec<(String, bool)>, Failure> {
+    let base = folder.join("base.qcow2");
+    Tool::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2"])
+        .arg(disk)
+        .arg(&base)
+        .timeout(SHORT)
+        .run()?;
+    let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
+    let (accelerator, why) = Accelerator::probe(&lab);
+    println!("{why}");
+    let lan = Lan::create(&lab)?;
+    let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, Firmware::Bios, accelerator))?;
+    let console = vm.console();
+    console.login_within("root", PASSWORD, LONG)?;
+    let mut all = Vec::new();
+    for (what, command) in [
+        ("it is dom0 of Xen", "xl info"),
+        ("the bridge has the NIC", "test -e /sys/class/net/xenbr0/brif/enp0s2"),
+        ("the bridge has the address", "ip -4 address show dev xenbr0 | grep -q 'inet 10.99.0.10/24'"),
+        ("the gateway answers", "ping -c 3 -W 5 10.99.0.2"),
+        ("plain Linux is in the menu", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
+        ("xenup plan has nothing to do", "xenup plan --check"),
+        ("xenup status knows the run", "xenup status"),
+        ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
+    ] {
+        let result = console.run(command, SHORT)?;
+        print!("{}", result.output.lines().map(|line| format!("  {line}\n")).collect::<String>());
+        all.push((what.to_owned(), result.status == 0));
+    }
+    Ok(all)
+}
