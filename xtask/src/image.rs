@@ -157,7 +157,7 @@ impl Bench {
             ("--ssh-key", path("key.pub")),
             ("--package", path("xenup.deb")),
             ("--name", "fresh".to_owned()),
-            ("--locale", "de_DE.UTF-8".to_owned()),
+            ("--locale", "en_GB.UTF-8".to_owned()),
             ("--timezone", "Europe/Berlin".to_owned()),
         ];
         let words = given.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
@@ -259,7 +259,7 @@ impl Bench {
             ),
             (
                 "the clock and the words",
-                "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q de_DE.UTF-8 /etc/default/locale",
+                "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q en_GB.UTF-8 /etc/default/locale",
             ),
             ("the Linux entry is there too", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
             (

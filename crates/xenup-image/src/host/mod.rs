@@ -203,7 +203,7 @@ pub fn build_in(
         system_tree::make_by(&recipe, cache, &root, Devices::LeftOut, line).map(|cached| ((), cached))
     })?;
     let tree = TreeFiles::open(&root)?;
-    devices::lend(&root)?;
+    let lent = devices::lend(&root)?;
     steps.run("configuration", |_| {
         configure::configure(&spec.disk, &spec.identity, &mirror, &tree)?;
         configure_host(spec, &tree)
@@ -213,7 +213,7 @@ pub fn build_in(
         menu_says(spec, &tree)?;
         Ok::<_, ImageError>(images)
     })?;
-    devices::take_back(&root)?;
+    lent.take_back()?;
     let raw = work.join("disk.raw");
     let layout = steps.run("root file system", |_| {
         settle::tree(&root, epoch)?;
