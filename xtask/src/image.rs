@@ -46,6 +46,11 @@ fn host_toml() -> String {
     )
 }
 
+/// A machine started by UEFI has the firmware's own menu as one entry more, which an image for both cannot know.
+const SAME_MENU: &str = "cp /boot/grub/grub.cfg /tmp/before && update-grub && cp /boot/grub/grub.cfg /tmp/after && \
+                         sed -i '/BEGIN .*30_uefi-firmware/,/END .*30_uefi-firmware/d' /tmp/before /tmp/after && \
+                         cmp /tmp/before /tmp/after";
+
 /// As a user to whom subuid(5) lends ids, without a change to this machine's own files: the first two arguments are
 /// mounted over them.
 const AS_USER: &str = r#"mount --bind "$1" /etc/subuid; mount --bind "$1" /etc/subgid; shift
@@ -262,10 +267,7 @@ impl Bench {
                 "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q en_GB.UTF-8 /etc/default/locale",
             ),
             ("the Linux entry is there too", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
-            (
-                "its own update-grub leaves the menu as it is",
-                "cp /boot/grub/grub.cfg /tmp/menu && update-grub && cmp /tmp/menu /boot/grub/grub.cfg",
-            ),
+            ("its own update-grub leaves the menu as it is", SAME_MENU),
             ("xenup plan has nothing to do", "xenup plan --check"),
             ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
         ] {
