@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use xenup_rehearse::accelerator::Accelerator;
 use xenup_rehearse::console::Pattern;
+use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, PATIENCE};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
 use xenup_system::files;
 use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
+
+use crate::claims::{asked, holds};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -23,11 +26,6 @@ const BUILD: Duration = Duration::from_secs(3600);
 const BOOT: Duration = Duration::from_secs(2400);
 const SHORT: Duration = Duration::from_secs(600);
 
-/// Root's password inside; the machine is reached from this machine's own namespace alone.
-const PASSWORD: &str = "rehearsal";
-/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
-const HASH: &str =
-    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/\n";
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
 /// The release whose Xen has been booted here most.
 const SUITE: &str = "bookworm";
@@ -71,22 +69,18 @@ pub fn run() -> crate::Outcome {
     let folder = crate::project().join("target/image");
     let bench = Bench::new(&folder)?;
     let mut good = true;
-    let mut holds = |what: &str, held: bool| {
-        println!("{}: {what}", if held { "holds" } else { "FAILED" });
-        good &= held;
-    };
     let first = bench.build_as_user("first")?;
     let second = bench.build_as_root("second")?;
     let (one, two) = (digest(&first)?, digest(&second)?);
     println!("by a user  {one}\nby root    {two}");
-    holds("the same input gives the same bytes, whoever builds", one == two);
+    good &= holds("the same input gives the same bytes, whoever builds", one == two);
     for (what, held) in bench.refusals(&second)? {
-        holds(&what, held);
+        good &= holds(&what, held);
     }
     for firmware in [Firmware::Bios, Firmware::Uefi] {
         let said = bench.boot(&second, firmware)?;
         for (what, held) in said {
-            holds(&format!("{firmware:?}: {what}"), held);
+            good &= holds(&format!("{firmware:?}: {what}"), held);
         }
     }
     if good {
@@ -109,7 +103,7 @@ impl Bench {
         Tool::new("strip").arg("-o").arg(&program).arg(crate::package::debug_program()?).run()?;
         let bench = Self { folder: folder.to_owned(), program };
         files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
-        files::write(&bench.file("hash"), HASH.as_bytes())?;
+        files::write(&bench.file("hash"), PASSWORD_HASH.as_bytes())?;
         files::write(&bench.file("key.pub"), KEY.as_bytes())?;
         files::write(&bench.file("ids"), b"nobody:200000:65536\n")?;
         bench.package()?;
@@ -129,10 +123,7 @@ impl Bench {
                 "Package: xenup\nVersion: 0~image\nArchitecture: amd64\nMaintainer: nobody <nobody@example>\n\
                  Depends: libc6\nDescription: for a test alone\n",
             ),
-            (
-                "etc/systemd/system.conf.d/patience.conf",
-                "[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n",
-            ),
+            (PATIENCE.0.trim_start_matches('/'), PATIENCE.1),
             (
                 "etc/systemd/system/ifupdown-pre.service.d/patience.conf",
                 "[Service]\nTimeoutStartSec=900\nExecStart=\nExecStart=/bin/udevadm settle --timeout=890\n",
@@ -256,7 +247,7 @@ impl Bench {
         let info = console.check("xl info", SHORT)?;
         print!("{}", info.lines().map(|line| format!("  {line}\n")).collect::<String>());
         all.push(("xl info answers".to_owned(), info.contains("xen_version")));
-        for (what, command) in [
+        let claims = [
             ("the root has the disk", "test $(findmnt -n -b -o SIZE /) -gt 5500000000"),
             (
                 "the NICs have their names by address",
@@ -270,13 +261,8 @@ impl Bench {
             ("its own update-grub leaves the menu as it is", SAME_MENU),
             ("xenup plan has nothing to do", "xenup plan --check"),
             ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
-        ] {
-            let result = console.run(command, SHORT)?;
-            if result.status != 0 {
-                println!("  {command}: status {}, {}", result.status, result.output.trim());
-            }
-            all.push((what.to_owned(), result.status == 0));
-        }
+        ];
+        all.extend(asked(console, &claims, SHORT)?);
         Ok(all)
     }
 }

@@ -7,14 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_image::{ExtraFile, Format, ImageSpec, Suite};
+use xenup_image::{Format, ImageSpec, Suite};
 use xenup_rehearse::accelerator::Accelerator;
+use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, patience};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
 use xenup_system::files;
 use xenup_system::process::Tool;
 
+use crate::claims::{asked, holds};
 use crate::kernels::Archive;
 
 type Failure = Box<dyn std::error::Error>;
@@ -23,11 +25,6 @@ type Failure = Box<dyn std::error::Error>;
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_secs(600);
 
-/// Root's password inside; the machine is reached from this machine's own namespace alone.
-const PASSWORD: &str = "rehearsal";
-/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
-const HASH: &str =
-    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/";
 /// The installer's image, as Debian packages it, and where its text version lies.
 const NETBOOT: (&str, &str) = (
     "debian-installer-12-netboot-amd64",
@@ -81,25 +78,15 @@ pub fn run() -> crate::Outcome {
     Ok(good)
 }
 
-fn holds(what: &str, held: bool) -> bool {
-    println!("{}: {what}", if held { "holds" } else { "FAILED" });
-    held
-}
-
 /// A disk as debian-installer leaves it before its last steps: Debian, GRUB, the network's file.
 fn new_system(folder: &Path) -> Result<PathBuf, Failure> {
     let mut spec = ImageSpec::plain(Suite::Bookworm);
     spec.hostname = "installed".into();
     spec.interfaces = network::INTERFACES.into();
     spec.nameservers = vec![network::DNS.to_string()];
-    spec.root_password_hash = Some(HASH.into());
+    spec.root_password_hash = Some(PASSWORD_HASH.into());
     spec.format = Format::Raw;
-    // udev takes more than systemd's 90 s to name the console of an emulated dom0 on a busy machine.
-    spec.extra_files.push(ExtraFile {
-        path: "/etc/systemd/system.conf.d/patience.conf".into(),
-        mode: 0o644,
-        bytes: b"[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n".to_vec(),
-    });
+    spec.extra_files.push(patience());
     let disk = folder.join("disk.raw");
     xenup_image::build(&spec, &disk, &mut |progress| println!("  {progress:?}"))?;
     Ok(disk)
@@ -141,7 +128,8 @@ fn install(folder: &Path, disk: &Path) -> Result<String, Failure> {
     let user =
         format!("user,id=world,ipv6=off,net=10.99.0.0/24,host={},dns={}", network::GATEWAY, network::DNS);
     Tool::new("qemu-system-x86_64")
-        .args(["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-rdtscp,-smap,-la57"])
+        .args(["-M", "q35"])
+        .args(Accelerator::Emulate.arguments())
         .args(["-m", "2048M", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .args(["-append", "console=ttyS0 quiet rdinit=/installer-test"])
         .arg("-kernel")
@@ -175,8 +163,7 @@ fn first_boot(folder: &Path, disk: &Path) -> Result<Vec<(String, bool)>, Failure
     let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, Firmware::Bios, accelerator))?;
     let console = vm.console();
     console.login_within("root", PASSWORD, LONG)?;
-    let mut all = Vec::new();
-    for (what, command) in [
+    let claims = [
         ("it is dom0 of Xen", "xl info"),
         ("the bridge has the NIC", "test -e /sys/class/net/xenbr0/brif/enp0s2"),
         ("the bridge has the address", "ip -4 address show dev xenbr0 | grep -q 'inet 10.99.0.10/24'"),
@@ -185,10 +172,6 @@ fn first_boot(folder: &Path, disk: &Path) -> Result<Vec<(String, bool)>, Failure
         ("xenup plan has nothing to do", "xenup plan --check"),
         ("xenup status knows the run", "xenup status"),
         ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
-    ] {
-        let result = console.run(command, SHORT)?;
-        print!("{}", result.output.lines().map(|line| format!("  {line}\n")).collect::<String>());
-        all.push((what.to_owned(), result.status == 0));
-    }
-    Ok(all)
+    ];
+    asked(console, &claims, SHORT)
 }

@@ -8,6 +8,7 @@ mod bench;
 #[cfg(test)]
 mod cases;
 mod check;
+mod claims;
 mod copyright;
 mod docs;
 mod faults;

@@ -42,7 +42,8 @@ impl Accelerator {
     }
 
     /// QEMU's arguments for it.
-    pub(crate) fn arguments(self) -> [&'static str; 4] {
+    #[must_use]
+    pub fn arguments(self) -> [&'static str; 4] {
         match self {
             // Under emulation PVH guests of Xen fail with rdtscp, and with smap QEMU 7.2 (Debian 12's) faults dom0's
             // first instructions.

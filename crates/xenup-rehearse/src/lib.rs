@@ -12,6 +12,7 @@ pub mod console;
 pub mod error;
 pub mod event;
 pub mod files_disk;
+pub mod inside;
 pub mod lab;
 pub mod network;
 pub mod probe;

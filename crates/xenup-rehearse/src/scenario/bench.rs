@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::{Hypervisor, RehearseOptions, guests};
 use crate::event::{Recorder, StepScope};
 use crate::files_disk;
+use crate::inside::{PASSWORD, PASSWORD_HASH, patience};
 use crate::lab::Lab;
 use crate::network::{self, Lan};
 use crate::qemu::{Accelerator, FileOnDisk, Firmware, Source, Vm, VmSpec};
@@ -20,11 +21,6 @@ use crate::ssh::Ssh;
 use crate::stage::{Depth, Stage, StageKey, Stages};
 use crate::tools;
 
-/// Root's password inside; the machine is reached from this machine's own namespace alone.
-const PASSWORD: &str = "rehearsal";
-/// Its hash for shadow(5) (SHA-512, salt "rehearsal").
-const PASSWORD_HASH: &str =
-    "$6$rehearsal$KvE53SAPxzqTg9vgeGez9G.SWSHYzpMj9lc299CT6sBzcYCeu9rMaHm49HKR2QDS14A38KQRsAt3gbbXwcjjx/";
 /// Where the second disk is mounted inside.
 pub const BROUGHT: &str = "/mnt";
 /// What the package is called on the second disk.
@@ -426,12 +422,7 @@ fn image_spec(options: &RehearseOptions) -> Result<ImageSpec, Failure> {
     spec.root_password_hash = Some(PASSWORD_HASH.into());
     // Debian's installer leaves both on every machine; the guests are made of busybox, zstd would make an initramfs.
     spec.packages.extend(["busybox".to_owned(), "zstd".to_owned()]);
-    // udev takes more than systemd's 90 s to name the console of an emulated dom0 on a busy machine.
-    spec.extra_files.push(ExtraFile {
-        path: "/etc/systemd/system.conf.d/patience.conf".into(),
-        mode: 0o644,
-        bytes: b"[Manager]\nDefaultDeviceTimeoutSec=900\nDefaultTimeoutStartSec=900\n".to_vec(),
-    });
+    spec.extra_files.push(patience());
     if options.hypervisor == Hypervisor::WithShadowPaging {
         spec.extra_files.push(ExtraFile {
             path: "/etc/apt/preferences.d/xen".into(),
