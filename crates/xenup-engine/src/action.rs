@@ -304,3 +304,19 @@ pub enum Condition {
         command: Vec<String>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LineEdit;
+
+    #[test]
+    fn a_line_that_is_there_once_is_edited() {
+        let edited = |text, from: &str| {
+            LineEdit::apply_all(&[LineEdit { from: from.into(), to: "x\ny".into() }], text)
+        };
+        assert_eq!(edited("a\nb\n", "b").as_deref(), Some("a\nx\ny\n"));
+        assert_eq!(edited("a\nb", "b").as_deref(), Some("a\nx\ny"));
+        assert_eq!(edited("b\nb\n", "b"), None);
+        assert_eq!(edited("ab\n", "b"), None);
+    }
+}

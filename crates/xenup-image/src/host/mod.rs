@@ -12,9 +12,11 @@ mod devices;
 mod settle;
 
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::Duration;
 
 use serde::Serialize;
+pub use xenup_engine::action::LineEdit;
 use xenup_system::files::{self, FileLock, WorkDir};
 use xenup_system::process::Tool;
 use xenup_system::tree::TreeFiles;
@@ -81,17 +83,6 @@ impl Deb {
     }
 }
 
-/// One line of a file that a package brings, and what stands there instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineEdit {
-    /// The file.
-    pub path: PathBuf,
-    /// The line as it is, found once.
-    pub from: String,
-    /// The lines that stand there then.
-    pub to: String,
-}
-
 /// What the disk of a host is to be.
 #[derive(Debug, Clone)]
 pub struct HostSpec {
@@ -99,8 +90,8 @@ pub struct HostSpec {
     pub disk: ImageSpec,
     /// Its identifiers: the files name them, so they come first; see [`identity`].
     pub identity: Identity,
-    /// Lines of packages' files.
-    pub edits: Vec<LineEdit>,
+    /// Lines of packages' files, each there once.
+    pub edits: Vec<(PathBuf, Vec<LineEdit>)>,
     /// Links: where, and where they lead to.
     pub links: Vec<(PathBuf, PathBuf)>,
     /// What the finished grub.cfg has to say.
@@ -252,13 +243,16 @@ fn recipe<'a>(spec: &'a HostSpec, mirror: &'a Mirror, epoch: u64) -> Recipe<'a> 
 
 /// What a host has beyond a plain Debian: edited lines, links, language and clock.
 fn configure_host(spec: &HostSpec, tree: &TreeFiles) -> Result<(), ImageError> {
-    for edit in &spec.edits {
-        let text = tree.read_text(&edit.path)?;
-        let edited = with_line(&text, edit).ok_or_else(|| ImageError::NotInTree {
-            what: format!("there is not one line `{}`", edit.from),
-            path: edit.path.clone(),
-        })?;
-        tree.rewrite(&edit.path, edited.as_bytes())?;
+    for (path, lines) in &spec.edits {
+        let mut text = tree.read_text(path)?;
+        for line in lines {
+            text =
+                LineEdit::apply_all(slice::from_ref(line), &text).ok_or_else(|| ImageError::NotInTree {
+                    what: format!("there is not one line `{}`", line.from),
+                    path: path.clone(),
+                })?;
+        }
+        tree.rewrite(path, text.as_bytes())?;
     }
     for (link, target) in &spec.links {
         tree.symlink(target, link)?;
@@ -278,19 +272,6 @@ fn configure_host(spec: &HostSpec, tree: &TreeFiles) -> Result<(), ImageError> {
         Some(locale) => make_locale(spec.disk.suite, locale, tree),
         None => Ok(()),
     }
-}
-
-fn with_line(text: &str, edit: &LineEdit) -> Option<String> {
-    let is_it = |line: &&str| line.trim_end_matches('\n') == edit.from;
-    if text.split_inclusive('\n').filter(is_it).count() != 1 {
-        return None;
-    }
-    let lines = text.split_inclusive('\n');
-    Some(
-        lines
-            .map(|line| if is_it(&line) { line.replacen(&edit.from, &edit.to, 1) } else { line.to_owned() })
-            .collect(),
-    )
 }
 
 fn make_locale(suite: Suite, locale: &str, tree: &TreeFiles) -> Result<(), ImageError> {
@@ -337,18 +318,4 @@ fn digest_of(file: &Path) -> Result<String, ImageError> {
     let said = Tool::new("sha256sum").arg("--").arg(file).timeout(LIMIT).run();
     let said = said.map_err(during("reading the disk file back (sha256sum)"))?;
     Ok(said.text().trim_start_matches('\\').split_whitespace().next().unwrap_or_default().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LineEdit, with_line};
-
-    #[test]
-    fn a_line_that_is_there_once_is_edited() {
-        let edit = |from: &str| LineEdit { path: "/f".into(), from: from.into(), to: "x\ny".into() };
-        assert_eq!(with_line("a\nb\n", &edit("b")).as_deref(), Some("a\nx\ny\n"));
-        assert_eq!(with_line("a\nb", &edit("b")).as_deref(), Some("a\nx\ny"));
-        assert_eq!(with_line("b\nb\n", &edit("b")), None);
-        assert_eq!(with_line("ab\n", &edit("b")), None);
-    }
 }

@@ -9,7 +9,7 @@ use xenup_core::guest::create::Addresses;
 use xenup_core::host::Host;
 use xenup_core::image::{self, HostImage, NewFile, Wanted};
 use xenup_core::inspect::{Finding, Weight};
-use xenup_image::host::{self, Deb, HostSpec, LineEdit};
+use xenup_image::host::{self, Deb, HostSpec};
 use xenup_image::{ExtraFile, Format, ImageError, ImageSpec, Progress, Serial, StepTime};
 use xenup_machine::Probe;
 use xenup_machine::file::Kind;
@@ -166,14 +166,7 @@ impl Made {
         };
         let image = image::of(&wanted).map_err(refused)?;
         disk.extra_files.extend(image.files.iter().map(extra_file));
-        let edits = image.edits.iter().flat_map(|edit| {
-            let one = |line: &xenup_engine::action::LineEdit| LineEdit {
-                path: edit.path.clone(),
-                from: line.from.clone(),
-                to: line.to.clone(),
-            };
-            edit.lines.iter().map(one).collect::<Vec<_>>()
-        });
+        let edits = image.edits.iter().map(|edit| (edit.path.clone(), edit.lines.clone()));
         let spec = HostSpec {
             edits: edits.collect(),
             links: image.wants.clone(),
