@@ -183,11 +183,7 @@ fn a_static_address_moves_stays_over_a_boot_and_comes_back() {
     }
     let mut container = Container::boot_with("networkd", |dir| networkd(dir, &fixed()));
     let before = picture(&container);
-    let traffic = Traffic::begin(&container, INSIDE);
-    apply(&container, LONG);
-    answers_after(traffic, &container, INSIDE);
-    assert_eq!(state(&container, "xenbr0"), "routable configured", "{}", networkd_says(&container));
-    assert_eq!(state(&container, "host0"), "enslaved configured", "{}", networkd_says(&container));
+    moves(&container);
     assert_eq!(container.read(LAN), fixed());
     confirm(&container, INSIDE);
     let traffic = Traffic::begin(&container, INSIDE);
@@ -198,15 +194,11 @@ fn a_static_address_moves_stays_over_a_boot_and_comes_back() {
     apply(&container, LONG);
     confirm(&container, INSIDE);
     let made = picture(&container);
-    container.reboot();
-    online(&container, "xenbr0");
-    assert_eq!(picture(&container), made, "{}", networkd_says(&container));
+    is_the_same_after_a_boot(&mut container, "xenbr0", &made);
     // What systemd-networkd made at this boot is taken back at once, and stays so over the next one.
     rollback(&container);
     assert_eq!(picture(&container), before, "{}", networkd_says(&container));
-    container.reboot();
-    online(&container, "host0");
-    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    is_the_same_after_a_boot(&mut container, "host0", &before);
 }
 
 #[test]
@@ -226,26 +218,34 @@ fn a_nic_of_netplan_moves_and_netplans_files_stay() {
     });
     online(&container, "host0");
     let before = picture(&container);
-    let traffic = Traffic::begin(&container, INSIDE);
-    apply(&container, LONG);
-    answers_after(traffic, &container, INSIDE);
-    assert_eq!(state(&container, "xenbr0"), "routable configured", "{}", networkd_says(&container));
-    assert_eq!(state(&container, "host0"), "enslaved configured", "{}", networkd_says(&container));
+    moves(&container);
     confirm(&container, INSIDE);
     let made = picture(&container);
     // What an administrator types who has forgotten us, and what netplan does at boot: neither takes the bridge away.
     container.run(&["env", "PATH=/root/no-udev:/usr/sbin:/usr/bin", "netplan", "apply"]);
     online(&container, "xenbr0");
     assert_eq!(picture(&container), made, "{}", networkd_says(&container));
-    container.reboot();
-    online(&container, "xenbr0");
-    assert_eq!(picture(&container), made, "{}", networkd_says(&container));
+    is_the_same_after_a_boot(&mut container, "xenbr0", &made);
     container.run(&["systemctl", "start", "systemd-networkd-wait-online.service"]);
     rollback(&container);
     assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    is_the_same_after_a_boot(&mut container, "host0", &before);
+}
+
+/// Makes the bridge under traffic; networkd then calls both links configured.
+fn moves(container: &Container) {
+    let traffic = Traffic::begin(container, INSIDE);
+    apply(container, LONG);
+    answers_after(traffic, container, INSIDE);
+    assert_eq!(state(container, "xenbr0"), "routable configured", "{}", networkd_says(container));
+    assert_eq!(state(container, "host0"), "enslaved configured", "{}", networkd_says(container));
+}
+
+/// Reboots, and waits until the link that has the address is online.
+fn is_the_same_after_a_boot(container: &mut Container, link: &str, expected: &str) {
     container.reboot();
-    online(&container, "host0");
-    assert_eq!(picture(&container), before, "{}", networkd_says(&container));
+    online(container, link);
+    assert_eq!(picture(container), expected, "{}", networkd_says(container));
 }
 
 /// Rolls a confirmed network back, and confirms that.
