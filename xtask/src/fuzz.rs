@@ -17,7 +17,7 @@ use crate::{Outcome, project};
 /// Strike every parser of what we did not write with libFuzzer
 #[derive(Debug, Args)]
 pub struct Fuzz {
-    /// Take only the parsers whose name contains this
+    /// Take only the parser of this name, or those whose name contains it
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How many minutes for each parser
@@ -138,7 +138,7 @@ pub fn run(fuzz: &Fuzz) -> Outcome {
     let program = build()?;
     let names = names()?;
     let wanted = fuzz.filter.as_deref().unwrap_or_default();
-    let names: Vec<&String> = names.iter().filter(|name| name.contains(wanted)).collect();
+    let names = chosen(&names, wanted);
     if names.is_empty() {
         return Err("no parser has that in its name; they are listed in fuzz/src/lib.rs".into());
     }
@@ -154,6 +154,12 @@ pub fn run(fuzz: &Fuzz) -> Outcome {
         println!("{}", serde_json::to_string(&all)?);
     }
     Ok(all.iter().all(|struck| struck.found.is_none()))
+}
+
+/// Returns the parser of that name, or else all that contain it: `kernel` is one, and part of others.
+fn chosen<'a>(names: &'a [String], wanted: &str) -> Vec<&'a String> {
+    let exact: Vec<&String> = names.iter().filter(|name| *name == wanted).collect();
+    if exact.is_empty() { names.iter().filter(|name| name.contains(wanted)).collect() } else { exact }
 }
 
 /// Builds the one program of all parsers by cargo-fuzz, which is installed into target/ where it is missing. The stable
@@ -317,7 +323,15 @@ fn line(struck: &Struck) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{SEEDS, Struck, names, parser_names, reading};
+    use super::{SEEDS, Struck, chosen, names, parser_names, reading};
+
+    #[test]
+    fn a_whole_name_takes_one_parser() {
+        let names = ["kernel", "kernel-config", "xm"].map(str::to_owned);
+        assert_eq!(chosen(&names, "kernel"), ["kernel"]);
+        assert_eq!(chosen(&names, "kern"), ["kernel", "kernel-config"]);
+        assert_eq!(chosen(&names, "").len(), 3);
+    }
 
     #[test]
     fn the_end_of_a_run_is_read() {

@@ -185,10 +185,38 @@ fn a_real_image_cut_at_every_4_kib_is_read_or_noted() {
     assert_eq!(whole.kernel(0).unwrap(), b"kernel 13");
     assert_eq!(whole.kernel_range(0, 7, 10).unwrap(), b"13");
     assert!(whole.kernel(1).is_err());
+    cut_everywhere(&bytes);
+}
+
+#[test]
+fn a_real_qcow2_cut_at_every_4_kib_is_read_or_refused() {
+    let case = cases().into_iter().find(|case| case.ends_with("debian-12-saved-in-submenu")).unwrap();
+    let Some(raw) = image_of(&case, "3f0b9b0e-6a33-4d0c-9b7e-0c6f5d9e5a12") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("raw"), folder.path().join("qcow2"));
+    fs::write(&from, &raw[..]).unwrap();
+    for options in [&[][..], &["-c"]] {
+        let mut tool = std::process::Command::new("qemu-img");
+        tool.args(["convert", "-f", "raw", "-O", "qcow2"]).args(options).arg(&from).arg(&to);
+        match tool.status() {
+            Ok(status) => assert!(status.success()),
+            Err(error) => return println!("SKIPPED: qemu-img: {error}"),
+        }
+        let bytes = Rc::new(fs::read(&to).unwrap());
+        let held = Held { bytes: Rc::clone(&bytes), size: bytes.len() };
+        let whole = disk::read(Rc::new(held), None, &NoBackingFiles).unwrap();
+        assert!(whole.disk.found.release.is_some(), "{options:?}");
+        cut_everywhere(&bytes);
+    }
+}
+
+/// What is cut off is an answer or an error in words; that it is no panic is the test.
+fn cut_everywhere(bytes: &Rc<Vec<u8>>) {
     let mut cuts = 0;
     for size in (0..bytes.len()).step_by(4096) {
-        if let Ok(reading) = open(size) {
-            serde_json::to_string(&reading.disk).unwrap();
+        match disk::read(Rc::new(Held { bytes: Rc::clone(bytes), size }), None, &NoBackingFiles) {
+            Ok(reading) => drop(serde_json::to_string(&reading.disk).unwrap()),
+            Err(error) => assert!(!error.to_string().is_empty()),
         }
         cuts += 1;
     }

@@ -1,6 +1,7 @@
 //! Kernels are started as PV and as PVH guests on real Xen, beside what `xenup kernel check` says of them on that host.
 //!
-//! Decides how a kernel is started and what counts as started: its init, or GRUB, speaks on Xen's console. Never judges a
+//! Decides how a kernel is started and what counts as started: its init, or GRUB, speaks on Xen's console, or it looks for
+//! a root where it takes no initramfs. Never judges a
 //! kernel: the installed program does, and every verdict has to hold.
 
 use std::path::Path;
@@ -26,6 +27,10 @@ const SPEAKS: u32 = 300;
 const START: Duration = Duration::from_secs(900);
 /// Fifteen megabytes over ssh, under emulation.
 const BRING: Duration = Duration::from_secs(300);
+/// What GRUB says, as a kernel of a guest.
+const LOADER: &str = "GNU GRUB|grub( rescue)?>";
+/// The last that a kernel says which cannot read an initramfs, as this project's own guests' kernels: it looks for a root.
+const WITHOUT_INITRD: &str = "VFS: Unable to mount root";
 /// The types that a kernel is started as, as xl.cfg(5) and `kernel check --json` name them.
 const TYPES: [&str; 2] = ["pv", "pvh"];
 
@@ -81,7 +86,7 @@ fn one(
     for kind in types {
         let answer = answer(&report, kind);
         let watch = Stopwatch::start();
-        let words = format!("{}|GNU GRUB|grub( rescue)?>", smallest::WORD);
+        let words = format!("{}|{LOADER}|{WITHOUT_INITRD}", smallest::WORD);
         let command = format!("sh /root/role/role {kind} {init} {SPEAKS} '{words}'");
         let told = bench.outside_within(s, &command, 0, START)?;
         let (end, rest) = told.split_once('\n').unwrap_or((&told, ""));
