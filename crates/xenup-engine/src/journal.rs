@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_machine::file::Attributes;
 use xenup_machine::{Machine, MachineError, Probe};
@@ -26,7 +27,7 @@ const LARGEST: u64 = 256 << 20;
 const CHECK: usize = 16;
 
 /// A moment within one boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
@@ -35,7 +36,7 @@ pub struct Moment {
 }
 
 /// Why something is undone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "cause", rename_all = "kebab-case")]
 pub enum Cause {
     /// A person asked for it.
@@ -83,7 +84,7 @@ pub enum Proof {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "end", rename_all = "kebab-case")]
 pub enum End {
     /// Every stage is kept.
@@ -302,7 +303,7 @@ pub enum Record {
 }
 
 /// Something about an undo that a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "note", rename_all = "kebab-case")]
 pub enum UndoNote {
     /// Somebody changed it since; it was left as they made it.

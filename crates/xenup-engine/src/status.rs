@@ -2,6 +2,7 @@
 //!
 //! Decides: what the records add up to, for each stage and step. Never: reads or writes anything.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -11,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::store::RunId;
 
 /// Where a stage stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum StageState {
     /// Not begun.
@@ -37,7 +38,7 @@ pub enum StageState {
 }
 
 /// Where a step stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum StepState {
     /// Not begun.
@@ -65,16 +66,17 @@ pub enum StepState {
 }
 
 /// What comes back unless the undo of a step is confirmed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
     /// The boot in which it was seen.
     pub boot_id: String,
     /// What was there.
+    #[schemars(with = "serde_json::Value")]
     pub now: Snapshot,
 }
 
 /// A step of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepStatus {
     /// Its name in the plan.
     pub id: Slug,
@@ -84,8 +86,10 @@ pub struct StepStatus {
     /// The boot in which it was begun.
     pub boot_id: String,
     /// What was there before it, once it was begun.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub before: Option<Snapshot>,
     /// What was there after it, once it was done.
+    #[schemars(with = "Option<serde_json::Value>")]
     pub after: Option<Snapshot>,
     /// What was there before it was undone under a guard, until that undo is confirmed or gone back on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +99,7 @@ pub struct StepStatus {
 }
 
 /// An armed guard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmedGuard {
     /// What it watches over.
     pub watch: Watch,
@@ -110,7 +114,7 @@ pub struct ArmedGuard {
 }
 
 /// A stage of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageStatus {
     /// Its name in the plan.
     pub id: Slug,
@@ -163,7 +167,7 @@ impl StageStatus {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Its id; `None` where the journal has no record yet.
     pub run: Option<RunId>,

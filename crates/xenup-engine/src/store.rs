@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_machine::file::Attributes;
 use xenup_machine::{Clock, Lock, Machine, MachineError, Probe, Reason};
@@ -34,7 +35,7 @@ const LARGEST_PLAN: u64 = 64 << 20;
 
 /// The name of a run: the moment it began, in UTC, and four digits, such as `20261122-160301-ab12`.
 /// Names sort in the order of their beginning.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
 

@@ -1,13 +1,38 @@
 //! `xenup history`: the runs, oldest first. Reads the journals.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use xenup_engine::journal::End;
 use xenup_engine::status::Status;
+use xenup_engine::store::RunId;
 
 use crate::args;
 use crate::commands::status::because;
 use crate::commands::{machine, print_json};
 use crate::error::{Exit, Outcome};
 use crate::ui::Ui;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Told {
+    /// The form of this object.
+    format: u32,
+    /// Every run, oldest first.
+    runs: Vec<RunTold>,
+}
+
+/// A run.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RunTold {
+    /// Its name.
+    id: RunId,
+    /// What it is for.
+    purpose: String,
+    /// When it began, in seconds since 1970.
+    begun: i64,
+    /// How it ended; `None` while it has not.
+    end: Option<End>,
+}
 
 /// Prints one line a run.
 pub fn run(ui: &mut Ui, args: &args::History) -> Outcome {
@@ -19,15 +44,14 @@ pub fn run(ui: &mut Ui, args: &args::History) -> Outcome {
         rows.push((id, run.plan.purpose, run.status));
     }
     if args.json {
-        let runs = rows.iter().map(|(id, purpose, status)| {
-            serde_json::json!({
-                "id": id,
-                "purpose": purpose,
-                "begun": status.begun_unix_seconds,
-                "end": status.end,
-            })
-        });
-        return print_json(ui, &serde_json::json!({ "format": 1, "runs": runs.collect::<Vec<_>>() }));
+        let told = |(id, purpose, status): (RunId, String, Status)| RunTold {
+            id,
+            purpose,
+            begun: status.begun_unix_seconds,
+            end: status.end,
+        };
+        let told = Told { format: 1, runs: rows.into_iter().map(told).collect() };
+        return print_json(ui, &serde_json::json!(told));
     }
     for (id, purpose, status) in &rows {
         ui.result(format!("{id}  {:<40} {purpose}", ended(status)));
