@@ -814,7 +814,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__kernel__subcmd__install)
-            opts="-q -h --name --guest --xen --color --quiet --help"
+            opts="-q -h --name --guest --plan --yes --xen --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -985,7 +985,7 @@ _xenup() {
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage roles" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles" -- "${cur}"))
                     return 0
                     ;;
                 --package)

@@ -210,6 +210,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_sub
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage or roles' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
+later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'
 roles\t'Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
@@ -274,6 +275,8 @@ complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subc
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l xen -d 'Judge it by this release of Xen instead of the newest in /boot (else 4.20, Debian 13\'s)' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l guest -d 'Put a kernel that can be dom0 where guests find it'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l plan -d 'Show the plan that would install a kernel for dom0, and install nothing'
+complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -l yes -d 'Install a kernel for dom0 without asking'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand kernel; and __fish_seen_subcommand_from roles" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r

@@ -118,6 +118,7 @@ const CHECKS: &[Item] = &[
     long("installer", |_| crate::installer::run()),
     long("rehearsal-conversion", |_| rehearsal(&["--scenario", "conversion"], &mut show)),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
+    long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
 ];

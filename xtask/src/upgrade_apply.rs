@@ -286,7 +286,7 @@ fn settle(host: &Path) -> Result<(), Failure> {
     let entries = boot::entries(&facts.boot).map_err(|finding| finding.what)?;
     text("etc/default/grub.d/00-xenup.cfg", &boot::first_text())?;
     text("etc/default/grub.d/zz-xenup.cfg", &boot::last_text(&wish, &facts, &entries, &Pinned::Xen))?;
-    text("boot/grub/custom.cfg", &boot::custom_text(None, &entries).unwrap_or_default())?;
+    text("boot/grub/custom.cfg", &boot::custom_text(None, &facts.boot, &entries).unwrap_or_default())?;
     inside(host, &["update-grub"])?;
     Ok(())
 }

@@ -104,7 +104,8 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
 /// In a system that does not run no step needs a link, a service or a confirm; what is left is written as one case has it.
 #[test]
 fn an_installer_does_what_lasts_in_files() {
-    for case in cases() {
+    // Whoever plans for an installer has no units that try what is newer.
+    for case in cases().into_iter().filter(|case| !case.facts.boot.tries_newer) {
         let Ok(planned) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
         let name = case.folder.display();
         let only = match installer::only(planned, &case.host) {
@@ -118,11 +119,34 @@ fn an_installer_does_what_lasts_in_files() {
         assert!(only.plan.stages.iter().all(|stage| stage.guard.is_none()), "{name}");
         let steps = only.plan.stages.iter().flat_map(|stage| &stage.steps);
         assert!(steps.clone().all(|step| step.lasts == Lasts::OnDisk), "{name}");
+        let told = serde_json::to_string(&only.plan).expect("a plan is JSON");
+        assert!(!told.contains("trial boot was confirmed"), "{name}: nothing has booted yet");
         if case.folder.join("installer.txt").exists() {
             let told: String = steps.map(|step| format!("{}\n", step.id)).collect();
             expect(&case.folder, "installer.txt", &told);
         }
     }
+}
+
+/// Words of host.toml that are new are tried with plain Linux to fall back to, also where something is known to boot, and
+/// what was tried is kept then.
+#[test]
+fn new_words_are_tried_from_linux_where_something_is_known_to_boot() {
+    let case =
+        cases().into_iter().find(|case| case.folder.ends_with("later-versions-tried")).expect("a case");
+    let first = plan(&case.facts, &case.host, case.apt.as_ref()).expect("it is planned").plan;
+    let mut facts = case.facts.clone();
+    first.stages.iter().for_each(|stage| convergence::carry_out(&mut facts, stage));
+    let wish = text(&case.folder, "host.toml").replace("dom0-vcpus = 2", "dom0-vcpus = 1");
+    let host = Host::parse(Path::new(PATH), wish.as_bytes()).expect("it is a wish");
+    let again = plan(&facts, &host, None).expect("it is planned");
+    let stages: Vec<&str> = again.plan.stages.iter().map(|stage| stage.id.as_str()).collect();
+    assert_eq!(stages, ["prepare", "boot-trial", "boot-default"], "{}", again.text(false));
+    let shown = again.text(false);
+    let place = |words: &str| shown.find(words).unwrap_or_else(|| panic!("{words}:\n{shown}"));
+    assert!(place("+GRUB_DEFAULT=\"gnulinux-simple-") < place("(arm-trial)"));
+    assert!(place("(arm-trial)") < place("(known-good)"));
+    assert!(place("(known-good)") < place("+GRUB_DEFAULT=\"xenup-known-good\""));
 }
 
 /// Until a trial boot was confirmed GRUB boots something else than Xen when nobody chooses, and what it booted before

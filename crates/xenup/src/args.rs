@@ -101,6 +101,9 @@ pub enum Verb {
     /// Check a trial boot and wait for its confirmation (run by the trial's unit)
     #[command(hide = true)]
     GuardTrial,
+    /// Keep what is known to boot, and try what is newer once (run by a plan, and by the units of the package)
+    #[command(hide = true, subcommand)]
+    KnownGood(KnownGood),
     /// Note what a guarded command made (run after the command of `guard -- COMMAND`)
     #[command(hide = true)]
     GuardNote {
@@ -124,6 +127,19 @@ pub enum Verb {
     /// Write man pages, completions and schemas
     #[command(hide = true)]
     Docgen(Docgen),
+}
+
+/// What is done about the entry that is known to boot.
+#[derive(Debug, Subcommand)]
+pub enum KnownGood {
+    /// Keep what GRUB's newest entry for Xen boots
+    Keep,
+    /// Take away what was kept
+    Forget,
+    /// Arm a trial of what is newer, where the machine is being shut down
+    Arm,
+    /// In a trial boot: keep it where it is good, else go back
+    Check,
 }
 
 /// Which machine is looked at.
@@ -518,6 +534,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, a hypervisor that dies
     Sabotage,
+    /// Xen and dom0's Linux are replaced; each later version is tried before it is kept
+    Later,
     /// Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them
     Roles,
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 use crate::inspect::Finding;
 use crate::inspect::facts::{Boot, GrubEntry};
 
-use super::text::Pinned;
-use super::{Entries, LAST};
+use super::text::{Pinned, default_id};
+use super::{Entries, LAST, known_good};
 
 /// How 10_linux and 20_linux_xen begin the id of their submenu.
 const SUBMENU: &str = "gnulinux-advanced-";
@@ -25,6 +25,10 @@ pub(super) fn kept(boot: &Boot, entries: &Entries) -> Result<Pinned, Box<Finding
     let menu = Menu { entries: &boot.entries };
     let top = menu.top();
     let spec = chosen(boot);
+    // It is in custom.cfg, which is not part of the menu that was read, and it boots Xen.
+    if spec == known_good::ID {
+        return Ok(Pinned::Linux);
+    }
     let (first, rest) = split(&spec);
     let found = menu.find(&top, &first);
     let Some(place) = found.or((!top.is_empty()).then_some(0)) else { return Ok(Pinned::Linux) };
@@ -49,7 +53,8 @@ pub(super) fn kept(boot: &Boot, entries: &Entries) -> Result<Pinned, Box<Finding
 pub(super) fn in_menu(boot: &Boot, entries: &Entries, default: &Pinned) -> Option<String> {
     match default {
         Pinned::Linux => Some(entries.linux.clone()),
-        Pinned::Xen | Pinned::Made => Some(entries.xen.clone()),
+        Pinned::Xen => Some(default_id(boot, entries).to_owned()),
+        Pinned::Made => Some(entries.xen.clone()),
         Pinned::Entry(name) | Pinned::Known(name) => Some(name.clone()),
         Pinned::Theirs => match written(boot) {
             "saved" => Some("${saved_entry}".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use xenup_engine::action::{Action, Condition};
+use xenup_engine::action::{Action, Condition, UnitState};
 use xenup_engine::plan::{Guard, Risk, Step, Watch};
 use xenup_machine::process::Command;
 
@@ -12,8 +12,10 @@ use crate::inspect::{Facts, Finding};
 use crate::plan::step::{Draft, bracket, write};
 
 use super::default::{in_menu, is_saved, kept};
-use super::text::{Pinned, say_the_same};
-use super::{CUSTOM, Entries, FIRST, LAST, MENU, custom_text, entries, first_text, last_text, mark};
+use super::text::{Pinned, default_id, say_the_same};
+use super::{
+    CUSTOM, Entries, FIRST, LAST, MENU, custom_text, entries, first_text, known_good, last_text, mark,
+};
 
 /// GRUB's environment block.
 const GRUBENV: &str = "/boot/grub/grubenv";
@@ -53,8 +55,9 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
     };
     let now = facts.file(Path::new(LAST));
     // Where Xen is the default already with the same words, there is nothing to try.
-    let settled = now.filter(|now| say_the_same(now, &wanted_text));
-    let (default, prepared_text) = settled.map_or((&pinned, trial_text.as_str()), |now| (wanted, now));
+    let settled =
+        now.and_then(|now| Some((settled(facts, host, &entries, now, (wanted, &wanted_text))?, now)));
+    let (default, prepared_text) = settled.unwrap_or((&pinned, trial_text.as_str()));
     let mut plan = prepare(facts, &entries, default, prepared_text, packages);
     let is_written = now == Some(prepared_text);
     let settled = settled.is_some();
@@ -74,6 +77,23 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
     }
     plan.default = make_default(&facts.boot, &entries, &trial_text, &wanted_text);
     Ok(plan)
+}
+
+/// Returns which default the last drop-in names already, where it is the one that is wanted. An image and an installer
+/// make the newest Xen the default, and then it stays that.
+fn settled<'a>(
+    facts: &Facts,
+    host: &Host,
+    entries: &Entries,
+    now: &str,
+    (wanted, wanted_text): (&'a Pinned, &str),
+) -> Option<&'a Pinned> {
+    let keeps = *wanted == Pinned::Xen && facts.boot.tries_newer;
+    if say_the_same(now, wanted_text) && (facts.boot.known_good || !keeps) {
+        return Some(wanted);
+    }
+    let made = keeps && say_the_same(now, &last_text(host, facts, entries, &Pinned::Made));
+    made.then_some(&Pinned::Made)
 }
 
 /// Whether a default is an entry that somebody chose: it stays until the trial is confirmed.
@@ -166,7 +186,7 @@ fn set_default(name: &str) -> String {
 
 fn fallback(facts: &Facts, entries: &Entries) -> Option<Step> {
     let now = facts.file(Path::new(CUSTOM));
-    let text = custom_text(now, entries)?;
+    let text = custom_text(now, &facts.boot, entries)?;
     let action = write(Path::new(CUSTOM), &text, now)?;
     let why =
         "an entry that cannot be loaded would leave GRUB waiting for a key, and nobody is there to press one";
@@ -209,8 +229,47 @@ fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Ve
         "so that Xen is what boots when nobody chooses",
         make,
     )
-    .leaves(vec![says(MENU, &set_default(&entries.xen))]);
-    [undo, flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()).into()
+    .leaves(vec![says(MENU, &set_default(default_id(boot, entries)))]);
+    let mut steps = vec![undo.risks(&[Risk::DecidesBoot]).step()];
+    if boot.tries_newer {
+        steps.extend([keep(entries), try_newer()]);
+    }
+    steps.extend([flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()));
+    steps
+}
+
+/// What was booted becomes an entry of its own. Made again where it is there: then with what is newest by now.
+pub(crate) fn keep(entries: &Entries) -> Step {
+    let xenup = |word: &str| Command::new("/usr/sbin/xenup", ["known-good", word]);
+    let action = Action::Run {
+        forward: Some(xenup("keep")),
+        backward: Some(xenup("forget")),
+        generates: vec![PathBuf::from(known_good::FILE)],
+        put_back: false,
+        once: false,
+    };
+    let why = "dpkg replaces Xen and kernels under the same names: copies stay what boots by itself, until what is newer \
+               booted well once";
+    Draft::new("known-good", "Keep copies of the Xen and Linux that were tried", why, action)
+        .risks(&[Risk::DecidesBoot])
+        .needs(vec![says(MENU, &format!("'{}'", entries.xen))])
+        .leaves(vec![says(known_good::FILE, &format!("'{}'", known_good::ID))])
+        .step()
+}
+
+/// The units of the package; enabling the first enables those of the trial.
+fn try_newer() -> Step {
+    let state = UnitState { enabled: Some(true), active: Some(true) };
+    let why = "at a shutdown after an upgrade the newer Xen or kernel is armed to be booted once; it becomes the default \
+               when that boot holds what this trial had to hold, and otherwise the machine restarts into what is kept";
+    Draft::new(
+        "try-newer",
+        "Boot every later Xen and kernel once on trial first",
+        why,
+        Action::Unit { unit: known_good::UNIT.to_owned(), state },
+    )
+    .risks(&[Risk::TouchesServices, Risk::DecidesBoot])
+    .step()
 }
 
 /// The menu is made in the language it was made in before: titles are translated, and theirs may be somebody's default.

@@ -6,7 +6,7 @@ use crate::host::{Console, DefaultBoot, Host};
 use crate::inspect::Facts;
 use crate::inspect::facts::Boot;
 
-use super::Entries;
+use super::{Entries, known_good};
 
 /// Which default the last drop-in sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub enum Pinned {
     /// Xen, by id, on a disk that was made with it: there is no machine yet that a trial could fall back to.
     Made,
 }
+
+/// Above the default once Xen is it.
+pub const CONFIRMED: &str = "# Xen: its trial boot was confirmed.";
 
 /// Seconds after which a Linux that panicked as dom0 restarts the machine.
 const PANIC_SECONDS: u32 = 30;
@@ -72,8 +75,12 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
             text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.linux));
         }
         Pinned::Xen => {
-            text.push_str("# Xen: its trial boot was confirmed.\n");
-            text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.xen));
+            text.push_str(match facts.boot.tries_newer {
+                true => "# Xen as it booted well last, by /boot/grub/xenup.cfg; what is newer is booted once on trial first.",
+                false => CONFIRMED,
+            });
+            text.push('\n');
+            text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", default_id(&facts.boot, entries)));
         }
         Pinned::Made => {
             text.push_str("# Xen: this disk was made with it (xenup image build).\n");
@@ -81,6 +88,12 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
         }
     }
     text
+}
+
+/// Returns the id of the entry that is Xen by default: the one that is known to boot, where newer ones are tried first.
+#[must_use]
+pub fn default_id<'a>(boot: &Boot, entries: &'a Entries) -> &'a str {
+    if boot.tries_newer { known_good::ID } else { &entries.xen }
 }
 
 /// Whether two texts of the last drop-in say the same to a shell: comments tell where a default came from.
@@ -101,21 +114,30 @@ pub fn mark(host: &Host, facts: &Facts) -> String {
     format!("xenup.words={}", Digest::of(words.as_bytes()).short())
 }
 
-/// Returns custom.cfg with the entry that GRUB takes where it cannot load the one it should; `None` where somebody
-/// named one already.
+/// Returns custom.cfg with the entry that GRUB takes where it cannot load the one it should, and with what is known to
+/// boot, where newer versions are tried; `None` where it has both, or somebody named a fallback.
 #[must_use]
-pub fn custom_text(now: Option<&str>, entries: &Entries) -> Option<String> {
+pub fn custom_text(now: Option<&str>, boot: &Boot, entries: &Entries) -> Option<String> {
     let now = now.unwrap_or_default();
-    if now.lines().any(|line| line.trim_start().starts_with("set fallback=")) {
-        return None;
+    let has = |begin: &str| now.lines().any(|line| line.trim_start().starts_with(begin));
+    let mut added = String::new();
+    if !has("set fallback=") {
+        // By number: not every GRUB takes an id here.
+        added.push_str(&format!(
+            "# xenup: begin. Plain Linux, where GRUB cannot load the entry it should: it would wait for a key.\n\
+             set fallback={}\n# xenup: end\n",
+            entries.linux_place
+        ));
+    }
+    if boot.tries_newer && !has("source ${config_directory}/xenup.cfg") {
+        added.push_str(
+            "# xenup: begin. What is known to boot, and what is tried.\n\
+             if [ -f ${config_directory}/xenup.cfg ]; then\n  \
+             source ${config_directory}/xenup.cfg\nfi\n# xenup: end\n",
+        );
     }
     let end = if now.is_empty() || now.ends_with('\n') { "" } else { "\n" };
-    // By number: not every GRUB takes an id here.
-    Some(format!(
-        "{now}{end}# xenup: begin. Plain Linux, where GRUB cannot load the entry it should: it would wait for a key.\n\
-         set fallback={}\n# xenup: end\n",
-        entries.linux_place
-    ))
+    (!added.is_empty()).then(|| format!("{now}{end}{added}"))
 }
 
 /// Returns the words of Xen's command line (xen-command-line in Xen's documentation), options as written last: of two

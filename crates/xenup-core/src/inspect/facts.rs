@@ -308,6 +308,12 @@ pub struct Boot {
     pub unlocked_over_network: Option<String>,
     /// Words of /proc/cmdline.
     pub cmdline: String,
+    /// xenup's package is here, whose units try a newer Xen or kernel before it is what boots by itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tries_newer: bool,
+    /// An entry of GRUB's is kept as known to boot.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub known_good: bool,
 }
 
 /// A boot loader.

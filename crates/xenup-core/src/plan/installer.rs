@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use xenup_engine::action::{Action, Lasts};
+use xenup_engine::action::{Action, FileState, Lasts};
 use xenup_engine::plan::{Plan, Stage, Step, Watch};
 
 use super::Planned;
@@ -48,8 +48,22 @@ fn later(host: &Host) -> Vec<Finding> {
 
 fn in_files(stage: Stage) -> Option<Stage> {
     let is_trial = stage.guard.as_ref().is_some_and(|guard| guard.watch == Watch::TrialBoot);
-    let steps: Vec<Step> = stage.steps.into_iter().filter(|step| !is_trial && lasts_in_files(step)).collect();
+    let lasting = stage.steps.into_iter().filter(|step| !is_trial && lasts_in_files(step));
+    let steps: Vec<Step> = lasting.map(without_trial).collect();
     (!steps.is_empty()).then_some(Stage { guard: None, checks: Vec::new(), steps, ..stage })
+}
+
+/// Nobody has confirmed anything yet, and the default's own comment must not say so.
+fn without_trial(mut step: Step) -> Step {
+    if let Action::File { path, state: FileState::Text { text, .. }, .. } = &mut step.action
+        && path == Path::new(boot::LAST)
+        && text.contains(boot::CONFIRMED)
+    {
+        *text = text.replace(boot::CONFIRMED, "# Xen: the installer of this machine made it the default.");
+        "a new machine has nothing yet that could be lost, and plain Linux stays in its menu"
+            .clone_into(&mut step.why);
+    }
+    step
 }
 
 fn lasts_in_files(step: &Step) -> bool {

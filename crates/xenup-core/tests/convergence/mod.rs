@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use xenup_core::boot::known_good;
 use xenup_core::inspect::Facts;
 use xenup_core::inspect::facts::{At, ConfigFile, GrubEntry, Package, RunningXen};
 use xenup_engine::action::{Action, FileState, LineEdit};
@@ -48,6 +49,9 @@ pub fn carry_out(facts: &mut Facts, stage: &Stage) {
                 for nic in &mut facts.network.nics {
                     nic.master = facts.network.kernel.link(&nic.name).and_then(|link| link.master.clone());
                 }
+            }
+            Action::Run { forward: Some(_), generates, .. } => {
+                facts.boot.known_good |= generates.iter().any(|path| path == Path::new(known_good::FILE));
             }
             _ => {}
         }

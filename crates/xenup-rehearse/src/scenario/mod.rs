@@ -9,6 +9,7 @@ mod conversion;
 mod disk;
 mod failure;
 mod guests;
+mod later;
 pub mod listing;
 mod plain;
 mod roles;
@@ -36,6 +37,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, hypervisors that die.
     Sabotage,
+    /// Xen and dom0's kernel are replaced on a host that runs.
+    Later,
     /// Kernels are started as PV and as PVH guests, beside what `kernel check` says of them.
     Roles,
 }
@@ -94,7 +97,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. A conversion and roles only.
+    /// to. A conversion, later versions and roles only.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -131,6 +134,7 @@ impl RehearseOptions {
             Scenario::Plain => "a plain Debian and an installed package",
             Scenario::Conversion => "a plain Debian becomes a Xen host, and a plain Debian again",
             Scenario::Sabotage => "what goes wrong is undone",
+            Scenario::Later => "later versions of Xen and Linux are tried before they are kept",
             Scenario::Roles => "kernels start as what they are said to be",
         };
         let firmware = match self.firmware {
@@ -182,6 +186,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Plain => plain::play(&mut bench, &mut rec),
         Scenario::Conversion => conversion::play(&mut bench, &mut rec, options),
         Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
+        Scenario::Later => later::play(&mut bench, &mut rec, options),
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {

@@ -55,6 +55,8 @@ fn write_all(dir: &Path) -> Result<(), FileError> {
     schema::<xenup_core::tls::Report>(dir, "tls")?;
     schema::<xenup_core::network::import::Import>(dir, "network-import")?;
     schema::<xenup_core::network::show::Picture>(dir, "network-show")?;
+    schema::<super::status::Told>(dir, "status")?;
+    schema::<super::history::Told>(dir, "history")?;
     schema::<xenup_engine::plan::Plan>(dir, "plan")
 }
 

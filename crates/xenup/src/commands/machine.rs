@@ -45,7 +45,10 @@ pub fn facts(source: &Source) -> Result<Facts, CommandError> {
 
 /// Reads the facts of a system that an installer has made, in its chroot.
 pub fn facts_of_installed() -> Result<Facts, CommandError> {
-    Ok(gather(&Installed(&running()?), &Surroundings::default()))
+    let mut facts = gather(&Installed(&running()?), &Surroundings::default());
+    // Nothing of it has booted that could be known to.
+    facts.boot.tries_newer = false;
+    Ok(facts)
 }
 
 /// What `inspect --json` writes, as far as it is read back.

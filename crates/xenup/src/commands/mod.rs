@@ -19,12 +19,14 @@ mod inspect;
 mod kernel;
 mod kernel_build;
 mod kernel_config;
+mod kernel_dom0;
 mod kernel_explain;
 mod kernel_hardware;
 mod kernel_install;
 mod kernel_make;
 mod kernel_needs;
 mod kernel_source;
+mod known_good;
 mod lasting;
 mod machine;
 mod network;
@@ -79,6 +81,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Tls(args) => tls::run(ui, &args),
         Verb::Network(args) => network::run(ui, &args),
         Verb::Upgrade(args) => upgrade::run(ui, &args),
+        Verb::KnownGood(verb) => known_good::run(ui, &verb),
         Verb::GuardNote { aside } => guard::run_note(&aside),
         Verb::GuardSweep { aside } => guard::run_sweep(ui, &aside),
         Verb::GuardWait(args) => keeping::run_wait(ui, &args),

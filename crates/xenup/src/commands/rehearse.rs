@@ -53,6 +53,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
             args::Scenario::Plain => Scenario::Plain,
             args::Scenario::Conversion => Scenario::Conversion,
             args::Scenario::Sabotage => Scenario::Sabotage,
+            args::Scenario::Later => Scenario::Later,
             args::Scenario::Roles => Scenario::Roles,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },

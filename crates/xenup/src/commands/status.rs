@@ -4,19 +4,45 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use xenup_core::inspect::{Surroundings, gather};
 use xenup_core::upgrade::apply;
 use xenup_core::upgrade::pending::{Pending, pending};
 use xenup_engine::journal::{Cause, End, UndoNote};
 use xenup_engine::plan::Watch;
 use xenup_engine::status::{ArmedGuard, StageState, StageStatus, Status, StepState};
-use xenup_engine::store::{Run, Store};
+use xenup_engine::store::{Run, RunId, Store};
 use xenup_machine::{Clock, Probe};
 
 use crate::args;
-use crate::commands::{lasting, machine, print_json};
+use crate::commands::{known_good, lasting, machine, print_json};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Told {
+    /// The form of this object.
+    format: u32,
+    /// The newest run that is not finished, or the newest.
+    run: Option<RunTold>,
+    /// What waits for a reboot.
+    reboot: Option<Pending>,
+    /// What is known to boot, and what was tried since.
+    known_good: Option<known_good::Told>,
+}
+
+/// A run.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RunTold {
+    /// Its name.
+    id: RunId,
+    /// What it is for.
+    purpose: String,
+    /// Where it stands.
+    status: Status,
+}
 
 /// What a person reads first, and last.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,11 +61,11 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
     let store = machine::store();
     let run = newest(&store, &machine)?;
     let waits = waits(&machine);
+    let known_good = known_good::told(&machine);
     if args.json {
-        let run = run.map(
-            |run| serde_json::json!({ "id": run.id, "purpose": run.plan.purpose, "status": run.status }),
-        );
-        return print_json(ui, &serde_json::json!({ "format": 1, "run": run, "reboot": waits }));
+        let run = run.map(|run| RunTold { id: run.id, purpose: run.plan.purpose, status: run.status });
+        let told = Told { format: 1, run, reboot: waits, known_good };
+        return print_json(ui, &serde_json::json!(told));
     }
     let Some(run) = run else {
         ui.heading("No run yet: xenup has changed nothing on this machine.");
@@ -52,6 +78,10 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
         ui.result(line);
     }
     told_of(ui, waits.as_ref());
+    if let Some((heading, lines)) = known_good.as_ref().map(known_good::Told::lines) {
+        ui.heading(heading);
+        lines.into_iter().for_each(|line| ui.result(line));
+    }
     Ok(if run.status.awaiting().is_some() { Exit::AwaitingConfirm } else { Exit::Done })
 }
 

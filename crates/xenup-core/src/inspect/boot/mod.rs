@@ -18,7 +18,10 @@ use shell::{Value, Variables};
 use super::facts::{At, Boot, Packages};
 use super::reader::Reader;
 use super::{distro, services};
+use crate::boot::known_good;
 
+/// Where Debian's packages put units, by the name that both a merged and an older /usr have.
+const UNITS: &str = "/lib/systemd/system";
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
 
 /// Gathers the boot loader.
@@ -48,6 +51,8 @@ pub(super) fn gather(reader: &Reader<'_>, packages: &Packages, uefi: bool) -> Bo
         }
     }
     boot.boot_separate = mounts.iter().any(|mount| mount.point == Path::new("/boot"));
+    boot.tries_newer = reader.exists(Path::new(UNITS).join(known_good::UNIT));
+    boot.known_good = reader.exists(known_good::FILE);
     boot.kexec_reboots = services::kexec_reboots(reader);
     root(reader, packages, &mounts, &mut boot);
     room(reader, &mut boot);
