@@ -189,6 +189,11 @@ pub fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
+/// The path of what is there, from the root on and without links.
+pub fn canonical(path: &Path) -> Result<PathBuf, FileError> {
+    fs::canonicalize(path).map_err(on("find", path))
+}
+
 /// The apparent size of a file in bytes.
 pub fn size(path: &Path) -> Result<u64, FileError> {
     fs::metadata(path).map(|m| m.len()).map_err(on("read the size of", path))

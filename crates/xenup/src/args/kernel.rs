@@ -111,6 +111,12 @@ pub struct KernelInstall {
     /// Put a kernel that can be dom0 where guests find it
     #[arg(long)]
     pub guest: bool,
+    /// Show the plan that would install a kernel for dom0, and install nothing
+    #[arg(long, conflicts_with = "guest")]
+    pub plan: bool,
+    /// Install a kernel for dom0 without asking
+    #[arg(long, conflicts_with = "plan")]
+    pub yes: bool,
     /// Judge it by this release of Xen instead of the newest in /boot (else 4.20, Debian 13's)
     #[arg(long, value_name = "VERSION")]
     pub xen: Option<Release>,

@@ -1,4 +1,4 @@
-//! `xenup kernel install`: a guest's kernel, put where guests find it.
+//! `xenup kernel install`: a guest's kernel, put where guests find it; one for dom0 is left to `kernel_dom0`.
 //!
 //! Decides: what is looked for in a folder or a package, what is refused, and the lines of a guest's file. Never: touches
 //! /boot, where a kernel would become dom0's, or replaces a kernel that guests may be started with.
@@ -18,7 +18,7 @@ use xenup_system::process::Tool;
 use xenup_system::{Environment, System};
 
 use crate::args::KernelInstall;
-use crate::commands::{apply_here, kernel, machine};
+use crate::commands::{apply_here, kernel, kernel_dom0, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
@@ -58,7 +58,9 @@ pub fn install(ui: &mut Ui, args: &KernelInstall) -> Outcome {
             of_package(unpacked.path(), from, args)?
         }
     };
-    refuse(&kernel, args)?;
+    if kernel.is_dom0 && !args.guest {
+        return for_dom0(ui, &kernel, args);
+    }
     let line = guest_type(&kernel.checked).ok_or_else(|| cannot(&kernel, from))?;
     machine::need_root(&format!("kernel install {}", from.display()))?;
     let name = args.name.as_deref().unwrap_or(&kernel.release);
@@ -104,14 +106,20 @@ fn cannot(kernel: &Kernel, from: &Path) -> CommandError {
         .hinted("xenup kernel check says of each role what stops it; xenup kernel build makes one that can")
 }
 
-/// dom0's kernels come by their package, and the boot is its administrator's.
-fn refuse(kernel: &Kernel, args: &KernelInstall) -> Result<(), CommandError> {
-    if args.guest || !kernel.is_dom0 {
-        return Ok(());
-    }
-    let words = format!("{} can be dom0, and kernel install puts guests' kernels in place", kernel.release);
-    Err(CommandError::refused(words)
-        .hinted("for dom0: docs/kernels.md, \"A kernel for dom0\", has the commands; for guests: --guest"))
+/// dom0's kernels come by their package, with their modules.
+fn for_dom0(ui: &mut Ui, kernel: &Kernel, args: &KernelInstall) -> Outcome {
+    let host = kernel_dom0::host(&kernel.release)?;
+    let image = format!("linux-image-{}_", kernel.release);
+    let package = kernel.packages.iter().find(|name| name.starts_with(&image));
+    let deb = match (files::list(&args.from), package) {
+        (Ok(_), Some(package)) => args.from.join(package),
+        (Err(_), _) => args.from.clone(),
+        (Ok(_), None) => {
+            return Err(CommandError::usage(format!("{}: no package {image}*.deb", args.from.display()))
+                .hinted("xenup kernel build makes it anew, into another folder"));
+        }
+    };
+    kernel_dom0::install(ui, &host, &kernel.release, &deb, args)
 }
 
 /// Reads what `kernel build` made.

@@ -2,6 +2,7 @@
 //!
 //! Decides: by the configuration, make's own words and the built image. Never: runs make, or looks at a disk.
 
+pub mod dom0;
 pub mod needs;
 pub mod prepare;
 pub mod progress;

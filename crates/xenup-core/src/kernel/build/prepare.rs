@@ -22,6 +22,9 @@ pub enum Beside {
     /// It would bring something to another version.
     #[error("apt would upgrade {}", .0.join(", "))]
     Upgrades(Vec<String>),
+    /// It would install more than was asked for.
+    #[error("apt would install {} as well", .0.join(", "))]
+    Adds(Vec<String>),
     /// It would not bring what was asked for.
     #[error("apt would not install {}", .0.join(", "))]
     Lacks(Vec<String>),
