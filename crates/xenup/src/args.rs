@@ -140,6 +140,8 @@ pub enum KnownGood {
     Arm,
     /// In a trial boot: keep it where it is good, else go back
     Check,
+    /// In a boot of what is known to: leave it where its kernel's modules are gone
+    Look,
 }
 
 /// Which machine is looked at.

@@ -88,6 +88,12 @@ impl CommandError {
         self
     }
 
+    /// Returns it and its causes as one line, without the hints.
+    #[must_use]
+    pub fn words(&self) -> String {
+        crate::guard::words(self.error.as_ref())
+    }
+
     /// Writes it to standard error: `error:`, `caused by:` for each cause, `hint:`.
     pub fn print(&self, ui: &mut Ui) {
         ui.error(&self.error);

@@ -3,10 +3,12 @@
 //! Decides: the text of /boot/grub/xenup.cfg, which is the only memory of it. An entry that booted well is kept with
 //! copies of its files under their own folder, so that neither dpkg, which replaces a hypervisor and a kernel under one
 //! name, nor update-initramfs can change what it boots; a newer one is the same entry of grub.cfg with a word by which
-//! the boot knows itself. Both are what 20_linux_xen wrote, word for word but for names and paths.
+//! the boot knows itself. Both are what 20_linux_xen wrote, word for word but for names and paths. Where nothing is known
+//! to boot any more, GRUB is told to take plain Linux for it.
 //! Never: makes an entry of its own invention, or chooses a default.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use xenup_engine::digest::Digest;
 
@@ -21,9 +23,11 @@ pub const TRIAL_ID: &str = "xenup-trial";
 /// The word on dom0's command line that tells a trial boot, `=` and its mark behind it.
 pub const TRIAL_WORD: &str = "xenup.trial";
 /// The same for the entry that is known to boot.
-const KNOWN_WORD: &str = "xenup.known-good";
+pub const KNOWN_WORD: &str = "xenup.known-good";
 /// The unit that arms the trial when the machine is shut down, with those of the trial behind it.
 pub const UNIT: &str = "xenup-boot.service";
+/// How 10_linux begins the id of its first entry.
+const PLAIN: &str = "gnulinux-simple-";
 /// How 20_linux_xen begins the id of its first entry.
 const NEWEST: &str = "xen-gnulinux-simple-";
 
@@ -97,28 +101,28 @@ impl Entry {
         &self.files
     }
 
-    /// Returns the mark of what it boots: of its words, and of the bytes of its files in their order.
+    /// Returns it as the entry that is known to boot, with the copies in a folder of its mark; `digests` are of its files.
     #[must_use]
-    pub fn mark(&self, files: &[Digest]) -> String {
-        let digests: Vec<&str> = files.iter().map(Digest::as_str).collect();
-        Digest::of(format!("{}{}", self.text, digests.join("\n")).as_bytes()).short().to_owned()
-    }
-
-    /// Returns it as the entry that is known to boot, with the copies in `FOLDER/mark`.
-    #[must_use]
-    pub fn kept(&self, mark: &str) -> Boots {
-        let name = FOLDER.trim_start_matches("/boot");
-        let to = format!("{}{name}/{mark}/", self.folder);
-        self.named(mark, ID, KNOWN_WORD, " (known to boot)", Some(&to))
+    pub fn kept(&self, digests: &[Digest]) -> Boots {
+        let mark = self.mark(digests);
+        let to = format!("{}{}/{mark}/", self.folder, FOLDER.trim_start_matches("/boot"));
+        self.named(mark, digests, [ID, KNOWN_WORD, " (known to boot)"], Some(&to))
     }
 
     /// Returns it as the entry that is tried.
     #[must_use]
-    pub fn tried(&self, mark: &str) -> Boots {
-        self.named(mark, TRIAL_ID, TRIAL_WORD, " (on trial)", None)
+    pub fn tried(&self, digests: &[Digest]) -> Boots {
+        self.named(self.mark(digests), digests, [TRIAL_ID, TRIAL_WORD, " (on trial)"], None)
     }
 
-    fn named(&self, mark: &str, id: &str, word: &str, behind: &str, folder: Option<&str>) -> Boots {
+    /// Of what it boots: its words, and the bytes of its files in their order.
+    fn mark(&self, digests: &[Digest]) -> String {
+        let digests: Vec<&str> = digests.iter().map(Digest::as_str).collect();
+        Digest::of(format!("{}{}", self.text, digests.join("\n")).as_bytes()).short().to_owned()
+    }
+
+    fn named(&self, mark: String, digests: &[Digest], names: [&str; 3], folder: Option<&str>) -> Boots {
+        let [id, word, behind] = names;
         let mut text = String::new();
         for (number, line) in self.text.split_inclusive('\n').enumerate() {
             let mut line = match number {
@@ -136,13 +140,30 @@ impl Entry {
             text.push_str(&line);
         }
         let kernel = self.files.iter().find(|name| is_kernel(name));
+        let pair = |(name, digest): (&String, &Digest)| File { name: name.clone(), digest: digest.clone() };
         Boots {
-            mark: mark.to_owned(),
+            mark,
             xen: self.files.first().cloned().unwrap_or_default(),
             linux: kernel.map_or_else(String::new, |name| release(name).to_owned()),
+            files: self.files.iter().zip(digests).map(pair).collect(),
             text,
         }
     }
+}
+
+/// Returns the id of the menu's entry for plain Linux with the newest kernel.
+#[must_use]
+pub fn plain_linux(menu: &str) -> Option<String> {
+    let mut ids = menu.lines().filter(|line| line.starts_with("menuentry ")).filter_map(|line| {
+        let (_, rest) = line.split_once(&format!("'{PLAIN}"))?;
+        Some(format!("{PLAIN}{}", rest.split('\'').next()?))
+    });
+    ids.find(|id| id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.:".contains(&c)))
+}
+
+/// Returns where the file of an installed kernel can be: a package that goes takes it along, with the modules.
+pub fn kernel_files(release: &str) -> impl Iterator<Item = PathBuf> {
+    KERNELS.iter().map(move |stem| PathBuf::from(format!("/boot/{stem}{release}")))
 }
 
 /// Returns the files that a line of an entry loads. What stands behind `placeholder` are words for what was loaded.
@@ -155,13 +176,16 @@ fn paths(line: &str) -> impl Iterator<Item = &str> {
     words.take_while(move |word| loads && *word != "placeholder").filter(|word| word.starts_with('/'))
 }
 
+/// How kernels are called in /boot.
+const KERNELS: [&str; 3] = ["vmlinuz-", "vmlinux-", "kernel-"];
+
 fn is_kernel(name: &str) -> bool {
     release(name) != name
 }
 
 /// The release of a kernel by its file's name; the name where it is none.
 fn release(name: &str) -> &str {
-    ["vmlinuz-", "vmlinux-", "kernel-"].iter().find_map(|stem| name.strip_prefix(stem)).unwrap_or(name)
+    KERNELS.iter().find_map(|stem| name.strip_prefix(stem)).unwrap_or(name)
 }
 
 /// Puts words behind the title, which is the first quoted word of the line; `'\''` stands for a quote within it.
@@ -174,6 +198,15 @@ fn titled(line: &str, behind: &str) -> String {
     }
 }
 
+/// A file that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its name, without a folder.
+    pub name: String,
+    /// Of its bytes.
+    pub digest: Digest,
+}
+
 /// An entry of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boots {
@@ -183,7 +216,21 @@ pub struct Boots {
     pub xen: String,
     /// The kernel's release.
     pub linux: String,
+    /// What it loads.
+    pub files: Vec<File>,
     text: String,
+}
+
+impl Boots {
+    /// Returns whether both have the very same hypervisor and kernel, whatever words and initramfs they get.
+    #[must_use]
+    pub fn has_programs_of(&self, other: &Self) -> bool {
+        let programs = |boots: &Self| -> Vec<Digest> {
+            let is_program = |file: &&File| file.name == boots.xen || is_kernel(&file.name);
+            boots.files.iter().filter(is_program).map(|file| file.digest.clone()).collect()
+        };
+        programs(self) == programs(other)
+    }
 }
 
 /// What was tried and not kept.
@@ -193,6 +240,8 @@ pub struct Tried {
     pub boots: Boots,
     /// What did not hold; `None` where the boot was never heard of.
     pub failed: Option<String>,
+    /// Whether an earlier boot of it was left before it was judged; that is granted once.
+    pub again: bool,
 }
 
 /// What xenup.cfg says.
@@ -202,6 +251,10 @@ pub struct KnownGood {
     pub known: Option<Boots>,
     /// What is or was tried since.
     pub trial: Option<Tried>,
+    /// Checks that do not hold in what is known to boot either: nobody can ask them of a trial.
+    pub unmet: Vec<String>,
+    /// The id of plain Linux, which boots where nothing is known to.
+    pub linux: Option<String>,
 }
 
 impl KnownGood {
@@ -212,27 +265,27 @@ impl KnownGood {
         let mut lines = text.split_inclusive('\n');
         while let Some(line) = lines.next() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let &["#", what @ ("known-good" | "trial"), mark, xen, linux] = words.as_slice() else {
-                if let (Some(why), Some(trial)) = (line.strip_prefix("# failed: "), &mut read.trial) {
-                    trial.failed = Some(why.trim_end().to_owned());
+            match *words.as_slice() {
+                ["#", "known-good", mark, xen, linux] => {
+                    read.known = Some(boots([mark, xen, linux], &mut lines));
                 }
-                continue;
-            };
-            let mut entry = String::new();
-            for line in lines.by_ref() {
-                entry.push_str(line);
-                if line.trim_end() == "}" {
-                    break;
+                ["#", "trial", mark, xen, linux] => {
+                    let boots = boots([mark, xen, linux], &mut lines);
+                    read.trial = Some(Tried { boots, failed: None, again: false });
                 }
-            }
-            let boots =
-                Boots { mark: mark.to_owned(), xen: xen.to_owned(), linux: linux.to_owned(), text: entry };
-            match what {
-                "known-good" => read.known = Some(boots),
-                _ => read.trial = Some(Tried { boots, failed: None }),
+                ["#", "plain-linux", id] => read.linux = Some(id.to_owned()),
+                ["#", "again"] => read.trial.iter_mut().for_each(|trial| trial.again = true),
+                _ => read.told(line.trim_end()),
             }
         }
         read
+    }
+
+    fn told(&mut self, line: &str) {
+        if let (Some(why), Some(trial)) = (line.strip_prefix("# failed: "), &mut self.trial) {
+            trial.failed = Some(why.to_owned());
+        }
+        self.unmet.extend(line.strip_prefix("# unmet: ").map(str::to_owned));
     }
 
     /// Returns the file's text.
@@ -240,7 +293,11 @@ impl KnownGood {
     pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         let mut add = |what: &str, boots: &Boots| {
-            let _ = write!(text, "# {what} {} {} {}\n{}", boots.mark, boots.xen, boots.linux, boots.text);
+            let _ = writeln!(text, "# {what} {} {} {}", boots.mark, boots.xen, boots.linux);
+            for file in &boots.files {
+                let _ = writeln!(text, "# file {} {}", file.name, file.digest.as_str());
+            }
+            text.push_str(&boots.text);
         };
         if let Some(known) = &self.known {
             add("known-good", known);
@@ -248,23 +305,62 @@ impl KnownGood {
         if let Some(trial) = &self.trial {
             add("trial", &trial.boots);
         }
-        if let Some(why) = self.trial.as_ref().and_then(|trial| trial.failed.as_ref()) {
-            let line: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            let _ = writeln!(text, "# failed: {line}");
+        if self.trial.as_ref().is_some_and(|trial| trial.again) {
+            text.push_str("# again\n");
+        }
+        let failed = self.trial.as_ref().and_then(|trial| trial.failed.as_ref());
+        let lines = failed.map(|why| ("failed", why)).into_iter();
+        for (what, words) in lines.chain(self.unmet.iter().map(|words| ("unmet", words))) {
+            let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let _ = writeln!(text, "# {what}: {}", words.trim());
+        }
+        if let Some(id) = &self.linux {
+            let _ = writeln!(text, "# plain-linux {id}");
+            if self.known.is_none() {
+                let _ =
+                    write!(text, "if [ \"${{default}}\" = \"{ID}\" ]; then\n  set default=\"{id}\"\nfi\n");
+            }
         }
         text
     }
 }
 
+/// Reads the files and the entry below a line that names what it boots.
+fn boots<'a>([mark, xen, linux]: [&str; 3], lines: &mut impl Iterator<Item = &'a str>) -> Boots {
+    let (mut files, mut text) = (Vec::new(), String::new());
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let (&["#", "file", name, digest], true) = (words.as_slice(), text.is_empty()) {
+            files.extend(digest.parse().ok().map(|digest| File { name: name.to_owned(), digest }));
+            continue;
+        }
+        text.push_str(line);
+        if line.trim_end() == "}" {
+            break;
+        }
+    }
+    Boots { mark: mark.to_owned(), xen: xen.to_owned(), linux: linux.to_owned(), files, text }
+}
+
 /// Returns the mark of the trial that a boot is by its command line; `None` where it is none.
 #[must_use]
 pub fn trial_mark(cmdline: &str) -> Option<&str> {
-    cmdline.split_whitespace().find_map(|word| word.strip_prefix(TRIAL_WORD)?.strip_prefix('='))
+    mark_behind(cmdline, TRIAL_WORD)
+}
+
+/// The same for what is known to boot.
+#[must_use]
+pub fn known_mark(cmdline: &str) -> Option<&str> {
+    mark_behind(cmdline, KNOWN_WORD)
+}
+
+fn mark_behind<'a>(cmdline: &'a str, word: &str) -> Option<&'a str> {
+    cmdline.split_whitespace().find_map(|found| found.strip_prefix(word)?.strip_prefix('='))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Digest, Entry, KnownGood, NoEntry, Tried, trial_mark};
+    use super::{Digest, Entry, KnownGood, NoEntry, Tried, known_mark, plain_linux, trial_mark};
 
     const MENU: &str = r"
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-U' {
@@ -282,6 +378,10 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
 }
 ";
 
+    fn digests(initrd: &[u8]) -> [Digest; 3] {
+        [Digest::of(b"x"), Digest::of(b"k"), Digest::of(initrd)]
+    }
+
     fn entry() -> Entry {
         Entry::newest(MENU).unwrap()
     }
@@ -293,10 +393,10 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
             entry.files(),
             ["xen-4.17-amd64.gz", "vmlinuz-6.1.0-56-amd64", "initrd.img-6.1.0-56-amd64"]
         );
-        let kept = entry.kept("m1");
+        let kept = entry.kept(&digests(b"i"));
         assert_eq!((&kept.xen[..], &kept.linux[..]), ("xen-4.17-amd64.gz", "6.1.0-56-amd64"));
         assert_eq!(
-            kept.text,
+            kept.text.replace(&kept.mark, "m1"),
             r"menuentry 'L'\''un, with Xen hypervisor (known to boot)' --class xen $menuentry_id_option 'xenup-known-good' {
 	insmod ext2
 	search --no-floppy --fs-uuid --set=root U
@@ -309,7 +409,8 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
 }
 "
         );
-        let tried = entry.tried("m2").text;
+        let tried = entry.tried(&digests(b"i"));
+        let tried = tried.text.replace(&tried.mark, "m2");
         assert!(tried.contains("(on trial)' --class xen $menuentry_id_option 'xenup-trial' {"), "{tried}");
         assert!(tried.contains("module2\t/boot/vmlinuz-6.1.0-56-amd64 placeholder root=UUID=U ro init=/sbin/init xenup.trial=m2\n"), "{tried}");
     }
@@ -317,7 +418,8 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
     #[test]
     fn a_boot_of_its_own_has_no_folder() {
         let entry = Entry::newest(&MENU.replace("/boot/", "/")).unwrap();
-        let text = entry.kept("m").text;
+        let kept = entry.kept(&digests(b"i"));
+        let text = kept.text.replace(&kept.mark, "m");
         assert!(text.contains("multiboot2\t/known-good/m/xen-4.17-amd64.gz placeholder"), "{text}");
         assert!(text.contains("module2\t/known-good/m/vmlinuz-6.1.0-56-amd64 placeholder"), "{text}");
     }
@@ -325,23 +427,33 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
     #[test]
     fn a_mark_is_of_words_and_bytes() {
         let entry = entry();
-        let digests = |initrd: &[u8]| [Digest::of(b"x"), Digest::of(b"k"), Digest::of(initrd)];
-        let mark = entry.mark(&digests(b"i"));
-        assert_eq!(mark, entry.mark(&digests(b"i")));
-        assert_ne!(mark, entry.mark(&digests(b"j")));
+        let tried = entry.tried(&digests(b"i"));
+        assert_eq!(tried.mark, entry.kept(&digests(b"i")).mark);
+        let remade = entry.tried(&digests(b"j"));
+        assert!(tried.mark != remade.mark && tried.has_programs_of(&remade));
         let other = Entry::newest(&MENU.replace("dom0_mem=1G", "dom0_mem=2G")).unwrap();
-        assert_ne!(mark, other.mark(&digests(b"i")));
+        assert_ne!(tried.mark, other.tried(&digests(b"i")).mark);
+        let updated = [Digest::of(b"x2"), Digest::of(b"k"), Digest::of(b"i")];
+        assert!(!tried.has_programs_of(&entry.tried(&updated)));
     }
 
     #[test]
     fn what_was_written_is_read() {
         let entry = entry();
-        let known = KnownGood { known: Some(entry.kept("m1")), trial: None };
-        let tried = Tried { boots: entry.tried("m2"), failed: None };
-        let trial = KnownGood { trial: Some(tried.clone()), ..known.clone() };
+        let linux = plain_linux(MENU);
+        assert_eq!(linux.as_deref(), Some("gnulinux-simple-U"));
+        let known = KnownGood { known: Some(entry.kept(&digests(b"i"))), linux, ..KnownGood::default() };
+        let tried = Tried { boots: entry.tried(&digests(b"j")), failed: None, again: true };
+        let trial =
+            KnownGood { trial: Some(tried.clone()), unmet: vec!["no address".into()], ..known.clone() };
         let failed = Tried { failed: Some("xl info ended with 1".to_owned()), ..tried };
         let failed = KnownGood { trial: Some(failed), ..known.clone() };
-        for state in [KnownGood::default(), known, trial, failed] {
+        let nothing = KnownGood { known: None, ..failed.clone() };
+        assert!(
+            !failed.text().contains("set default")
+                && nothing.text().contains("set default=\"gnulinux-simple-U\"\n")
+        );
+        for state in [KnownGood::default(), known, trial, failed, nothing] {
             assert_eq!(KnownGood::parse(&state.text()), state);
         }
         assert_eq!(KnownGood::parse("menuentry 'x' {\n}\n# trial\n"), KnownGood::default());
@@ -362,5 +474,6 @@ menuentry 'L'\''un, with Xen hypervisor' --class xen $menuentry_id_option 'xen-g
     fn a_trial_knows_itself() {
         assert_eq!(trial_mark("placeholder root=UUID=U ro xenup.trial=m2 quiet\n"), Some("m2"));
         assert_eq!(trial_mark("root=UUID=U xenup.trials=1 xenup.known-good=m"), None);
+        assert_eq!(known_mark("root=UUID=U xenup.known-good=m"), Some("m"));
     }
 }

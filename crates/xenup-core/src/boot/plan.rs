@@ -61,6 +61,9 @@ pub fn plan(facts: &Facts, host: &Host, packages: bool) -> Result<BootPlan, Box<
     let mut plan = prepare(facts, &entries, default, prepared_text, packages);
     let is_written = now == Some(prepared_text);
     let settled = settled.is_some();
+    if settled && facts.boot.known_good && !facts.boot.newer_is_tried && *default == Pinned::Xen {
+        plan.default = vec![try_newer()];
+    }
     if settled || host.boot.default == DefaultBoot::Linux {
         return Ok(plan);
     }
@@ -232,18 +235,19 @@ fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Ve
     .leaves(vec![says(MENU, &set_default(default_id(boot, entries)))]);
     let mut steps = vec![undo.risks(&[Risk::DecidesBoot]).step()];
     if boot.tries_newer {
-        steps.extend([keep(entries), try_newer()]);
+        steps.extend([keep(boot, entries), try_newer()]);
     }
     steps.extend([flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()));
     steps
 }
 
-/// What was booted becomes an entry of its own. Made again where it is there: then with what is newest by now.
-pub(crate) fn keep(entries: &Entries) -> Step {
+/// What was booted becomes an entry of its own. An undo takes away what this step has made, not what was kept before it:
+/// then the next restart tries what the menu has by then.
+pub(crate) fn keep(boot: &Boot, entries: &Entries) -> Step {
     let xenup = |word: &str| Command::new("/usr/sbin/xenup", ["known-good", word]);
     let action = Action::Run {
         forward: Some(xenup("keep")),
-        backward: Some(xenup("forget")),
+        backward: (!boot.known_good).then(|| xenup("forget")),
         generates: vec![PathBuf::from(known_good::FILE)],
         put_back: false,
         once: false,

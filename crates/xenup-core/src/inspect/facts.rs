@@ -314,6 +314,9 @@ pub struct Boot {
     /// An entry of GRUB's is kept as known to boot.
     #[serde(default, skip_serializing_if = "is_false")]
     pub known_good: bool,
+    /// Those units are enabled.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub newer_is_tried: bool,
 }
 
 /// A boot loader.

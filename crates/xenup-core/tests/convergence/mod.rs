@@ -50,6 +50,9 @@ pub fn carry_out(facts: &mut Facts, stage: &Stage) {
                     nic.master = facts.network.kernel.link(&nic.name).and_then(|link| link.master.clone());
                 }
             }
+            Action::Unit { unit, state } if unit == known_good::UNIT => {
+                facts.boot.newer_is_tried |= state.enabled == Some(true);
+            }
             Action::Run { forward: Some(_), generates, .. } => {
                 facts.boot.known_good |= generates.iter().any(|path| path == Path::new(known_good::FILE));
             }

@@ -57,7 +57,7 @@ pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions
     rec.step("a later kernel that dies", |s| dies(bench, s))?;
     rec.step("a later boot without a NIC", |s| without_nic(bench, s))?;
     rec.step("kernel install: a kernel for dom0, tried and kept", |s| own_kernel(bench, s))?;
-    rec.step("its rollback, and what is left is tried", |s| without_own_kernel(bench, s))?;
+    rec.step("its rollback, a power cut, and what is left is tried", |s| without_own_kernel(bench, s))?;
     rec.step("xenup apply: nothing to do", |s| bench.says(s, "xenup apply --yes", "Nothing to do"))
 }
 
@@ -74,10 +74,18 @@ fn own_kernel(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failur
     bench.says(s, "xenup status", &format!("with Linux {RELEASE}, which boots by itself"))
 }
 
-/// The package goes, and with it the modules of what was known to boot: the next restart is a trial of what is left.
+/// The package goes, and with it the modules of what is known to boot. A power cut boots that; it restarts into plain Linux
+/// by itself, and the restart after that is a trial of what is left.
 fn without_own_kernel(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     bench.run(s, "xenup rollback --yes", 0, APPLY)?;
     bench.run(s, &format!("test ! -e /boot/vmlinuz-{RELEASE} && sync"), 0, SHORT)?;
+    bench.vm.power_cut()?;
+    bench.vm.power_on()?;
+    bench.vm.console().expect(&Pattern::text("restarting into plain Linux"), BACK)?;
+    bench.vm.console().expect(&Pattern::text("Linux version"), BACK)?;
+    bench.come_back()?;
+    bench.run(s, "test ! -e /sys/hypervisor/type && xenup status", 0, SHORT)?;
+    bench.outside(s, "echo reached from outside", 0)?;
     bench.restart(s)?;
     booted(bench, s, "xenup.trial=")?;
     bench.run(s, KEPT, 0, JUDGED)?;

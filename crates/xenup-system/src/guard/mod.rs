@@ -18,7 +18,7 @@ pub use console::announce;
 pub use file::{GuardFile, GuardFileKind};
 pub use initscript::{disable_script, enable_script};
 pub use mount::network_file_system;
-pub use reboot::{reboot, settled};
+pub use reboot::{reboot, reboot_within, settled};
 pub use sweep::{Foreground, foreground_of};
 pub use units::{BootGuard, TrialTest, boot_files};
 pub use wait::{Sleeper, Wake};

@@ -14,14 +14,19 @@ const FORCED: Duration = Duration::from_secs(60);
 
 /// Reboots: in order, then without stopping services, then without unmounting. Returns only if all three failed.
 pub fn reboot() {
+    reboot_within(ORDERLY);
+}
+
+/// The same, with so long for the orderly way: guests may have to be shut down first.
+pub fn reboot_within(orderly: Duration) {
     let ways: &[(&str, &[&str], Duration)] = if is_systemd_running() {
         &[
-            ("systemctl", &["reboot"], ORDERLY),
+            ("systemctl", &["reboot"], orderly),
             ("systemctl", &["--force", "reboot"], FORCED),
             ("systemctl", &["--force", "--force", "reboot"], FORCED),
         ]
     } else {
-        &[("shutdown", &["-r", "now"], ORDERLY), ("reboot", &["-f"], FORCED)]
+        &[("shutdown", &["-r", "now"], orderly), ("reboot", &["-f"], FORCED)]
     };
     for (program, args, patience) in ways {
         // The command returns at once when it was heard; what ends this process is the reboot itself.

@@ -27,7 +27,7 @@ const MENU_LIMIT: u64 = 16 << 20;
 /// Returns the facts of a host on which a kernel for dom0 can be tried.
 pub fn host(release: &str) -> Result<Facts, CommandError> {
     let facts = machine::facts(&Source::default())?;
-    if !facts.boot.known_good || !facts.boot.tries_newer {
+    if !facts.boot.known_good || !facts.boot.newer_is_tried {
         return Err(CommandError::refused(format!(
             "{release} can be dom0, and this machine keeps no Xen and Linux that are known to boot, to which a trial could go back"
         ))
@@ -103,7 +103,7 @@ fn agree(ui: &mut Ui, plan: &xenup_engine::plan::Plan, args: &KernelInstall) -> 
 fn tell(ui: &mut Ui, release: &str) -> Result<(), CommandError> {
     let menu = machine::running()?.read(Path::new(MENU), MENU_LIMIT).map_err(machine::machine_error)?;
     let newest = Entry::newest(&String::from_utf8_lossy(&menu)).map_err(CommandError::failed)?;
-    let newest = newest.tried("").linux;
+    let newest = newest.tried(&[]).linux;
     if newest == release {
         ui.status(format!("the next restart is a trial of Linux {release}: systemctl reboot"));
         ui.status("it is kept where it holds what the first trial of Xen had to hold; xenup status says so");

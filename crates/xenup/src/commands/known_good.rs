@@ -1,44 +1,42 @@
 //! `xenup known-good`: what is known to boot stays what boots by itself, and what is newer is booted once first.
 //!
-//! Decides: when a trial is armed, and what of it is kept. A copy is whole and durable before an entry names it, and an
-//! entry names no older one before that is removed, so that a power cut at any moment leaves a default that boots.
-//! Never: waits for a person; the checks are those that somebody confirmed when Xen was first tried.
+//! Decides: what is kept, and when a trial is armed. A copy is whole and durable before an entry names it, and an entry
+//! names no older one before that is removed, so that a power cut at any moment leaves a default that boots.
+//! Never: waits for a person, or judges a boot (`trial` does).
 
-use std::fmt;
-use std::path::Path;
-use std::time::Duration;
+mod told;
+mod trial;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use std::path::{Path, PathBuf};
+
 use xenup_core::boot::MENU;
 use xenup_core::boot::known_good::{
-    Boots, Entry, FILE, FOLDER, ID, KnownGood, NoEntry, TRIAL_ID, Tried, trial_mark,
+    Boots, Entry, FILE, FOLDER, ID, KnownGood, NoEntry, TRIAL_ID, Tried, kernel_files, plain_linux,
+    trial_mark,
 };
+use xenup_core::inspect::{Surroundings, gather};
+use xenup_core::upgrade::pending::pending;
 use xenup_engine::digest::Digest;
-use xenup_engine::plan::Slug;
-use xenup_engine::status::StageState;
-use xenup_engine::store::{Run, Store};
 use xenup_engine::{durable, grubenv};
 use xenup_machine::file::{Attributes, Kind};
 use xenup_machine::process::{Command, Query};
 use xenup_machine::{Machine, MachineError, Probe};
-use xenup_system::guard::{announce, reboot, settled};
 
 use crate::args::KnownGood as Verb;
 use crate::commands::machine;
 use crate::error::{CommandError, Exit, Outcome};
-use crate::guard::failing;
 use crate::ui::Ui;
+
+pub use told::{Told, told};
 
 /// A menu with hundreds of entries has 1 MB.
 const MENU_LIMIT: u64 = 16 << 20;
 /// An initramfs with all firmware.
 const FILE_LIMIT: u64 = 2 << 30;
-/// How long the boot may take to settle; the unit ends the whole after fifteen minutes.
-const SETTLES: Duration = Duration::from_secs(600);
-/// How long what must hold may take after that, and how long until it is looked at again.
-const GRACE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_secs(3);
+/// What stays free in /boot beside a copy.
+const LEFT_FREE: u64 = 64 << 20;
+/// Jobs of the service manager after which GRUB is there again; neither a kexec nor a soft reboot is one.
+const GOES_DOWN: [&str; 3] = ["reboot.target", "poweroff.target", "halt.target"];
 
 /// Does what a plan or a unit asks for.
 pub fn run(ui: &mut Ui, verb: &Verb) -> Outcome {
@@ -47,7 +45,7 @@ pub fn run(ui: &mut Ui, verb: &Verb) -> Outcome {
     match verb {
         Verb::Keep => {
             let newest = Newest::read(&machine)?;
-            runs(&machine, &newest)?;
+            as_booted(&machine, &newest)?;
             keep(&mut machine, &newest)?;
             ui.status(format!("{} is known to boot", newest.words()));
             Ok(Exit::Done)
@@ -66,41 +64,33 @@ pub fn run(ui: &mut Ui, verb: &Verb) -> Outcome {
             }
             Ok(Exit::Done)
         }
-        Verb::Check => check(ui, &mut machine),
+        Verb::Check => trial::check(ui, &mut machine),
+        Verb::Look => trial::look(ui, &mut machine),
     }
 }
 
 /// GRUB's newest entry for Xen, with what its files are now.
 struct Newest {
     entry: Entry,
-    mark: String,
+    digests: Vec<Digest>,
+    linux: Option<String>,
 }
 
 impl Newest {
     fn read(probe: &dyn Probe) -> Result<Self, CommandError> {
-        let menu = probe.read(Path::new(MENU), MENU_LIMIT).map_err(machine::machine_error)?;
-        let entry = Entry::newest(&String::from_utf8_lossy(&menu)).map_err(no_entry)?;
-        let mark = mark(probe, &entry, Path::new("/boot")).map_err(machine::machine_error)?;
-        Ok(Self { entry, mark })
+        let menu = menu(probe).map_err(machine::machine_error)?;
+        let entry = Entry::newest(&menu).map_err(no_entry)?;
+        let digests = digests(probe, entry.files(), Path::new("/boot")).map_err(machine::machine_error)?;
+        Ok(Self { entry, digests, linux: plain_linux(&menu) })
+    }
+
+    fn tried(&self) -> Boots {
+        self.entry.tried(&self.digests)
     }
 
     fn words(&self) -> String {
-        Pair::of(&self.entry.tried(&self.mark)).to_string()
+        told::Pair::of(&self.tried()).to_string()
     }
-}
-
-/// Refuses to call a kernel good that came between the trial boot and its confirm.
-fn runs(probe: &dyn Probe, newest: &Newest) -> Result<(), CommandError> {
-    let release =
-        probe.read(Path::new("/proc/sys/kernel/osrelease"), 4096).map_err(machine::machine_error)?;
-    let release = String::from_utf8_lossy(&release);
-    let linux = newest.entry.tried(&newest.mark).linux;
-    if release.trim() == linux {
-        return Ok(());
-    }
-    let words = format!("Linux {} runs, and GRUB's newest entry for Xen boots {linux}", release.trim());
-    Err(CommandError::refused(words)
-        .hinted("restart into plain Linux, then: xenup apply, which arms a trial of it"))
 }
 
 fn no_entry(error: NoEntry) -> CommandError {
@@ -108,11 +98,18 @@ fn no_entry(error: NoEntry) -> CommandError {
         .hinted("update-grub, and look whether `grep xen-gnulinux-simple /boot/grub/grub.cfg` finds an entry")
 }
 
-/// The mark of an entry whose files are in a folder.
-fn mark(probe: &dyn Probe, entry: &Entry, folder: &Path) -> Result<String, MachineError> {
-    let digest = |name: &String| Ok(Digest::of(&probe.read(&folder.join(name), FILE_LIMIT)?));
-    let digests: Vec<Digest> = entry.files().iter().map(digest).collect::<Result<_, _>>()?;
-    Ok(entry.mark(&digests))
+fn menu(probe: &dyn Probe) -> Result<String, MachineError> {
+    Ok(String::from_utf8_lossy(&probe.read(Path::new(MENU), MENU_LIMIT)?).into_owned())
+}
+
+/// Of the files of these names in a folder, in their order.
+fn digests(probe: &dyn Probe, names: &[String], folder: &Path) -> Result<Vec<Digest>, MachineError> {
+    names.iter().map(|name| Ok(Digest::of(&probe.read(&folder.join(name), FILE_LIMIT)?))).collect()
+}
+
+fn cmdline(probe: &dyn Probe) -> String {
+    let bytes = probe.read(Path::new("/proc/cmdline"), 1 << 16).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn read(probe: &dyn Probe) -> Result<KnownGood, MachineError> {
@@ -129,38 +126,95 @@ fn write(machine: &mut dyn Machine, state: &KnownGood) -> Result<(), MachineErro
     durable::put_file(machine, path, state.text().as_bytes(), &Attributes::root(0o644), &temporary)
 }
 
-/// Keeps what is newest.
-fn keep(machine: &mut dyn Machine, newest: &Newest) -> Result<(), CommandError> {
-    let folder = Path::new(FOLDER).join(&newest.mark);
-    copy(machine, &newest.entry, &folder).map_err(machine::machine_error)?;
-    // What is named is what was copied, though dpkg may be at work.
-    let copied = mark(machine, &newest.entry, &folder).map_err(machine::machine_error)?;
-    if copied != newest.mark {
-        let words = format!("{} is not what it was: files of /boot are being replaced", folder.display());
-        return Err(CommandError::failed(words).hinted("try again when apt and update-initramfs have ended"));
-    }
-    let state = KnownGood { known: Some(newest.entry.kept(&newest.mark)), trial: None };
-    write(machine, &state).map_err(machine::machine_error)?;
-    remove_all_but(machine, Some(&newest.mark)).map_err(machine::machine_error)
+/// Refuses to call good what came after the boot, which a confirm says nothing about.
+fn as_booted(probe: &dyn Probe, newest: &Newest) -> Result<(), CommandError> {
+    let release =
+        probe.read(Path::new("/proc/sys/kernel/osrelease"), 4096).map_err(machine::machine_error)?;
+    let release = String::from_utf8_lossy(&release).trim().to_owned();
+    let linux = newest.tried().linux;
+    let since = pending(probe, &gather(probe, &Surroundings::default()));
+    let words = if release != linux {
+        format!("Linux {release} runs, and GRUB's newest entry for Xen boots {linux}")
+    } else if let Some(differs) = since.and_then(|pending| pending.differs.into_iter().next()) {
+        differs
+    } else if let Some(path) = made_since(probe, newest.entry.files())? {
+        format!("{} was made anew since this boot", path.display())
+    } else {
+        return Ok(());
+    };
+    Err(CommandError::refused(words)
+        .hinted("restart into plain Linux, then: xenup apply, which arms a trial of it"))
 }
 
-/// Puts the files of an entry into a folder, as further names of the same bytes where the file system has such names.
-fn copy(machine: &mut dyn Machine, entry: &Entry, folder: &Path) -> Result<(), MachineError> {
-    durable::make_dirs(machine, folder, 0o755)?;
-    for name in entry.files() {
-        let (from, to) = (Path::new("/boot").join(name), folder.join(name));
-        durable::clear(machine, &to)?;
-        let paths = [from.as_path(), to.as_path()].map(|path| path.display().to_string());
-        let linked = machine.run(&Command::new("ln", paths), &mut |_| {});
-        // Not on every file system, such as that of a small /boot of UEFI's.
-        if !linked.is_ok_and(|output| output.success()) {
-            let bytes = machine.read(&from, FILE_LIMIT)?;
-            let temporary = folder.join(format!(".{name}.xenup-new"));
-            durable::put_file(machine, &to, &bytes, &Attributes::root(0o600), &temporary)?;
+/// The first of these files of /boot that is younger than the boot; packages give theirs the time of their build.
+fn made_since(probe: &dyn Probe, names: &[String]) -> Result<Option<PathBuf>, CommandError> {
+    let clock = probe.clock();
+    let up = i64::try_from(clock.boottime_ns / 1_000_000_000).unwrap_or(i64::MAX);
+    let boot = clock.unix_seconds.saturating_sub(up);
+    for path in names.iter().map(|name| Path::new("/boot").join(name)) {
+        let entry = probe.entry(&path).map_err(machine::machine_error)?;
+        let time = entry.and_then(|entry| entry.attributes.mtime);
+        if time.is_some_and(|time| time.seconds > boot && time.seconds <= clock.unix_seconds) {
+            return Ok(Some(path));
         }
-        machine.sync_file(&to)?;
     }
-    machine.sync_dir(folder)
+    Ok(None)
+}
+
+/// Keeps what is newest; where that fails, what was kept before still is.
+fn keep(machine: &mut dyn Machine, newest: &Newest) -> Result<(), CommandError> {
+    let known = newest.entry.kept(&newest.digests);
+    let before = read(machine).map_err(machine::machine_error)?;
+    let folder = Path::new(FOLDER).join(&known.mark);
+    let copied = copy(machine, newest, &folder);
+    if let Err(error) = copied {
+        let kept = before.known.as_ref().map(|known| known.mark.clone());
+        let _ = remove_all_but(machine, kept.as_deref());
+        return Err(error);
+    }
+    let mark = known.mark.clone();
+    let state =
+        KnownGood { known: Some(known), trial: None, unmet: before.unmet, linux: newest.linux.clone() };
+    write(machine, &state).map_err(machine::machine_error)?;
+    remove_all_but(machine, Some(&mark)).map_err(machine::machine_error)
+}
+
+/// Puts the files of an entry into a folder. The programs, which dpkg replaces and never writes to, get a further name of
+/// the same bytes where the file system has such names; an initramfs, which dracut writes over, gets bytes of its own
+/// where there is room.
+fn copy(machine: &mut dyn Machine, newest: &Newest, folder: &Path) -> Result<(), CommandError> {
+    let tried = newest.tried();
+    durable::make_dirs(machine, folder, 0o755).map_err(machine::machine_error)?;
+    for name in newest.entry.files() {
+        let is_program = *name == tried.xen || name.ends_with(&tried.linux) && name.starts_with("vmlinu");
+        let (from, to) = (Path::new("/boot").join(name), folder.join(name));
+        put(machine, &from, &to, is_program).map_err(machine::machine_error)?;
+    }
+    machine.sync_dir(folder).map_err(machine::machine_error)?;
+    // What is named is what was copied, though dpkg may be at work.
+    if digests(machine, newest.entry.files(), folder).map_err(machine::machine_error)? == newest.digests {
+        return Ok(());
+    }
+    let words = format!("{} is not what it was: files of /boot are being replaced", folder.display());
+    Err(CommandError::failed(words).hinted("try again when apt and update-initramfs have ended"))
+}
+
+fn put(machine: &mut dyn Machine, from: &Path, to: &Path, link_first: bool) -> Result<(), MachineError> {
+    durable::clear(machine, to)?;
+    let size = match machine.entry(from)?.map(|entry| entry.kind) {
+        Some(Kind::File { size }) => size,
+        _ => 0,
+    };
+    let has_room = machine.space(durable::parent(to))?.free > size.saturating_add(LEFT_FREE);
+    let paths = [from, to].map(|path| path.display().to_string());
+    let linked = (link_first || !has_room)
+        && machine.run(&Command::new("ln", paths), &mut |_| {}).is_ok_and(|output| output.success());
+    if !linked {
+        let bytes = machine.read(from, FILE_LIMIT)?;
+        let temporary = durable::parent(to).join(".xenup-new");
+        durable::put_file(machine, to, &bytes, &Attributes::root(0o600), &temporary)?;
+    }
+    machine.sync_file(to)
 }
 
 /// Takes away the entries, then the copies.
@@ -188,197 +242,97 @@ fn remove_all_but(machine: &mut dyn Machine, mark: Option<&str>) -> Result<(), M
     Ok(())
 }
 
-/// A unit is stopped by package upgrades and by hand as well.
+/// Whether the machine goes down to where GRUB is. A unit is stopped by package upgrades and by hand as well.
 fn is_going_down(probe: &dyn Probe) -> bool {
-    let answer = probe.query(&Query::new("systemctl", ["is-system-running"]));
-    answer.is_ok_and(|output| output.text().trim() == "stopping")
+    let jobs = probe.query(&Query::new("systemctl", ["list-jobs", "--no-legend", "--plain"]));
+    let is_one = |line: &str| line.split_whitespace().any(|word| GOES_DOWN.contains(&word));
+    jobs.is_ok_and(|output| output.text().lines().any(is_one))
+}
+
+/// Whether a kernel is installed: what takes its file away takes its modules, and with them the network.
+fn is_installed(probe: &dyn Probe, release: &str) -> bool {
+    kernel_files(release).any(|path| matches!(probe.entry(&path), Ok(Some(_))))
+}
+
+/// Whether the copies are those that were made, of a kernel that still has modules.
+fn is_whole(probe: &dyn Probe, known: &Boots) -> bool {
+    let folder = Path::new(FOLDER).join(&known.mark);
+    let as_made = |name: &str, digest: &Digest| {
+        probe.read(&folder.join(name), FILE_LIMIT).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
+    };
+    is_installed(probe, &known.linux) && known.files.iter().all(|file| as_made(&file.name, &file.digest))
 }
 
 /// Arms a trial of what is newer than what is kept, once; returns what in words.
 fn arm(machine: &mut dyn Machine) -> Result<Option<String>, CommandError> {
-    let mut state = read(machine).map_err(machine::machine_error)?;
-    let Some(known) = &state.known else { return Ok(None) };
-    let menu = machine.read(Path::new(MENU), MENU_LIMIT).map_err(machine::machine_error)?;
-    // The default is somebody's own choice: then nothing is tried behind its back.
-    if !String::from_utf8_lossy(&menu).contains(&format!("set default=\"{ID}\"")) {
+    let before = read(machine).map_err(machine::machine_error)?;
+    let menu = menu(machine).map_err(machine::machine_error)?;
+    // Where the default is somebody's own choice, or another boot was chosen for once, nothing is tried behind their back.
+    if before == KnownGood::default() || !menu.contains(&format!("set default=\"{ID}\"")) {
         return Ok(None);
     }
-    let newest = Newest::read(machine)?;
-    let tried = state.trial.as_ref().is_some_and(|trial| trial.boots.mark == newest.mark);
-    let has_modules = is_there(machine, &Path::new("/lib/modules").join(&known.linux).join("modules.dep"))?;
-    if newest.mark == known.mark || (tried && has_modules) {
-        return Ok(None);
-    }
-    // A kernel whose modules were removed has no network: GRUB's fallback is better.
-    state.known = state.known.filter(|_| has_modules);
-    state.trial = Some(Tried { boots: newest.entry.tried(&newest.mark), failed: None });
-    write(machine, &state).map_err(machine::machine_error)?;
     let block = machine.read(Path::new(grubenv::PATH), 1 << 20).map_err(machine::machine_error)?;
     if grubenv::value(&block, "next_entry").is_some_and(|next| !next.is_empty()) {
         return Ok(None);
     }
-    let set = machine.run(&grubenv::command("next_entry", Some(TRIAL_ID)), &mut |_| {});
-    let set = set.map_err(machine::machine_error)?;
-    match set.success() {
-        true => Ok(Some(newest.words())),
-        false => Err(CommandError::failed(format!("grub-editenv: {}", set.complaint()))),
-    }
-}
-
-fn is_there(probe: &dyn Probe, path: &Path) -> Result<bool, CommandError> {
-    Ok(probe.entry(path).map_err(machine::machine_error)?.is_some())
-}
-
-/// Judges a trial boot by what the first trial had to hold.
-fn check(ui: &mut Ui, machine: &mut xenup_system::System) -> Outcome {
-    let cmdline = machine.read(Path::new("/proc/cmdline"), 1 << 16).map_err(machine::machine_error)?;
-    let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-    let Some(mark) = trial_mark(&cmdline) else { return Ok(Exit::Done) };
-    settled(SETTLES);
-    match holds(ui, machine)? {
-        None => promote(ui, machine, mark),
-        Some(why) => {
-            let mut state = read(machine).map_err(machine::machine_error)?;
-            if let Some(trial) = &mut state.trial {
-                trial.failed = Some(why.clone());
-            }
-            write(machine, &state).map_err(machine::machine_error)?;
-            announce(&format!("this trial boot is not good: {why}; restarting into what is known to boot"));
-            reboot();
-            Err(CommandError::failed(why))
-        }
-    }
-}
-
-/// Returns what does not hold after some patience.
-fn holds(ui: &mut Ui, machine: &mut xenup_system::System) -> Result<Option<String>, CommandError> {
-    let (run, stage) = confirmed(&machine::store(), machine)?;
-    let until =
-        machine.clock().boottime_ns.saturating_add(u64::try_from(GRACE.as_nanos()).unwrap_or(u64::MAX));
-    loop {
-        let Some(why) = failing(&run, &stage) else { return Ok(None) };
-        if machine.clock().boottime_ns >= until {
-            return Ok(Some(why));
-        }
-        ui.warning(format!("does not hold yet: {why}"));
-        machine.pause(AGAIN);
-    }
-}
-
-/// The newest run with a trial of Xen that was kept.
-fn confirmed(store: &Store, probe: &dyn Probe) -> Result<(Run, Slug), CommandError> {
-    for id in store.runs(probe).map_err(machine::engine_error)?.iter().rev() {
-        let run = store.load(probe, id).map_err(machine::engine_error)?;
-        let found = run
-            .status
-            .stages
-            .iter()
-            .find(|stage| stage.id.as_str() == "boot-trial" && stage.state == StageState::Kept);
-        if let Some(stage) = found.map(|stage| stage.id.clone()) {
-            return Ok((run, stage));
-        }
-    }
-    Err(CommandError::failed("no run of this machine has a trial boot that was confirmed"))
-}
-
-fn promote(ui: &mut Ui, machine: &mut dyn Machine, mark: &str) -> Outcome {
     let newest = Newest::read(machine)?;
-    if newest.mark == mark {
-        keep(machine, &newest)?;
-        announce(&format!("{} booted well, and is what boots by itself from now on", newest.words()));
-        return Ok(Exit::Done);
+    let mut state = before.clone();
+    state.known = state.known.filter(|known| is_whole(machine, known));
+    state.linux.clone_from(&newest.linux);
+    let armed = next_trial(&mut state, &newest, trial_mark(&cmdline(machine)));
+    if state != before {
+        write(machine, &state).map_err(machine::machine_error)?;
     }
-    // What booted is not on disk any more: what is there now is tried at the next restart.
-    let state = KnownGood { trial: None, ..read(machine).map_err(machine::machine_error)? };
-    write(machine, &state).map_err(machine::machine_error)?;
-    ui.status("files of /boot were replaced since; the next restart tries them");
-    Ok(Exit::Done)
-}
-
-/// What `xenup status` says of it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Told {
-    /// What boots by itself; `None` where the modules of its kernel are gone.
-    known: Option<Pair>,
-    /// What is or was tried since.
-    trial: Option<Pair>,
-    /// What did not hold in that boot; `None` where nothing was heard of it.
-    failed: Option<String>,
-    /// Whether the machine runs in it.
-    in_trial: bool,
-}
-
-/// A hypervisor with its Linux.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Pair {
-    /// The hypervisor's file name.
-    xen: String,
-    /// The kernel's release.
-    linux: String,
-}
-
-impl Pair {
-    fn of(boots: &Boots) -> Self {
-        Self { xen: boots.xen.clone(), linux: boots.linux.clone() }
+    if !armed {
+        return Ok(None);
     }
-}
-
-impl fmt::Display for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with Linux {}", self.xen, self.linux)
-    }
-}
-
-/// Reads it; `None` where nothing is kept.
-pub fn told(probe: &dyn Probe) -> Option<Told> {
-    let state = read(probe).ok().filter(|state| *state != KnownGood::default())?;
-    let cmdline = probe.read(Path::new("/proc/cmdline"), 1 << 16).unwrap_or_default();
-    Some(Told {
-        known: state.known.as_ref().map(Pair::of),
-        trial: state.trial.as_ref().map(|trial| Pair::of(&trial.boots)),
-        failed: state.trial.and_then(|trial| trial.failed),
-        in_trial: trial_mark(&String::from_utf8_lossy(&cmdline)).is_some(),
-    })
-}
-
-impl Told {
-    /// Returns a heading, and the lines below it.
-    pub fn lines(&self) -> (&'static str, Vec<String>) {
-        let known = match &self.known {
-            Some(known) => format!("  known to boot: {known}, which boots by itself"),
-            None => "  known to boot: nothing; plain Linux boots by itself".to_owned(),
-        };
-        match &self.trial {
-            None => ("Later versions of Xen and Linux are tried first", vec![known]),
-            Some(trial) if self.in_trial => {
-                let next = "  next: nothing; it is kept or left by itself".to_owned();
-                ("This boot is a trial of a later version", vec![format!("  running: {trial}"), known, next])
-            }
-            Some(trial) => {
-                let why = self.failed.as_deref().unwrap_or("nothing was heard of that boot");
-                let next = format!(
-                    "  next: nothing; to try it once more: grub-reboot {TRIAL_ID}, then systemctl reboot"
-                );
-                let heading = "A later version did not boot well, and is not tried again";
-                (heading, vec![format!("  {trial}: {why}"), known, next])
-            }
+    let set = machine.run(&grubenv::command("next_entry", Some(TRIAL_ID)), &mut |_| {});
+    match set {
+        Ok(output) if output.success() => Ok(Some(newest.words())),
+        other => {
+            write(machine, &before).map_err(machine::machine_error)?;
+            let why = other.map_or_else(|error| error.to_string(), |output| output.complaint());
+            Err(CommandError::failed(format!("grub-editenv: {why}")))
         }
     }
+}
+
+/// Writes down what is tried next; returns whether it is.
+fn next_trial(state: &mut KnownGood, newest: &Newest, running: Option<&str>) -> bool {
+    let tried = newest.tried();
+    if state.known.as_ref().is_some_and(|known| known.mark == tried.mark) {
+        state.trial = None;
+        return false;
+    }
+    let mut again = false;
+    if let Some(before) = &state.trial {
+        // A trial that is left in good order before it was judged has not failed, once.
+        again = before.failed.is_none() && !before.again && running == Some(before.boots.mark.as_str());
+        // What nobody heard of may have to be switched off by hand: not for a new initramfs alone.
+        let hung = before.failed.is_none() && before.boots.has_programs_of(&tried);
+        if !again && (before.boots.mark == tried.mark || hung) {
+            return false;
+        }
+    }
+    state.trial = Some(Tried { boots: tried, failed: None, again });
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use xenup_core::boot::known_good::{FILE, FOLDER, KnownGood, Tried};
+    use xenup_core::boot::known_good::{FILE, FOLDER, KnownGood};
     use xenup_engine::grubenv;
     use xenup_machine::Probe as _;
     use xenup_machine::fake::{FakeMachine, Fault, Injection, Moment};
-    use xenup_machine::file::Attributes;
+    use xenup_machine::file::{Attributes, Timestamp};
 
-    use super::{Newest, arm, forget, keep, mark, read, runs};
+    use super::{Newest, arm, as_booted, forget, is_whole, keep, read};
 
     const MENU: &str = "set default=\"xenup-known-good\"
+menuentry 'D' $menuentry_id_option 'gnulinux-simple-U' {
+}
 menuentry 'D, with Xen' $menuentry_id_option 'xen-gnulinux-simple-U' {
 \tmultiboot2\t/boot/xen-4.17-amd64.gz placeholder
 \tmodule2\t/boot/vmlinuz-6.1 placeholder root=UUID=U
@@ -387,7 +341,8 @@ menuentry 'D, with Xen' $menuentry_id_option 'xen-gnulinux-simple-U' {
 ";
 
     fn put(machine: &mut FakeMachine, path: &str, text: &str) {
-        machine.put(path, text.as_bytes(), &Attributes::root(0o644));
+        let mtime = Some(Timestamp { seconds: 0, nanoseconds: 0 });
+        machine.put(path, text.as_bytes(), &Attributes { mtime, ..Attributes::root(0o644) });
     }
 
     /// A machine on which Xen was tried, before anything is kept.
@@ -413,13 +368,15 @@ menuentry 'D, with Xen' $menuentry_id_option 'xen-gnulinux-simple-U' {
         grubenv::value(&block, "next_entry").unwrap_or_default()
     }
 
-    /// The entry that boots by itself, with all its files as they were when it was kept.
+    /// The mark of the entry that boots by itself, whose files are all as they were when it was kept.
     fn boots_whole(machine: &FakeMachine) -> String {
         let known = read(machine).unwrap().known.unwrap();
-        let newest = Newest::read(machine).unwrap();
-        let folder = Path::new(FOLDER).join(&known.mark);
-        assert_eq!(mark(machine, &newest.entry, &folder).unwrap(), known.mark);
+        assert!(is_whole(machine, &known));
         known.mark
+    }
+
+    fn grubenv_of(machine: &mut FakeMachine, variables: &str) {
+        put(machine, grubenv::PATH, &format!("{:#<1024}", format!("{}{variables}", grubenv::SIGNATURE)));
     }
 
     #[test]
@@ -440,41 +397,84 @@ menuentry 'D, with Xen' $menuentry_id_option 'xen-gnulinux-simple-U' {
     }
 
     #[test]
-    fn what_does_not_run_is_not_known_to_boot() {
+    fn what_came_after_the_boot_is_not_known_to() {
         let mut machine = host();
         let newest = Newest::read(&machine).unwrap();
         put(&mut machine, "/proc/sys/kernel/osrelease", "6.1\n");
-        assert!(runs(&machine, &newest).is_ok());
+        assert!(as_booted(&machine, &newest).is_ok());
+        let mut young = Attributes::root(0o644);
+        young.mtime = Some(Timestamp { seconds: machine.clock().unix_seconds, nanoseconds: 0 });
+        machine.put("/boot/initrd.img-6.1", b"made anew", &young);
+        let words = as_booted(&machine, &newest).unwrap_err().words();
+        assert_eq!(words, "/boot/initrd.img-6.1 was made anew since this boot");
         put(&mut machine, "/proc/sys/kernel/osrelease", "6.0\n");
-        assert!(runs(&machine, &newest).is_err());
+        assert!(as_booted(&machine, &newest).unwrap_err().words().contains("6.0 runs"));
     }
 
     #[test]
     fn nothing_is_armed_behind_somebodys_back() {
         let mut machine = kept(host());
+        let state = read(&machine).unwrap();
         put(&mut machine, "/boot/initrd.img-6.1", "made anew");
         put(&mut machine, "/boot/grub/grub.cfg", &MENU.replace("\"xenup-known-good\"", "\"0\""));
         assert_eq!(arm(&mut machine).unwrap(), None);
         put(&mut machine, "/boot/grub/grub.cfg", MENU);
-        put(
-            &mut machine,
-            grubenv::PATH,
-            &format!("{:#<1024}", format!("{}next_entry=0\n", grubenv::SIGNATURE)),
-        );
+        grubenv_of(&mut machine, "next_entry=0\n");
         assert_eq!(arm(&mut machine).unwrap(), None);
-        assert_eq!(next_entry(&machine), "0");
+        assert_eq!((next_entry(&machine), read(&machine).unwrap()), ("0".to_owned(), state));
+        // What was not booted then is tried at the restart after it.
+        grubenv_of(&mut machine, "");
+        assert!(arm(&mut machine).unwrap().is_some());
     }
 
     #[test]
-    fn a_kernel_without_modules_is_no_way_back() {
+    fn what_hung_is_not_tried_again_for_a_new_initramfs() {
         let mut machine = kept(host());
-        machine.take("/lib/modules/6.1/modules.dep");
+        put(&mut machine, "/boot/xen-4.17-amd64.gz", "xen, updated");
+        assert!(arm(&mut machine).unwrap().is_some());
+        grubenv_of(&mut machine, "");
+        put(&mut machine, "/boot/initrd.img-6.1", "made anew");
+        assert_eq!(arm(&mut machine).unwrap(), None);
+        put(&mut machine, "/boot/xen-4.17-amd64.gz", "xen, updated twice");
+        assert!(arm(&mut machine).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_trial_that_was_left_before_it_was_judged_is_tried_once_more() {
+        let mut machine = kept(host());
+        put(&mut machine, "/boot/xen-4.17-amd64.gz", "xen, updated");
+        for armed in [true, true, false, false] {
+            grubenv_of(&mut machine, "");
+            assert_eq!(arm(&mut machine).unwrap().is_some(), armed);
+            let mark = read(&machine).unwrap().trial.unwrap().boots.mark;
+            put(&mut machine, "/proc/cmdline", &format!("root=UUID=U xenup.trial={mark}\n"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_installed_any_more_is_no_way_back() {
+        let mut machine = kept(host());
+        machine.take("/boot/vmlinuz-6.1");
         put(&mut machine, "/boot/grub/grub.cfg", &MENU.replace("6.1", "6.2"));
         put(&mut machine, "/boot/vmlinuz-6.2", "linux, newer");
         put(&mut machine, "/boot/initrd.img-6.2", "initrd, newer");
         assert!(arm(&mut machine).unwrap().is_some());
         let state = read(&machine).unwrap();
-        assert!(state.known.is_none() && matches!(state.trial, Some(Tried { failed: None, .. })));
+        assert!(state.known.is_none() && state.trial.is_some());
+        assert!(state.text().contains("set default=\"gnulinux-simple-U\""));
+        // And it is not lost: what is newer still is tried.
+        grubenv_of(&mut machine, "");
+        put(&mut machine, "/boot/vmlinuz-6.2", "linux, newer still");
+        assert!(arm(&mut machine).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_copy_that_was_written_over_is_no_way_back() {
+        let mut machine = kept(host());
+        let known = read(&machine).unwrap().known.unwrap();
+        put(&mut machine, &format!("{FOLDER}/{}/initrd.img-6.1", known.mark), "in place");
+        assert_eq!(arm(&mut machine).unwrap().as_deref(), Some("xen-4.17-amd64.gz with Linux 6.1"));
+        assert!(read(&machine).unwrap().known.is_none());
     }
 
     #[test]
@@ -489,7 +489,7 @@ menuentry 'D, with Xen' $menuentry_id_option 'xen-gnulinux-simple-U' {
             if !machine.is_running() {
                 machine.revive();
             }
-            let is_new = boots_whole(&machine) == newest.mark;
+            let is_new = boots_whole(&machine) == newest.tried().mark;
             if ended {
                 assert!(is_new, "it had ended");
                 break;

@@ -3,7 +3,10 @@
 //!
 //! Decides: what is said and asked first, how the end reads. Never: which stage needs a guard (the engine does).
 
+use std::path::Path;
+
 use xenup_core::by_hand;
+use xenup_core::kernel::build::dom0;
 use xenup_engine::action::Action;
 use xenup_engine::event::Event;
 use xenup_engine::guard::Session;
@@ -38,6 +41,7 @@ pub fn run(ui: &mut Ui, args: &Rollback) -> Outcome {
     }
     refuse_past_return(&store, &machine, &run)?;
     refuse_under_guests(&run)?;
+    refuse_of_running_kernel(&machine, &run)?;
     ui.status(format!("run {}: {}", run.id, run.plan.purpose));
     if rollback::reach(&run, 0).is_ok_and(|first| first > 0) {
         ui.status(
@@ -128,6 +132,19 @@ pub fn refuse_under_guests(run: &Run) -> Result<(), CommandError> {
         "guests are running, and this would take their toolstack away: {names}"
     ))
     .hinted("shut them down first: xl shutdown -a -w"))
+}
+
+/// Refuses to take the modules of the kernel that runs: a crash would boot it once more, without a network.
+fn refuse_of_running_kernel(probe: &dyn Probe, run: &Run) -> Result<(), CommandError> {
+    let Some(release) = dom0::release_of(&run.plan) else { return Ok(()) };
+    let running =
+        probe.read(Path::new("/proc/sys/kernel/osrelease"), 4096).map_err(machine::machine_error)?;
+    if String::from_utf8_lossy(&running).trim() != release {
+        return Ok(());
+    }
+    let words = format!("Linux {release} runs, and this would take its modules away");
+    Err(CommandError::refused(words)
+        .hinted("restart into another kernel first, by GRUB's menu or: grub-reboot gnulinux-simple-UUID"))
 }
 
 /// Undoes a run in this process, which is a service of its own.

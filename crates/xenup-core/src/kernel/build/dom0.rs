@@ -14,6 +14,10 @@ use crate::packages::AptSimulation;
 use crate::plan::package_records;
 use crate::plan::step::Draft;
 
+/// How a kernel's package is called, its release behind it.
+const IMAGE: &str = "linux-image-";
+/// The step that installs it.
+const STEP: &str = "kernel";
 const MIB: u64 = 1 << 20;
 /// Image, initramfs and what GRUB writes.
 const BOOT_ROOM: u64 = 150 * MIB;
@@ -25,7 +29,7 @@ const MODULES_ROOM: u64 = 600 * MIB;
 /// # Errors
 /// apt would do something else.
 pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) -> Result<Plan, Beside> {
-    let package = format!("linux-image-{release}");
+    let package = format!("{IMAGE}{release}");
     if !apt.removes.is_empty() {
         return Err(Beside::Removes(apt.removes.iter().map(|one| one.name.clone()).collect()));
     }
@@ -57,7 +61,7 @@ pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) ->
     let there = |path| Condition::Exists { path };
     let room = |path: &str, bytes| Condition::Room { path: PathBuf::from(path), bytes };
     let step = Draft::new(
-        "kernel",
+        STEP,
         format!("Install {package}"),
         "its scripts make the initramfs and GRUB's menu; what is known to boot stays what boots by itself, and the next \
          restart tries this one",
@@ -94,13 +98,22 @@ pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) ->
     })
 }
 
+/// Returns the release of the kernel that an undo of a plan takes away; `None` where it is none of these plans.
+#[must_use]
+pub fn release_of(plan: &Plan) -> Option<&str> {
+    plan.steps().filter(|(_, step)| step.id.as_str() == STEP).find_map(|(_, step)| match &step.action {
+        Action::Run { backward: Some(command), .. } => command.args.last()?.strip_prefix(IMAGE),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use xenup_engine::validate::validate;
 
-    use super::plan;
+    use super::{plan, release_of};
     use crate::packages::AptSimulation;
 
     fn planned(said: &str) -> Result<String, String> {
@@ -108,6 +121,7 @@ mod tests {
         let plan = plan("0123", "6.1.192-dom0-full", Path::new("/srv/k/linux-image.deb"), &apt)
             .map_err(|beside| beside.to_string())?;
         validate(&plan).map_err(|error| error.to_string())?;
+        assert_eq!(release_of(&plan), Some("6.1.192-dom0-full"));
         Ok(plan.stages.iter().flat_map(|stage| &stage.steps).map(|step| step.title.clone()).collect())
     }
 

@@ -371,7 +371,7 @@ fn default(facts: &Facts, host: &Host, entries: &Entries, pinned: &Pinned) -> St
         let flip = Draft::new("default-back", "Make the default what it was before", why, action);
         let menu = Draft::new("default-menu", "Make GRUB's menu anew", "so that it boots the default", make);
         let [undo, flip, menu] = [undo, flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step());
-        let keep = before.contains(boot::known_good::ID).then(|| boot::keep(entries));
+        let keep = before.contains(boot::known_good::ID).then(|| boot::keep(&facts.boot, entries));
         steps.extend([Some(undo), keep, Some(flip), Some(menu)].into_iter().flatten());
     }
     stage("boot-default", "The default as it was before".to_owned(), steps)
