@@ -48,6 +48,20 @@ fn every_file_is_what_it_was_made_from() {
     println!("{compared} of {} file systems compared", KINDS.len());
 }
 
+/// The upper half of the count of blocks is only meant with `64bit`: taken without it, it made the reader ask for 32 GiB.
+#[test]
+fn a_count_without_its_feature_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, disk) = (directory.path().join("tree"), directory.path().join("disk"));
+    make_small_tree(&source);
+    if make("ext4", &["-O", "^64bit,^metadata_csum"], &source, &disk, 16 * MIB) {
+        let mut bytes = std::fs::read(&disk).unwrap();
+        bytes[1024 + 0x150..1024 + 0x154].copy_from_slice(&0x4000_0000_u32.to_le_bytes());
+        std::fs::write(&disk, bytes).unwrap();
+        assert!(FileSystem::open(Disk::open(&disk)).unwrap().is_some());
+    }
+}
+
 #[test]
 fn features_that_are_not_read_are_named() {
     let directory = tempfile::tempdir().unwrap();

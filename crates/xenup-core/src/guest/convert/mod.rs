@@ -116,9 +116,11 @@ pub fn convert(file: &GuestFile) -> Result<Converted, GuestError> {
     }
 }
 
-/// A line feed alone ends each line, the last one too where it is a comment.
+/// A line feed alone ends each line, the last one too where it is a comment. However many carriage returns stand there:
+/// one that was left would stand before the next line feed.
 fn ends_as_xl_has_them(text: &str) -> String {
-    let mut text = text.replace("\r\n", "\n");
+    let lines: Vec<&str> = text.split('\n').map(|line| line.trim_end_matches('\r')).collect();
+    let mut text = lines.join("\n");
     let last = text.rsplit('\n').next().unwrap_or_default();
     if last.contains('#') {
         text.push('\n');

@@ -23,6 +23,7 @@ const MOST_GROUPS: u64 = 1 << 20;
 
 const NEEDS_RECOVERY: u32 = 0x4;
 const META_GROUPS: u32 = 0x10;
+const WIDE_COUNTS: u32 = 0x80;
 const MULTIPLE_MOUNT_PROTECTION: u32 = 0x100;
 const ATTRIBUTES_IN_INODES: u32 = 0x400;
 const LARGE_DIRECTORIES: u32 = 0x4000;
@@ -48,6 +49,10 @@ pub(super) fn open(disk: Rc<dyn ReadAt>, notes: &mut Vec<String>) -> Result<Volu
     let hidden = NEEDS_RECOVERY | MULTIPLE_MOUNT_PROTECTION | ATTRIBUTES_IN_INODES;
     let incompatible = field::u32_le(&sb, 0x60) & !hidden;
     field::put_u32_le(&mut sb, 0x60, incompatible);
+    if incompatible & WIDE_COUNTS == 0 {
+        // Linux passes over the upper half of the count of blocks then; the reader does not.
+        field::put_u32_le(&mut sb, 0x150, 0);
+    }
     if field::u32_le(&sb, 0x64) & METADATA_CHECKSUMS != 0 {
         let checksum = field::crc32c(u32::MAX, sb.get(..0x3fc).unwrap_or_default());
         field::put_u32_le(&mut sb, 0x3fc, checksum);
@@ -68,7 +73,7 @@ fn check(sb: &[u8]) -> Result<(), FsError> {
     if let Some((_, name)) = named.iter().find(|(bit, _)| incompatible & bit != 0) {
         return Err(FsError::Unsupported { what: format!("ext4 feature {name}") });
     }
-    let high = if incompatible & 0x80 == 0 { 0 } else { u64::from(field::u32_le(sb, 0x150)) };
+    let high = if incompatible & WIDE_COUNTS == 0 { 0 } else { u64::from(field::u32_le(sb, 0x150)) };
     let blocks = (high << 32) | u64::from(field::u32_le(sb, 4));
     let groups = blocks.checked_div(u64::from(field::u32_le(sb, 0x20))).unwrap_or(u64::MAX);
     if groups > MOST_GROUPS {
