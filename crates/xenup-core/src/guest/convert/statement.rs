@@ -77,6 +77,8 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
         return old_key(key, guest);
     }
     match key {
+        // Of two the last one counts: the other says nothing of how the guest is virtualised.
+        "builder" if guest.text("builder") != Some(text) => Fate::Stays,
         "builder" => builder(guest, text, &set),
         "pvh" if guest.text("type").is_none() && guest.text("builder").is_none() => {
             if as_number(text).is_some_and(|number| number != 0) {
