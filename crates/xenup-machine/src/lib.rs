@@ -33,6 +33,15 @@ pub struct Clock {
     pub boot_id: String,
 }
 
+impl Clock {
+    /// Returns when this boot began, in seconds since 1970 by the wall clock as it is set now.
+    #[must_use]
+    pub fn booted_unix_seconds(&self) -> i64 {
+        let up = i64::try_from(self.boottime_ns / 1_000_000_000).unwrap_or(i64::MAX);
+        self.unix_seconds.saturating_sub(up)
+    }
+}
+
 /// Reads a machine. Nothing here writes, outside what a kernel does when it is asked.
 pub trait Probe {
     /// Returns a whole file, symbolic links followed.

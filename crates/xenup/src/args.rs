@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use xenup_core::audit::Goal;
 use xenup_engine::plan::Slug;
 
@@ -18,9 +18,11 @@ pub use kernel::{
 };
 mod guest;
 mod image;
+mod rehearse;
 
 pub use guest::{GuestCreate, GuestDelete, Kind as GuestKind, Network as GuestNetwork};
 pub use image::{Image, ImageBuild, Kind as ImageKind};
+pub use rehearse::{Rehearse, Scenario};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
 ///
@@ -432,44 +434,6 @@ pub struct UpgradeCheck {
     pub json: bool,
 }
 
-/// `rehearse`
-#[derive(Debug, ClapArgs)]
-pub struct Rehearse {
-    /// Which scenario: plain, conversion, sabotage or roles
-    #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
-    pub scenario: Scenario,
-    /// Boot the virtual machine by UEFI instead of BIOS
-    #[arg(long)]
-    pub uefi: bool,
-    /// Give the virtual machine its address by DHCP instead of a stanza
-    #[arg(long)]
-    pub dhcp: bool,
-    /// Make the disk anew instead of starting from what an earlier run kept
-    #[arg(long)]
-    pub anew: bool,
-    /// Go on from the Xen host that an earlier run of the same package and program came to, and keep this run's
-    #[arg(long)]
-    pub resume: bool,
-    /// Judge the switch of the NIC by a stall of a second instead of single packets: this machine does other work too
-    #[arg(long)]
-    pub busy: bool,
-    /// The package to bring into the virtual machine
-    #[arg(long, value_name = "DEB")]
-    pub package: Option<PathBuf>,
-    /// Write report.txt, report.json and report.html into DIR
-    #[arg(long, value_name = "DIR", default_value = "xenup-rehearsal")]
-    pub report: PathBuf,
-    /// Leave the virtual machine running and say how to log in
-    #[arg(long)]
-    pub keep: bool,
-    /// A kernel that the scenario roles starts as a PV and as a PVH guest; once for each
-    #[arg(long = "kernel", value_name = "FILE")]
-    pub kernels: Vec<PathBuf>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `tls`
 #[derive(Debug, ClapArgs)]
 pub struct Tls {
@@ -525,21 +489,6 @@ pub struct NetworkShow {
     /// Write the picture as SVG to FILE; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-}
-
-/// What a rehearsal plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Scenario {
-    /// A plain Debian boots, the package is installed, `inspect` runs
-    Plain,
-    /// The whole way to a Xen host with guests, and back
-    Conversion,
-    /// Things break on purpose: a cut link, power cuts, a hypervisor that dies
-    Sabotage,
-    /// Xen and dom0's Linux are replaced; each later version is tried before it is kept
-    Later,
-    /// Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them
-    Roles,
 }
 
 /// `guard`

@@ -4,7 +4,7 @@ use crate::inspect::Finding;
 use crate::inspect::facts::{At, Boot, GrubEntry};
 
 /// How 10_linux begins the id of its first entry; the rest names the root file system.
-const SIMPLE_LINUX: &str = "gnulinux-simple-";
+pub(super) const SIMPLE_LINUX: &str = "gnulinux-simple-";
 
 /// Ids of GRUB's entries.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use xenup_engine::digest::Digest;
 
+use super::entries::SIMPLE_LINUX;
+
 /// Where GRUB reads the entries, by way of custom.cfg.
 pub const FILE: &str = "/boot/grub/xenup.cfg";
 /// Where copies of the files are. Not a name that 10_linux or 20_linux_xen looks for.
@@ -21,13 +23,13 @@ pub const ID: &str = "xenup-known-good";
 /// The id of the entry that is booted once.
 pub const TRIAL_ID: &str = "xenup-trial";
 /// The word on dom0's command line that tells a trial boot, `=` and its mark behind it.
-pub const TRIAL_WORD: &str = "xenup.trial";
+const TRIAL_WORD: &str = "xenup.trial";
 /// The same for the entry that is known to boot.
-pub const KNOWN_WORD: &str = "xenup.known-good";
+const KNOWN_WORD: &str = "xenup.known-good";
 /// The unit that arms the trial when the machine is shut down, with those of the trial behind it.
 pub const UNIT: &str = "xenup-boot.service";
-/// How 10_linux begins the id of its first entry.
-const PLAIN: &str = "gnulinux-simple-";
+/// What there is where that unit is enabled (systemctl(1)).
+pub const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/xenup-boot.service";
 /// How 20_linux_xen begins the id of its first entry.
 const NEWEST: &str = "xen-gnulinux-simple-";
 
@@ -155,8 +157,8 @@ impl Entry {
 #[must_use]
 pub fn plain_linux(menu: &str) -> Option<String> {
     let mut ids = menu.lines().filter(|line| line.starts_with("menuentry ")).filter_map(|line| {
-        let (_, rest) = line.split_once(&format!("'{PLAIN}"))?;
-        Some(format!("{PLAIN}{}", rest.split('\'').next()?))
+        let (_, rest) = line.split_once(&format!("'{SIMPLE_LINUX}"))?;
+        Some(format!("{SIMPLE_LINUX}{}", rest.split('\'').next()?))
     });
     ids.find(|id| id.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.:".contains(&c)))
 }
@@ -222,12 +224,18 @@ pub struct Boots {
 }
 
 impl Boots {
+    /// Returns whether a file of it is the hypervisor or the kernel.
+    #[must_use]
+    pub fn is_program(&self, file: &File) -> bool {
+        file.name == self.xen || is_kernel(&file.name)
+    }
+
     /// Returns whether both have the very same hypervisor and kernel, whatever words and initramfs they get.
     #[must_use]
     pub fn has_programs_of(&self, other: &Self) -> bool {
         let programs = |boots: &Self| -> Vec<Digest> {
-            let is_program = |file: &&File| file.name == boots.xen || is_kernel(&file.name);
-            boots.files.iter().filter(is_program).map(|file| file.digest.clone()).collect()
+            let programs = boots.files.iter().filter(|file| boots.is_program(file));
+            programs.map(|file| file.digest.clone()).collect()
         };
         programs(self) == programs(other)
     }

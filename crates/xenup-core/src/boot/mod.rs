@@ -11,7 +11,7 @@ mod plan;
 mod text;
 
 pub use entries::{Entries, entries};
-pub use plan::{BootPlan, plan};
+pub use plan::{BootPlan, plan, set_default};
 pub(crate) use plan::{keep, update_grub};
 pub use text::{
     CONFIRMED, Pinned, custom_text, default_id, first_text, last_text, linux_words, mark, say_the_same,

@@ -182,8 +182,9 @@ fn menu_says(boot: &Boot, entries: &Entries, default: &Pinned) -> Vec<Condition>
     conditions
 }
 
-/// The line of grub.cfg that 00_header makes of GRUB_DEFAULT.
-fn set_default(name: &str) -> String {
+/// Returns the line of grub.cfg that 00_header makes of GRUB_DEFAULT.
+#[must_use]
+pub fn set_default(name: &str) -> String {
     format!("set default=\"{name}\"")
 }
 

@@ -98,9 +98,7 @@ fn kernel(probe: &dyn Probe, facts: &Facts) -> Option<String> {
 
 /// Whether dpkg unpacked a package after this boot.
 fn since_boot(probe: &dyn Probe, package: &str) -> bool {
-    let clock = probe.clock();
-    let up = i64::try_from(clock.boottime_ns / 1_000_000_000).unwrap_or(i64::MAX);
-    let boot = clock.unix_seconds.saturating_sub(up);
+    let boot = probe.clock().booted_unix_seconds();
     let lists = [format!("{package}.list"), format!("{package}:amd64.list")];
     let entry =
         lists.iter().find_map(|name| probe.entry(&Path::new("/var/lib/dpkg/info").join(name)).ok()?);

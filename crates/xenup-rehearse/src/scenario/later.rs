@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bench::{BOOT, Bench, SHORT};
 use super::failure::Failure;
+use super::sabotage::last;
 use super::switch::APPLY;
 use super::{RehearseOptions, conversion};
 use crate::console::Pattern;
@@ -139,9 +140,7 @@ fn dies(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     console.send("systemctl reboot\n")?;
     let sign = Pattern::any(&[Pattern::text("Reboot in "), Pattern::text(" login: ")]);
     let seen = console.expect(&sign, BOOT)?;
-    let shown: Vec<&str> = seen.before.lines().rev().take(12).collect();
-    let shown: Vec<&str> = shown.into_iter().rev().collect();
-    s.excerpt("the trial boot", &shown.join("\n"));
+    s.excerpt("the trial boot", &last(&seen.before, 12));
     bench.come_back()?;
     booted(bench, s, KNOWN)?;
     bench.says(s, "xenup status", "A later version did not boot well, and is not tried again")?;

@@ -230,7 +230,8 @@ fn on_linux(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure>
     bench.run(s, "test ! -e /sys/hypervisor/type && uname -r", 0, SHORT).map(|_| ())
 }
 
-fn last(text: &str, lines: usize) -> String {
+/// Returns the last lines of a text.
+pub(super) fn last(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
 }

@@ -18,6 +18,9 @@ use crate::error::{CommandError, Exit, Outcome};
 use crate::guard::refuse_over_network;
 use crate::ui::Ui;
 
+/// How one agrees to a plan where nobody can be asked.
+pub const OTHERWISE: &str = "xenup plan shows the plan; xenup apply --yes carries it out";
+
 /// Carries out a plan, or goes on with the run that is not finished.
 pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     machine::need_root("apply")?;
@@ -47,7 +50,7 @@ pub fn run(ui: &mut Ui, args: &Apply) -> Outcome {
     if let Some(seconds) = args.deadline {
         set_deadline(&mut chosen, seconds);
     }
-    agree(ui, &chosen, args.yes)?;
+    agree(ui, &chosen, args.yes, OTHERWISE)?;
     let exit = carry_out(ui, &chosen)?;
     after(ui, exit, args.wait)
 }
@@ -104,14 +107,13 @@ fn set_deadline(plan: &mut Plan, seconds: u64) {
     }
 }
 
-/// Asks whether a plan is to be carried out.
-pub fn agree(ui: &mut Ui, plan: &Plan, yes: bool) -> Result<(), CommandError> {
+/// Asks whether a plan is to be carried out; `without_a_terminal` says how else one agrees.
+pub fn agree(ui: &mut Ui, plan: &Plan, yes: bool, without_a_terminal: &str) -> Result<(), CommandError> {
     if yes {
         return Ok(());
     }
     if !ui.can_prompt() {
-        return Err(CommandError::usage("nobody is there to be asked")
-            .hinted("xenup plan shows the plan; xenup apply --yes carries it out"));
+        return Err(CommandError::usage("nobody is there to be asked").hinted(without_a_terminal));
     }
     for line in xenup_core::plan::render::summary(plan) {
         ui.status(line);

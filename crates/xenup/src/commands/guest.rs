@@ -187,7 +187,7 @@ fn in_place(ui: &mut Ui, args: &GuestConvert, converted: &Converted) -> Outcome 
     let path = followed(&running, &args.file)?;
     let machine_id = running.read(Path::new("/etc/machine-id"), 1024).map_err(machine::machine_error)?;
     let plan = converted.plan(String::from_utf8_lossy(&machine_id).trim(), &path);
-    apply::agree(ui, &plan, args.yes)?;
+    apply::agree(ui, &plan, args.yes, apply::OTHERWISE)?;
     apply::carry_out(ui, &plan)
 }
 

@@ -5,11 +5,9 @@
 
 use std::path::Path;
 
-use xenup_core::boot::MENU;
 use xenup_core::boot::known_good::Entry;
 use xenup_core::inspect::Facts;
 use xenup_core::kernel::build::dom0;
-use xenup_core::packages::{self, AptSimulation};
 use xenup_core::plan::render;
 use xenup_engine::validate::validate;
 use xenup_machine::Probe as _;
@@ -17,12 +15,9 @@ use xenup_machine::process::Query;
 use xenup_system::files;
 
 use crate::args::{KernelInstall, Source};
-use crate::commands::{apply, machine};
+use crate::commands::{apply, known_good, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
-
-/// A menu with hundreds of entries has 1 MB.
-const MENU_LIMIT: u64 = 16 << 20;
 
 /// Returns the facts of a host on which a kernel for dom0 can be tried.
 pub fn host(release: &str) -> Result<Facts, CommandError> {
@@ -43,12 +38,8 @@ pub fn install(ui: &mut Ui, host: &Facts, release: &str, deb: &Path, args: &Kern
     }
     // The plan is carried out in another folder than this process's.
     let deb = files::canonical(deb).map_err(CommandError::usage)?;
-    let system = machine::running()?;
-    named_as(&system, &deb, release)?;
-    let asked = packages::simulate(&[deb.display().to_string()]);
-    let said = system.query(&asked).map_err(machine::machine_error)?;
-    let apt = AptSimulation::of(&said)
-        .map_err(|finding| CommandError::refused(finding.what).hinted(finding.fix))?;
+    named_as(&machine::running()?, &deb, release)?;
+    let apt = machine::simulated(&[deb.display().to_string()])?;
     let plan = dom0::plan(&host.machine_id, release, &deb, &apt).map_err(|beside| {
         CommandError::refused(format!("{beside}, to install {}", deb.display()))
             .hinted(format!("apt-get -s install {} shows it", deb.display()))
@@ -58,8 +49,11 @@ pub fn install(ui: &mut Ui, host: &Facts, release: &str, deb: &Path, args: &Kern
         ui.result(render::text(&plan, &render::Before::default(), false).trim_end());
         return Ok(Exit::Done);
     }
-    drop(system);
-    agree(ui, &plan, args)?;
+    let from = args.from.display();
+    let otherwise = format!(
+        "xenup kernel install {from} --plan shows the plan; with --yes in its place it is carried out"
+    );
+    apply::agree(ui, &plan, args.yes, &otherwise)?;
     let exit = apply::carry_out(ui, &plan)?;
     if exit == Exit::Done {
         tell(ui, release)?;
@@ -80,29 +74,10 @@ fn named_as(system: &xenup_system::System, deb: &Path, release: &str) -> Result<
         .hinted("name the folder that xenup kernel build made, or a linux-image-*.deb"))
 }
 
-fn agree(ui: &mut Ui, plan: &xenup_engine::plan::Plan, args: &KernelInstall) -> Result<(), CommandError> {
-    if args.yes {
-        return Ok(());
-    }
-    if !ui.can_prompt() {
-        let from = args.from.display();
-        return Err(CommandError::usage("nobody is there to be asked").hinted(format!(
-            "xenup kernel install {from} --plan shows the plan; with --yes in its place it is carried out"
-        )));
-    }
-    for line in render::summary(plan) {
-        ui.status(line);
-    }
-    match ui.confirm("Carry this out?") {
-        true => Ok(()),
-        false => Err(CommandError::refused("not carried out: nothing was changed")),
-    }
-}
-
 /// GRUB takes the newest by version, which need not be the last that was installed.
 fn tell(ui: &mut Ui, release: &str) -> Result<(), CommandError> {
-    let menu = machine::running()?.read(Path::new(MENU), MENU_LIMIT).map_err(machine::machine_error)?;
-    let newest = Entry::newest(&String::from_utf8_lossy(&menu)).map_err(CommandError::failed)?;
+    let menu = known_good::menu(&machine::running()?).map_err(machine::machine_error)?;
+    let newest = Entry::newest(&menu).map_err(CommandError::failed)?;
     let newest = newest.tried(&[]).linux;
     if newest == release {
         ui.status(format!("the next restart is a trial of Linux {release}: systemctl reboot"));

@@ -4,11 +4,9 @@
 
 use xenup_core::kernel::build::needs::{self, Need, Shown};
 use xenup_core::kernel::build::prepare;
-use xenup_core::packages::{self, AptSimulation};
 use xenup_core::plan::render;
 use xenup_engine::plan::Plan;
 use xenup_engine::validate::validate;
-use xenup_machine::Probe as _;
 use xenup_system::files;
 use xenup_system::process::find_program;
 
@@ -41,14 +39,15 @@ pub fn install(ui: &mut Ui, packages: &[String], args: &KernelBuild) -> Outcome 
         ui.result(render::text(&plan, &render::Before::default(), false).trim_end());
         return Ok(Exit::Done);
     }
-    agree(ui, &plan, args)?;
+    let role = &args.wish.role;
+    let otherwise =
+        format!("xenup kernel build {role} --plan shows the plan; with --yes in its place it is carried out");
+    apply::agree(ui, &plan, args.yes, &otherwise)?;
     apply::carry_out(ui, &plan)
 }
 
 fn planned(wanted: &[String]) -> Result<Plan, CommandError> {
-    let said = machine::running()?.query(&packages::simulate(wanted)).map_err(machine::machine_error)?;
-    let apt = AptSimulation::of(&said)
-        .map_err(|finding| CommandError::refused(finding.what).hinted(finding.fix))?;
+    let apt = machine::simulated(wanted)?;
     let facts = machine::facts(&Source::default())?;
     prepare::plan(&facts.machine_id, wanted, &apt).map_err(|beside| {
         CommandError::refused(format!(
@@ -57,23 +56,4 @@ fn planned(wanted: &[String]) -> Result<Plan, CommandError> {
         ))
         .hinted("bring the machine up to date first: apt-get update, then apt-get upgrade")
     })
-}
-
-fn agree(ui: &mut Ui, plan: &Plan, args: &KernelBuild) -> Result<(), CommandError> {
-    if args.yes {
-        return Ok(());
-    }
-    if !ui.can_prompt() {
-        let role = &args.wish.role;
-        return Err(CommandError::usage("nobody is there to be asked").hinted(format!(
-            "xenup kernel build {role} --plan shows the plan; with --yes in its place it is carried out"
-        )));
-    }
-    for line in render::summary(plan) {
-        ui.status(line);
-    }
-    match ui.confirm("Carry this out?") {
-        true => Ok(()),
-        false => Err(CommandError::refused("not carried out: nothing was changed")),
-    }
 }

@@ -9,11 +9,11 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 
-use xenup_core::boot::MENU;
 use xenup_core::boot::known_good::{
-    Boots, Entry, FILE, FOLDER, ID, KnownGood, NoEntry, TRIAL_ID, Tried, kernel_files, plain_linux,
+    Boots, Entry, FILE, FOLDER, File, ID, KnownGood, NoEntry, TRIAL_ID, Tried, kernel_files, plain_linux,
     trial_mark,
 };
+use xenup_core::boot::{MENU, set_default};
 use xenup_core::inspect::{Surroundings, gather};
 use xenup_core::upgrade::pending::pending;
 use xenup_engine::digest::Digest;
@@ -80,7 +80,9 @@ impl Newest {
     fn read(probe: &dyn Probe) -> Result<Self, CommandError> {
         let menu = menu(probe).map_err(machine::machine_error)?;
         let entry = Entry::newest(&menu).map_err(no_entry)?;
-        let digests = digests(probe, entry.files(), Path::new("/boot")).map_err(machine::machine_error)?;
+        let digest = |name: &String| Ok(Digest::of(&probe.read(&Path::new("/boot").join(name), FILE_LIMIT)?));
+        let digests: Result<_, MachineError> = entry.files().iter().map(digest).collect();
+        let digests = digests.map_err(machine::machine_error)?;
         Ok(Self { entry, digests, linux: plain_linux(&menu) })
     }
 
@@ -98,13 +100,8 @@ fn no_entry(error: NoEntry) -> CommandError {
         .hinted("update-grub, and look whether `grep xen-gnulinux-simple /boot/grub/grub.cfg` finds an entry")
 }
 
-fn menu(probe: &dyn Probe) -> Result<String, MachineError> {
+pub(super) fn menu(probe: &dyn Probe) -> Result<String, MachineError> {
     Ok(String::from_utf8_lossy(&probe.read(Path::new(MENU), MENU_LIMIT)?).into_owned())
-}
-
-/// Of the files of these names in a folder, in their order.
-fn digests(probe: &dyn Probe, names: &[String], folder: &Path) -> Result<Vec<Digest>, MachineError> {
-    names.iter().map(|name| Ok(Digest::of(&probe.read(&folder.join(name), FILE_LIMIT)?))).collect()
 }
 
 fn cmdline(probe: &dyn Probe) -> String {
@@ -149,8 +146,7 @@ fn as_booted(probe: &dyn Probe, newest: &Newest) -> Result<(), CommandError> {
 /// The first of these files of /boot that is younger than the boot; packages give theirs the time of their build.
 fn made_since(probe: &dyn Probe, names: &[String]) -> Result<Option<PathBuf>, CommandError> {
     let clock = probe.clock();
-    let up = i64::try_from(clock.boottime_ns / 1_000_000_000).unwrap_or(i64::MAX);
-    let boot = clock.unix_seconds.saturating_sub(up);
+    let boot = clock.booted_unix_seconds();
     for path in names.iter().map(|name| Path::new("/boot").join(name)) {
         let entry = probe.entry(&path).map_err(machine::machine_error)?;
         let time = entry.and_then(|entry| entry.attributes.mtime);
@@ -166,8 +162,7 @@ fn keep(machine: &mut dyn Machine, newest: &Newest) -> Result<(), CommandError> 
     let known = newest.entry.kept(&newest.digests);
     let before = read(machine).map_err(machine::machine_error)?;
     let folder = Path::new(FOLDER).join(&known.mark);
-    let copied = copy(machine, newest, &folder);
-    if let Err(error) = copied {
+    if let Err(error) = copy(machine, &known, &folder) {
         let kept = before.known.as_ref().map(|known| known.mark.clone());
         let _ = remove_all_but(machine, kept.as_deref());
         return Err(error);
@@ -182,17 +177,15 @@ fn keep(machine: &mut dyn Machine, newest: &Newest) -> Result<(), CommandError> 
 /// Puts the files of an entry into a folder. The programs, which dpkg replaces and never writes to, get a further name of
 /// the same bytes where the file system has such names; an initramfs, which dracut writes over, gets bytes of its own
 /// where there is room.
-fn copy(machine: &mut dyn Machine, newest: &Newest, folder: &Path) -> Result<(), CommandError> {
-    let tried = newest.tried();
+fn copy(machine: &mut dyn Machine, known: &Boots, folder: &Path) -> Result<(), CommandError> {
     durable::make_dirs(machine, folder, 0o755).map_err(machine::machine_error)?;
-    for name in newest.entry.files() {
-        let is_program = *name == tried.xen || name.ends_with(&tried.linux) && name.starts_with("vmlinu");
-        let (from, to) = (Path::new("/boot").join(name), folder.join(name));
-        put(machine, &from, &to, is_program).map_err(machine::machine_error)?;
+    for file in &known.files {
+        let (from, to) = (Path::new("/boot").join(&file.name), folder.join(&file.name));
+        put(machine, &from, &to, known.is_program(file)).map_err(machine::machine_error)?;
     }
     machine.sync_dir(folder).map_err(machine::machine_error)?;
     // What is named is what was copied, though dpkg may be at work.
-    if digests(machine, newest.entry.files(), folder).map_err(machine::machine_error)? == newest.digests {
+    if are_as_made(machine, known) {
         return Ok(());
     }
     let words = format!("{} is not what it was: files of /boot are being replaced", folder.display());
@@ -256,11 +249,13 @@ fn is_installed(probe: &dyn Probe, release: &str) -> bool {
 
 /// Whether the copies are those that were made, of a kernel that still has modules.
 fn is_whole(probe: &dyn Probe, known: &Boots) -> bool {
+    is_installed(probe, &known.linux) && are_as_made(probe, known)
+}
+
+fn are_as_made(probe: &dyn Probe, known: &Boots) -> bool {
     let folder = Path::new(FOLDER).join(&known.mark);
-    let as_made = |name: &str, digest: &Digest| {
-        probe.read(&folder.join(name), FILE_LIMIT).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
-    };
-    is_installed(probe, &known.linux) && known.files.iter().all(|file| as_made(&file.name, &file.digest))
+    let bytes = |file: &File| probe.read(&folder.join(&file.name), FILE_LIMIT);
+    known.files.iter().all(|file| bytes(file).is_ok_and(|bytes| Digest::of(&bytes) == file.digest))
 }
 
 /// Arms a trial of what is newer than what is kept, once; returns what in words.
@@ -268,7 +263,7 @@ fn arm(machine: &mut dyn Machine) -> Result<Option<String>, CommandError> {
     let before = read(machine).map_err(machine::machine_error)?;
     let menu = menu(machine).map_err(machine::machine_error)?;
     // Where the default is somebody's own choice, or another boot was chosen for once, nothing is tried behind their back.
-    if before == KnownGood::default() || !menu.contains(&format!("set default=\"{ID}\"")) {
+    if before == KnownGood::default() || !menu.contains(&set_default(ID)) {
         return Ok(None);
     }
     let block = machine.read(Path::new(grubenv::PATH), 1 << 20).map_err(machine::machine_error)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::inspect::facts::{FORMAT, Facts};
 use xenup_core::inspect::{Installed, Surroundings, gather};
+use xenup_core::packages::{self, AptSimulation};
 use xenup_engine::error::EngineError;
 use xenup_engine::snapshot::{FileSnapshot, Standing};
 use xenup_machine::file::Attributes;
@@ -17,6 +18,12 @@ pub use crate::guard::store;
 /// Opens the running machine.
 pub fn running() -> Result<System, CommandError> {
     System::running().map_err(machine_error)
+}
+
+/// Asks apt what installing these packages, or files of packages, would do.
+pub fn simulated(wanted: &[String]) -> Result<AptSimulation, CommandError> {
+    let said = running()?.query(&packages::simulate(wanted)).map_err(machine_error)?;
+    AptSimulation::of(&said).map_err(|finding| CommandError::refused(finding.what).hinted(finding.fix))
 }
 
 /// Refuses a caller who may not change the machine.

@@ -60,7 +60,10 @@ pub fn run(ui: &mut Ui, args: &UpgradeApply) -> Outcome {
         return Ok(Exit::Done);
     }
     refuse_over_network()?;
-    agree(ui, &plan, &to, args.yes)?;
+    let otherwise = format!(
+        "xenup upgrade apply --to {to} --plan shows the plan; with --yes in its place it is carried out"
+    );
+    carrying::agree(ui, &plan, args.yes, &otherwise)?;
     carrying::carry_out(ui, &plan)
 }
 
@@ -91,23 +94,4 @@ fn refuse(ui: &mut Ui, found: &[Finding], to: &str) -> CommandError {
     let first = found.first().map_or("", |finding| finding.what.as_str());
     CommandError::refused(format!("not upgraded, nothing was changed: {first}"))
         .hinted(format!("fix what stands above in this order; the whole page: xenup upgrade check --to {to}"))
-}
-
-fn agree(ui: &mut Ui, plan: &Plan, to: &str, yes: bool) -> Result<(), CommandError> {
-    if yes {
-        return Ok(());
-    }
-    if !ui.can_prompt() {
-        return Err(CommandError::usage("nobody is there to be asked").hinted(format!(
-            "xenup upgrade apply --to {to} --plan shows the plan; with --yes in its place it is carried out"
-        )));
-    }
-    for line in render::summary(plan) {
-        ui.status(line);
-    }
-    if ui.confirm("Carry this out?") {
-        Ok(())
-    } else {
-        Err(CommandError::refused("not carried out: nothing was changed"))
-    }
 }

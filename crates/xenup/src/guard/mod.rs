@@ -19,8 +19,8 @@ use crate::error::CommandError;
 
 pub use keeper::Keeper;
 pub(crate) use keeper::program_copy;
-pub(crate) use trial::failing;
 pub use trial::run_trial;
+pub(crate) use trial::{AGAIN, GRACE, after, failing};
 pub use watch::{run_boot, run_wait};
 
 /// Where the store of a machine lies.

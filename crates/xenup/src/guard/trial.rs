@@ -18,9 +18,9 @@ use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
 /// How long the checks may fail once the boot has settled: a lease, a bridge's first carrier, a slow service.
-const GRACE: Duration = Duration::from_secs(60);
+pub(crate) const GRACE: Duration = Duration::from_secs(60);
 /// How long until checks that failed are made again.
-const AGAIN: Duration = Duration::from_secs(3);
+pub(crate) const AGAIN: Duration = Duration::from_secs(3);
 
 /// `guard-trial`: keeps the deadline of a trial boot.
 ///
@@ -113,7 +113,8 @@ impl Checks {
     }
 }
 
-fn after(now: u64, time: Duration) -> u64 {
+/// Returns the moment so much later, both in nanoseconds.
+pub(crate) fn after(now: u64, time: Duration) -> u64 {
     now.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 

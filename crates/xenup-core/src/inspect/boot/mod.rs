@@ -22,8 +22,6 @@ use crate::boot::known_good;
 
 /// Where Debian's packages put units, by the name that both a merged and an older /usr have.
 const UNITS: &str = "/lib/systemd/system";
-/// Where systemctl(1) writes that one is enabled.
-const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 const GRUB_CFG: &str = "/boot/grub/grub.cfg";
 
 /// Gathers the boot loader.
@@ -54,7 +52,7 @@ pub(super) fn gather(reader: &Reader<'_>, packages: &Packages, uefi: bool) -> Bo
     }
     boot.boot_separate = mounts.iter().any(|mount| mount.point == Path::new("/boot"));
     boot.tries_newer = reader.exists(Path::new(UNITS).join(known_good::UNIT));
-    boot.newer_is_tried = reader.exists(Path::new(WANTS).join(known_good::UNIT));
+    boot.newer_is_tried = reader.exists(known_good::ENABLED);
     let kept = reader.quiet(known_good::FILE).map(|text| known_good::KnownGood::parse(&text));
     boot.known_good = kept.is_some_and(|kept| kept.known.is_some());
     boot.kexec_reboots = services::kexec_reboots(reader);

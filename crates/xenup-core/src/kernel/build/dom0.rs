@@ -5,13 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use xenup_engine::action::{Action, Condition};
-use xenup_engine::plan::{Plan, Risk, SCHEMA, Slug, Stage};
+use xenup_engine::plan::{Plan, Risk};
 use xenup_machine::process::Command;
 
-use super::prepare::Beside;
-use crate::boot::MENU;
+use super::prepare::{Beside, one_step, removes_nothing};
+use crate::boot::{MENU, known_good, set_default};
 use crate::packages::AptSimulation;
-use crate::plan::package_records;
 use crate::plan::step::Draft;
 
 /// How a kernel's package is called, its release behind it.
@@ -30,9 +29,7 @@ const MODULES_ROOM: u64 = 600 * MIB;
 /// apt would do something else.
 pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) -> Result<Plan, Beside> {
     let package = format!("{IMAGE}{release}");
-    if !apt.removes.is_empty() {
-        return Err(Beside::Removes(apt.removes.iter().map(|one| one.name.clone()).collect()));
-    }
+    removes_nothing(apt)?;
     if let Some(there) = apt.installs.iter().find(|one| one.name == package && one.from.is_some()) {
         return Err(Beside::Upgrades(vec![there.name.clone()]));
     }
@@ -72,7 +69,7 @@ pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) ->
         there(deb.to_owned()),
         room("/boot", BOOT_ROOM),
         room("/lib/modules", MODULES_ROOM),
-        Condition::FileSays { path: PathBuf::from(MENU), text: "set default=\"xenup-known-good\"".to_owned() },
+        Condition::FileSays { path: PathBuf::from(MENU), text: set_default(known_good::ID) },
     ])
     .leaves(vec![
         there(boot("vmlinuz")),
@@ -81,21 +78,8 @@ pub fn plan(machine_id: &str, release: &str, deb: &Path, apt: &AptSimulation) ->
         Condition::FileSays { path: PathBuf::from(MENU), text: format!("/vmlinuz-{release} ") },
     ])
     .step();
-    let stage = Stage {
-        id: Slug::of("kernel"),
-        title: format!("Linux {release} for dom0"),
-        guard: None,
-        no_return: None,
-        steps: vec![step],
-        checks: Vec::new(),
-    };
-    Ok(Plan {
-        schema: SCHEMA,
-        machine_id: machine_id.to_owned(),
-        purpose: format!("give dom0 the kernel {release}"),
-        not_restored: package_records(),
-        stages: vec![stage],
-    })
+    let stage = ("kernel", format!("Linux {release} for dom0"));
+    Ok(one_step(machine_id, format!("give dom0 the kernel {release}"), stage, step))
 }
 
 /// Returns the release of the kernel that an undo of a plan takes away; `None` where it is none of these plans.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use xenup_engine::action::{Action, Condition, PackageChange};
-use xenup_engine::plan::{Plan, SCHEMA, Slug, Stage};
+use xenup_engine::plan::{Plan, SCHEMA, Slug, Stage, Step};
 
 use crate::packages::AptSimulation;
 use crate::plan::package_records;
@@ -35,9 +35,7 @@ pub enum Beside {
 /// # Errors
 /// apt would do something else than install.
 pub fn plan(machine_id: &str, wanted: &[String], apt: &AptSimulation) -> Result<Plan, Beside> {
-    if !apt.removes.is_empty() {
-        return Err(Beside::Removes(apt.removes.iter().map(|one| one.name.clone()).collect()));
-    }
+    removes_nothing(apt)?;
     let upgrades: Vec<String> =
         apt.installs.iter().filter(|one| one.from.is_some()).map(|one| one.name.clone()).collect();
     if !upgrades.is_empty() {
@@ -64,21 +62,34 @@ pub fn plan(machine_id: &str, wanted: &[String], apt: &AptSimulation) -> Result<
     let step = Draft::new("packages", title, why, Action::Packages { changes })
         .needs(vec![room("/var"), room("/usr")])
         .step();
-    let stage = Stage {
-        id: Slug::of("prepare"),
-        title: "What building a kernel needs".to_owned(),
-        guard: None,
-        no_return: None,
-        steps: vec![step],
-        checks: Vec::new(),
-    };
-    Ok(Plan {
+    let purpose = "install what building a kernel needs".to_owned();
+    Ok(one_step(machine_id, purpose, ("prepare", "What building a kernel needs".to_owned()), step))
+}
+
+/// A rollback could not bring back what apt takes away.
+pub(super) fn removes_nothing(apt: &AptSimulation) -> Result<(), Beside> {
+    match apt.removes.as_slice() {
+        [] => Ok(()),
+        removes => Err(Beside::Removes(removes.iter().map(|one| one.name.clone()).collect())),
+    }
+}
+
+/// A plan of one step that brings packages, in a stage without a guard.
+pub(super) fn one_step(
+    machine_id: &str,
+    purpose: String,
+    (stage, title): (&str, String),
+    step: Step,
+) -> Plan {
+    let id = Slug::of(stage);
+    let stage = Stage { id, title, guard: None, no_return: None, steps: vec![step], checks: Vec::new() };
+    Plan {
         schema: SCHEMA,
         machine_id: machine_id.to_owned(),
-        purpose: "install what building a kernel needs".to_owned(),
+        purpose,
         not_restored: package_records(),
         stages: vec![stage],
-    })
+    }
 }
 
 #[cfg(test)]

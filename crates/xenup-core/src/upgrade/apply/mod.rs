@@ -240,7 +240,7 @@ fn says(path: &str, text: &str) -> Condition {
 }
 
 fn set_default(name: &str) -> Condition {
-    says(MENU, &format!("set default=\"{name}\""))
+    says(MENU, &boot::set_default(name))
 }
 
 fn stage(id: &str, title: String, steps: Vec<Step>) -> Stage {

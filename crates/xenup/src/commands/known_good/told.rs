@@ -5,13 +5,11 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use xenup_core::boot::known_good::{Boots, Entry, ID, KnownGood, TRIAL_ID, UNIT, trial_mark};
+use xenup_core::boot::known_good::{Boots, ENABLED, Entry, ID, KnownGood, TRIAL_ID, UNIT, trial_mark};
+use xenup_core::boot::set_default;
 use xenup_machine::Probe;
 
 use super::{cmdline, menu, read};
-
-/// Where systemctl(1) writes that a unit is enabled.
-const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 
 /// What `xenup status` says of it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -65,14 +63,14 @@ pub fn told(probe: &dyn Probe) -> Option<Told> {
 }
 
 fn obstacle(probe: &dyn Probe) -> Option<String> {
-    if !matches!(probe.entry(&Path::new(WANTS).join(UNIT)), Ok(Some(_))) {
+    if !matches!(probe.entry(Path::new(ENABLED)), Ok(Some(_))) {
         return Some(format!("{UNIT} is not enabled; systemctl enable --now {UNIT}"));
     }
     let menu = match menu(probe) {
         Ok(menu) => menu,
         Err(error) => return Some(error.to_string()),
     };
-    if !menu.contains(&format!("set default=\"{ID}\"")) {
+    if !menu.contains(&set_default(ID)) {
         return Some("GRUB's default is another entry".to_owned());
     }
     Entry::newest(&menu).err().map(|error| error.to_string())

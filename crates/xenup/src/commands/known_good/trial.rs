@@ -13,23 +13,20 @@ use xenup_engine::store::Store;
 use xenup_machine::process::Query;
 use xenup_machine::{Machine as _, Probe};
 use xenup_system::System;
-use xenup_system::guard::{announce, reboot_within, settled};
+use xenup_system::guard::{announce, reboot, reboot_within, settled};
 
 use super::{Newest, cmdline, is_going_down, is_installed, keep, read, write};
 use crate::commands::machine;
 use crate::error::{CommandError, Exit, Outcome};
+use crate::guard::{AGAIN, GRACE, after};
 use crate::ui::Ui;
 
 /// How long a boot may take to settle; the unit ends the whole after fifteen minutes.
 const SETTLES: Duration = Duration::from_secs(600);
-/// How long what must hold may take after that, and how long until it is looked at again.
-const GRACE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_secs(3);
 /// How often what is good is kept again where that failed, and how long until then: apt may be at work.
 const KEPT_AGAIN: usize = 12;
 const KEEP_AGAIN: Duration = Duration::from_secs(10);
-/// How long an orderly restart may take, alone and with guests that are shut down first (xendomains has thirty minutes).
-const ORDERLY: Duration = Duration::from_secs(120);
+/// How long an orderly restart may take where guests are shut down first: xendomains has thirty minutes.
 const WITH_GUESTS: Duration = Duration::from_secs(35 * 60);
 
 /// What becomes of a trial.
@@ -55,7 +52,11 @@ pub(super) fn check(ui: &mut Ui, machine: &mut System) -> Outcome {
         Verdict::Bad(why) => {
             let noted = note_failure(machine, &why);
             announce(&format!("this trial boot is not good: {why}; restarting into what is known to boot"));
-            reboot_within(if has_guests(machine) { WITH_GUESTS } else { ORDERLY });
+            if has_guests(machine) {
+                reboot_within(WITH_GUESTS)
+            } else {
+                reboot()
+            }
             noted.and(Err(CommandError::failed(why)))
         }
     }
@@ -64,10 +65,11 @@ pub(super) fn check(ui: &mut Ui, machine: &mut System) -> Outcome {
 fn judge(ui: &mut Ui, machine: &mut System) -> Result<Verdict, CommandError> {
     let checks = confirmed(&machine::store(), machine)?;
     let unmet = read(machine).map_err(machine::machine_error)?.unmet;
-    let failing = failing_after_grace(ui, machine, &checks, &unmet);
-    Ok(match failing {
+    let asked: Vec<Condition> =
+        checks.into_iter().filter(|check| !unmet.contains(&conditions::describe(check))).collect();
+    Ok(match failing_after_grace(ui, machine, &asked) {
         None => Verdict::Left,
-        Some(failing) => failing.into_iter().next().map_or(Verdict::Good, Verdict::Bad),
+        Some(failing) => failing.into_iter().next().map_or(Verdict::Good, |(_, why)| Verdict::Bad(why)),
     })
 }
 
@@ -85,30 +87,23 @@ fn has_guests(probe: &dyn Probe) -> bool {
     listed.is_ok_and(|output| output.text().lines().count() > 2)
 }
 
-/// Returns the checks that do not hold after some patience, but for those that nobody can ask; `None` where the machine
-/// is going down.
-fn failing_after_grace(
+/// Returns the checks that do not hold after some patience, each with its words; `None` where the machine is going down.
+fn failing_after_grace<'a>(
     ui: &mut Ui,
     machine: &mut System,
-    checks: &[Condition],
-    unmet: &[String],
-) -> Option<Vec<String>> {
-    let grace = u64::try_from(GRACE.as_nanos()).unwrap_or(u64::MAX);
-    let until = machine.clock().boottime_ns.saturating_add(grace);
+    checks: &'a [Condition],
+) -> Option<Vec<(&'a Condition, String)>> {
+    let until = after(machine.clock().boottime_ns, GRACE);
     loop {
-        let fails = |check: &&Condition| conditions::check(machine, check).is_err();
-        let failing: Vec<&Condition> = checks.iter().filter(fails).collect();
-        let words: Vec<String> = failing
-            .iter()
-            .filter(|check| !unmet.contains(&conditions::describe(check)))
-            .filter_map(|check| conditions::check(machine, check).err())
-            .collect();
+        let fails = |check: &'a Condition| Some((check, conditions::check(machine, check).err()?));
+        let failing: Vec<_> = checks.iter().filter_map(fails).collect();
         if is_going_down(machine) {
             return None;
         }
-        if words.is_empty() || machine.clock().boottime_ns >= until {
-            return Some(words);
+        if failing.is_empty() || machine.clock().boottime_ns >= until {
+            return Some(failing);
         }
+        let words: Vec<&str> = failing.iter().map(|(_, why)| why.as_str()).collect();
         ui.warning(format!("does not hold yet: {}", words.join("; ")));
         machine.pause(AGAIN);
     }
@@ -167,14 +162,13 @@ pub(super) fn look(ui: &mut Ui, machine: &mut System) -> Outcome {
         announce(&format!(
             "Linux {linux} is not installed any more, and has no modules; restarting into plain Linux"
         ));
-        reboot_within(ORDERLY);
+        reboot();
         return Ok(Exit::Done);
     }
     settled(SETTLES);
     let checks = confirmed(&machine::store(), machine)?;
-    let Some(_) = failing_after_grace(ui, machine, &checks, &[]) else { return Ok(Exit::Done) };
-    let fails = |check: &&Condition| conditions::check(machine, check).is_err();
-    let unmet: Vec<String> = checks.iter().filter(fails).map(conditions::describe).collect();
+    let Some(failing) = failing_after_grace(ui, machine, &checks) else { return Ok(Exit::Done) };
+    let unmet: Vec<String> = failing.iter().map(|(check, _)| conditions::describe(check)).collect();
     let mut state = read(machine).map_err(machine::machine_error)?;
     if state.unmet != unmet {
         for words in &unmet {
