@@ -207,7 +207,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_sub
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage or roles' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage, later or roles' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
 later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'

@@ -105,7 +105,7 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
 #[test]
 fn an_installer_does_what_lasts_in_files() {
     // Whoever plans for an installer has no units that try what is newer.
-    for case in cases().into_iter().filter(|case| !case.facts.boot.tries_newer) {
+    for case in cases().into_iter().filter(|case| !case.facts.boot.can_try_newer) {
         let Ok(planned) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
         let name = case.folder.display();
         let only = match installer::only(planned, &case.host) {

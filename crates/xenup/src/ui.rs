@@ -17,21 +17,40 @@ const STRONG: Style = Style::new().bold();
 /// The two streams, and what may be asked on them.
 pub struct Ui {
     out: AutoStream<io::Stdout>,
-    err: AutoStream<io::Stderr>,
+    err: Whole,
     quiet: bool,
     /// How many columns of a terminal's last line a meter takes.
     meter: usize,
 }
 
+/// Standard error, a line at a time: what shares it, a terminal or an ssh session, cannot come in between.
+struct Whole {
+    styled: bool,
+}
+
+impl Whole {
+    fn new(color: ColorChoice) -> Self {
+        Self { styled: AutoStream::new(io::stderr(), color).current_choice() != ColorChoice::Never }
+    }
+
+    fn line(&self, line: fmt::Arguments<'_>) {
+        self.write(format_args!("{line}\n"));
+    }
+
+    /// A reader who has gone away is no error.
+    fn write(&self, text: fmt::Arguments<'_>) {
+        let mut text = text.to_string();
+        if !self.styled {
+            text = anstream::adapter::strip_str(&text).to_string();
+        }
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
 impl Ui {
     /// Returns the streams of this process.
     pub fn new(color: ColorChoice, quiet: bool) -> Self {
-        Self {
-            out: AutoStream::new(io::stdout(), color),
-            err: AutoStream::new(io::stderr(), color),
-            quiet,
-            meter: 0,
-        }
+        Self { out: AutoStream::new(io::stdout(), color), err: Whole::new(color), quiet, meter: 0 }
     }
 
     /// Writes a line of the result. A reader who has gone away is no error.
@@ -47,7 +66,7 @@ impl Ui {
     /// Writes what is going on, unless quiet.
     pub fn status(&mut self, line: impl fmt::Display) {
         if !self.quiet {
-            let _ = writeln!(self.err, "{line}");
+            self.err.line(format_args!("{line}"));
         }
     }
 
@@ -56,8 +75,7 @@ impl Ui {
         if !self.quiet {
             let width = line.chars().count();
             // Blanks instead of an escape sequence: they do on every terminal.
-            let _ = write!(self.err, "\r{line}{:1$}", "", self.meter.saturating_sub(width));
-            let _ = self.err.flush();
+            self.err.write(format_args!("\r{line}{:1$}", "", self.meter.saturating_sub(width)));
             self.meter = width;
         }
     }
@@ -65,8 +83,7 @@ impl Ui {
     /// Takes the meter away.
     pub fn end_meter(&mut self) {
         if self.meter > 0 {
-            let _ = write!(self.err, "\r{:1$}\r", "", self.meter);
-            let _ = self.err.flush();
+            self.err.write(format_args!("\r{:1$}\r", "", self.meter));
             self.meter = 0;
         }
     }
@@ -75,28 +92,28 @@ impl Ui {
     pub fn relay(&mut self, line: &str) {
         let said = ["error:", "warning:", "hint:", "  caused by:"];
         if !self.quiet || said.iter().any(|start| line.starts_with(start)) {
-            let _ = writeln!(self.err, "{line}");
+            self.err.line(format_args!("{line}"));
         }
     }
 
     /// Writes a warning.
     pub fn warning(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.err, "{WARNING}warning:{WARNING:#} {line}");
+        self.err.line(format_args!("{WARNING}warning:{WARNING:#} {line}"));
     }
 
     /// Writes an error.
     pub fn error(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.err, "{ERROR}error:{ERROR:#} {line}");
+        self.err.line(format_args!("{ERROR}error:{ERROR:#} {line}"));
     }
 
     /// Writes the cause of the error above it.
     pub fn caused_by(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.err, "  caused by: {line}");
+        self.err.line(format_args!("  caused by: {line}"));
     }
 
     /// Writes what the reader can run or decide.
     pub fn hint(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.err, "{HINT}hint:{HINT:#} {line}");
+        self.err.line(format_args!("{HINT}hint:{HINT:#} {line}"));
     }
 
     /// Returns whether somebody is there to answer.
@@ -106,8 +123,7 @@ impl Ui {
 
     /// Asks a question whose default is No.
     pub fn confirm(&mut self, question: &str) -> bool {
-        let _ = write!(self.err, "{question} [y/N] ");
-        let _ = self.err.flush();
+        self.err.write(format_args!("{question} [y/N] "));
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer).is_ok();
         read && matches!(answer.trim(), "y" | "Y" | "yes")

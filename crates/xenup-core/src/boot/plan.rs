@@ -91,7 +91,7 @@ fn settled<'a>(
     now: &str,
     (wanted, wanted_text): (&'a Pinned, &str),
 ) -> Option<&'a Pinned> {
-    let keeps = *wanted == Pinned::Xen && facts.boot.tries_newer;
+    let keeps = *wanted == Pinned::Xen && facts.boot.can_try_newer;
     if say_the_same(now, wanted_text) && (facts.boot.known_good || !keeps) {
         return Some(wanted);
     }
@@ -235,7 +235,7 @@ fn make_default(boot: &Boot, entries: &Entries, trial: &str, wanted: &str) -> Ve
     )
     .leaves(vec![says(MENU, &set_default(default_id(boot, entries)))]);
     let mut steps = vec![undo.risks(&[Risk::DecidesBoot]).step()];
-    if boot.tries_newer {
+    if boot.can_try_newer {
         steps.extend([keep(boot, entries), try_newer()]);
     }
     steps.extend([flip, menu].map(|draft| draft.risks(&[Risk::DecidesBoot]).step()));

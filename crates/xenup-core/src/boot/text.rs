@@ -75,7 +75,7 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
             text.push_str(&format!("GRUB_DEFAULT=\"{}\"\n", entries.linux));
         }
         Pinned::Xen => {
-            text.push_str(match facts.boot.tries_newer {
+            text.push_str(match facts.boot.can_try_newer {
                 true => "# Xen as it booted well last, by /boot/grub/xenup.cfg; what is newer is booted once on trial first.",
                 false => CONFIRMED,
             });
@@ -93,7 +93,7 @@ GRUB_CMDLINE_LINUX_XEN_REPLACE=\"{}${{GRUB_CMDLINE_LINUX_XEN_REPLACE:-$GRUB_CMDL
 /// Returns the id of the entry that is Xen by default: the one that is known to boot, where newer ones are tried first.
 #[must_use]
 pub fn default_id<'a>(boot: &Boot, entries: &'a Entries) -> &'a str {
-    if boot.tries_newer { known_good::ID } else { &entries.xen }
+    if boot.can_try_newer { known_good::ID } else { &entries.xen }
 }
 
 /// Whether two texts of the last drop-in say the same to a shell: comments tell where a default came from.
@@ -129,7 +129,7 @@ pub fn custom_text(now: Option<&str>, boot: &Boot, entries: &Entries) -> Option<
             entries.linux_place
         ));
     }
-    if boot.tries_newer && !has("source ${config_directory}/xenup.cfg") {
+    if boot.can_try_newer && !has("source ${config_directory}/xenup.cfg") {
         added.push_str(
             "# xenup: begin. What is known to boot, and what is tried.\n\
              if [ -f ${config_directory}/xenup.cfg ]; then\n  \

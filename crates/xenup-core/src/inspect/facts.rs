@@ -310,7 +310,7 @@ pub struct Boot {
     pub cmdline: String,
     /// xenup's package is here, whose units try a newer Xen or kernel before it is what boots by itself.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub tries_newer: bool,
+    pub can_try_newer: bool,
     /// An entry of GRUB's is kept as known to boot.
     #[serde(default, skip_serializing_if = "is_false")]
     pub known_good: bool,

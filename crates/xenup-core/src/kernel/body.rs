@@ -48,6 +48,8 @@ pub(super) struct Unpacked<'a> {
     /// The stream may end behind so many bytes; all of it where there is none.
     enough: Option<u64>,
     window: Vec<u8>,
+    /// What is read over goes here.
+    passed: Vec<u8>,
     /// Offset of the window's first byte.
     at: u64,
     passes: u32,
@@ -61,8 +63,18 @@ impl<'a> Body<'a> {
 
     /// The data in `file` from `start` to `end`, packed with `compression`.
     pub fn packed(file: &'a dyn ReadAt, start: u64, end: u64, compression: Compression) -> Self {
-        let (stream, enough, window, at, passes) = (None, None, Vec::new(), 0, 0);
-        Self::Packed(Unpacked { file, start, end, compression, stream, enough, window, at, passes })
+        Self::Packed(Unpacked {
+            file,
+            start,
+            end,
+            compression,
+            stream: None,
+            enough: None,
+            window: Vec::new(),
+            passed: Vec::new(),
+            at: 0,
+            passes: 0,
+        })
     }
 
     /// Returns `length` bytes from `offset` on.
@@ -180,6 +192,9 @@ impl Unpacked<'_> {
         if self.front() >= self.limit() {
             return Err(KernelError::TooLarge { compression: self.compression, limit: self.limit() });
         }
+        if wanted > self.front().saturating_add((WINDOW + PIECE) as u64) {
+            return self.pass_over();
+        }
         // Forgetting in halves of the window keeps the copying below one byte for each byte unpacked.
         if self.window.len() > WINDOW && wanted >= self.at.saturating_add(WINDOW as u64 / 2) {
             self.window.drain(..WINDOW / 2);
@@ -194,6 +209,20 @@ impl Unpacked<'_> {
         let count = *read.as_ref().unwrap_or(&0);
         self.window.truncate(old.saturating_add(count));
         read.map(|count| count > 0).map_err(|source| self.error(source))
+    }
+
+    /// Unpacks a piece of which nothing is kept; `false` at the end.
+    fn pass_over(&mut self) -> Result<bool, KernelError> {
+        self.at = self.front();
+        self.window.clear();
+        self.passed.resize(PIECE, 0);
+        let read = match self.stream.as_mut() {
+            Some(stream) => read_once(stream, &mut self.passed),
+            None => Ok(0),
+        };
+        let count = read.map_err(|source| self.error(source))?;
+        self.at = self.at.saturating_add(count as u64);
+        Ok(count > 0)
     }
 
     fn error(&self, source: std::io::Error) -> KernelError {

@@ -5,7 +5,16 @@
 /// Returns whether a Kconfig result sets a symbol to `y`, by whole line as `grep -qx` does.
 #[must_use]
 pub fn is_set(config: &str, symbol: &str) -> bool {
-    config.lines().any(|line| line.strip_prefix(symbol) == Some("=y"))
+    let line = format!("{symbol}=y");
+    config.match_indices(&line).any(|(at, _)| is_whole_line(config, at, at.saturating_add(line.len())))
+}
+
+/// Ten symbols are asked for in 250 KB each: splitting all of it into lines costs more than unpacking a kernel's lz4.
+fn is_whole_line(text: &str, start: usize, end: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    let behind = text.get(end..).unwrap_or_default();
+    let ends = behind.strip_prefix('\r').unwrap_or(behind);
+    (before.is_empty() || before.ends_with('\n')) && (behind.is_empty() || ends.starts_with('\n'))
 }
 
 /// The options of dom0: the second is of Xen's own trees (2.6.18 and before). GRUB's 20_linux_xen greps for the same.
@@ -57,6 +66,12 @@ mod tests {
     #[test]
     fn a_symbol_is_set_by_its_whole_line() {
         assert!(is_set("CONFIG_PV32=y\n", "CONFIG_PV32"));
+        assert!(is_set("CONFIG_XEN=y\r\nCONFIG_PV32=y", "CONFIG_XEN"));
+        assert!(is_set("# CONFIG_PV32=y\nCONFIG_XEN=y\nCONFIG_PV32=y", "CONFIG_PV32"));
         assert!(!is_set("# CONFIG_PV32 is not set\nCONFIG_PV32_X=y\nCONFIG_PV32=m\n", "CONFIG_PV32"));
+        assert!(!is_set(
+            "#CONFIG_PV32=y\nCONFIG_PV32=yes\nCONFIG_PV32=y \nCONFIG_PV32=y\rx\n",
+            "CONFIG_PV32"
+        ));
     }
 }

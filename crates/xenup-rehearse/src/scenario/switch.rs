@@ -156,7 +156,8 @@ impl OldConnection {
     /// ssh does not start, or does not get in.
     pub fn open(bench: &mut Bench) -> Result<Self, Failure> {
         let log = bench.lab.path().join("old-connection.log");
-        let command = "echo open > /run/rehearsal-open; \
+        // By one way: ssh brings what is said on two in any order.
+        let command = "exec 2>&1; echo open > /run/rehearsal-open; \
                        until [ -e /run/rehearsal-ask ]; do sleep 0.5; done; \
                        echo alive; xenup confirm; echo status $?";
         let session = bench.ssh.spawn(network::VM, command, &log)?;

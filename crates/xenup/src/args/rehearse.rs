@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario: plain, conversion, sabotage or roles
+    /// Which scenario: plain, conversion, sabotage, later or roles
     #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS

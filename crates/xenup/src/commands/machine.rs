@@ -54,7 +54,7 @@ pub fn facts(source: &Source) -> Result<Facts, CommandError> {
 pub fn facts_of_installed() -> Result<Facts, CommandError> {
     let mut facts = gather(&Installed(&running()?), &Surroundings::default());
     // Nothing of it has booted that could be known to.
-    facts.boot.tries_newer = false;
+    facts.boot.can_try_newer = false;
     Ok(facts)
 }
 

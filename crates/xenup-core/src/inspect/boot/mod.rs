@@ -51,7 +51,7 @@ pub(super) fn gather(reader: &Reader<'_>, packages: &Packages, uefi: bool) -> Bo
         }
     }
     boot.boot_separate = mounts.iter().any(|mount| mount.point == Path::new("/boot"));
-    boot.tries_newer = reader.exists(Path::new(UNITS).join(known_good::UNIT));
+    boot.can_try_newer = reader.exists(Path::new(UNITS).join(known_good::UNIT));
     boot.newer_is_tried = reader.exists(known_good::ENABLED);
     let kept = reader.quiet(known_good::FILE).map(|text| known_good::KnownGood::parse(&text));
     boot.known_good = kept.is_some_and(|kept| kept.known.is_some());
