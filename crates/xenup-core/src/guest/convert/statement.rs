@@ -77,8 +77,6 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
         return old_key(key, guest);
     }
     match key {
-        // Of two the last one counts: the other says nothing of how the guest is virtualised.
-        "builder" if guest.text("builder") != Some(text) => Fate::Stays,
         "builder" => builder(guest, text, &set),
         "pvh" if guest.text("type").is_none() && guest.text("builder").is_none() => {
             if as_number(text).is_some_and(|number| number != 0) {
@@ -157,16 +155,19 @@ fn old_key(key: &str, guest: &Guest<'_>) -> Fate {
     }
 }
 
+/// Of several the last one counts, and xl refuses a file in which another one contradicts `type`.
 fn builder(guest: &Guest<'_>, word: &str, set: &dyn Fn(&str, &str) -> Fate) -> Fate {
-    let kind = match GuestType::of_builder(word) {
+    let Some(last) = guest.text("builder") else { return Fate::Stays };
+    let kind = match GuestType::of_builder(last) {
         Some(kind) => kind,
-        None if word == "linux" => GuestType::Pv,
+        None if last == "linux" => GuestType::Pv,
         None => return Fate::Stays,
     };
     match guest.text("type") {
+        Some(of) if GuestType::of_type(of) != Some(kind) => Fate::Stays,
+        _ if word != last => Fate::Retires("the last builder is the one that counts".to_owned()),
         None => set("type", kind.word()),
-        Some(word) if GuestType::of_type(word) == Some(kind) => Fate::Retires("type says it".to_owned()),
-        Some(_) => Fate::Stays,
+        Some(_) => Fate::Retires("type says it".to_owned()),
     }
 }
 
