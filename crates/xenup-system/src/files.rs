@@ -283,9 +283,9 @@ impl DiskFile {
         Ok(Self { file, path: path.to_owned() })
     }
 
-    /// Opens an image for reading alone.
+    /// Opens an image for reading alone. A pipe that nobody writes to is not waited for: it has no size.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let file = File::open(path).map_err(on("open", path))?;
+        let file = open_at_once(path).map_err(on("open", path))?;
         Ok(Self { file, path: path.to_owned() })
     }
 

@@ -58,6 +58,11 @@ impl Ui {
         let _ = writeln!(self.out, "{line}");
     }
 
+    /// Writes data as it is: a file's own bytes, for a program or a file.
+    pub fn data(&mut self, text: &str) {
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+
     /// Writes a heading of the result.
     pub fn heading(&mut self, line: impl fmt::Display) {
         let _ = writeln!(self.out, "{STRONG}{line}{STRONG:#}");

@@ -16,7 +16,7 @@ mod fix;
 mod host;
 pub mod html;
 mod judge;
-mod plain;
+pub(crate) mod plain;
 pub mod report;
 mod root_device;
 mod running;
@@ -31,7 +31,7 @@ use std::path::Path;
 use xenup_machine::Probe;
 
 use crate::guest::list::{AUTO, Found, NOWHERE, Unread};
-use crate::guest::{GuestError, GuestFile};
+use crate::guest::{Fault, GuestError, GuestFile};
 use crate::inspect::{Finding, Weight};
 use crate::kernel::Hypervisor;
 
@@ -158,7 +158,11 @@ fn on(file: &GuestFile, world: &World<'_>, xen: &Hypervisor) -> Verdict {
 }
 
 fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
-    let reason = Reason::of_finding(&crate::guest::lint::unreadable(error));
+    let mut reason = Reason::of_finding(&crate::guest::lint::unreadable(error));
+    let mut verdict = Verdict::WillNotStart;
+    if error.fault == Fault::NotUtf8 {
+        (reason.effect, verdict) = (Effect::NotKnown, Verdict::CannotBeTold);
+    }
     GuestReport {
         name: stem(&error.path),
         path: Some(error.path.clone()),
@@ -167,7 +171,7 @@ fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
         auto: auto.to_vec(),
         running: None,
         now: None,
-        verdict: Verdict::WillNotStart,
+        verdict,
         boots: None,
         reasons: vec![reason],
         fix: None,

@@ -8,7 +8,7 @@ use crate::inspect::Finding;
 use super::report::{Audit, Evidence, Fixed, GuestReport, Reason};
 
 /// What controls a terminal, breaks a line, or turns the direction of text.
-pub(super) fn hides(c: char) -> bool {
+pub(crate) fn hides(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

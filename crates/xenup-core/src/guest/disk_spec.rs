@@ -76,7 +76,8 @@ pub enum OldForm {
 /// A disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpec {
-    /// A path, or what the script makes of it; a path without `/` in front is one below /dev.
+    /// A path, or what the script makes of it. libxl takes a path as it stands (libxl__device_disk_set_backend), whatever
+    /// xl-disk-configuration(5) says of /dev: without `/` in front it is one below the folder that xl is started in.
     pub target: Option<String>,
     /// The format.
     pub format: Format,
@@ -170,11 +171,26 @@ impl DiskSpec {
         Reader { xm: true, ..Reader::default() }.read(spec)
     }
 
-    /// Returns the path of the target, where it is one: no script, not empty.
+    /// Returns the path of the target, where it is one: no script, not empty, and the same wherever xl is started.
     #[must_use]
     pub fn path(&self) -> Option<String> {
         let target = self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())?;
-        Some(if target.starts_with('/') { target.to_owned() } else { format!("/dev/{target}") })
+        match target.starts_with('/') {
+            true => Some(target.to_owned()),
+            false => self.is_below_dev().then(|| format!("/dev/{target}")),
+        }
+    }
+
+    /// Returns the target where it is a path that depends on where xl is started.
+    #[must_use]
+    pub fn relative(&self) -> Option<&str> {
+        let target = self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())?;
+        (!target.starts_with('/') && !self.is_below_dev()).then_some(target)
+    }
+
+    /// xm's `phy:vg/lv`: xend looked for a device below /dev.
+    fn is_below_dev(&self) -> bool {
+        self.old.iter().any(|old| matches!(old, OldForm::Prefix(prefix) if prefix == "phy"))
     }
 
     /// Returns the specification with every part named, as xl-disk-configuration(5) has it today.
@@ -193,7 +209,7 @@ impl DiskSpec {
         parts.extend(self.others.iter().cloned());
         let target = self.target.as_deref().filter(|target| !target.is_empty());
         parts.extend(target.map(|target| match &self.script {
-            None if !target.starts_with('/') => format!("target=/dev/{target}"),
+            None if !target.starts_with('/') && self.is_below_dev() => format!("target=/dev/{target}"),
             _ => format!("target={target}"),
         }));
         parts.join(",")

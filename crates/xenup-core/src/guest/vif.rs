@@ -70,6 +70,9 @@ pub enum VifFault {
     /// A value that a key does not take; xl passes over it.
     #[error("{0} does not take `{1}`")]
     Value(&'static str, String),
+    /// What should be a number and is none; xl refuses it, and the guest with it.
+    #[error("{0} does not take `{1}`: it is a number")]
+    Number(&'static str, String),
     /// An address that names no single station.
     #[error("{0} is no address of one station: its first byte must be even")]
     Group(Mac),
@@ -108,7 +111,7 @@ impl VifSpec {
             None => return Err(VifFault::Unknown(part.to_owned())),
         };
         let text = || Some(value.to_owned());
-        let number = |key| value.parse::<u32>().map_err(|_| VifFault::Value(key, value.to_owned()));
+        let number = |key| number(value).ok_or_else(|| VifFault::Number(key, value.to_owned()));
         match key {
             "mac" => {
                 let mac: Mac = value.parse().map_err(|_| VifFault::Value("mac", value.to_owned()))?;
@@ -148,6 +151,15 @@ impl VifSpec {
         }
         Ok(())
     }
+}
+
+/// Reads a number as xl does (parse_ulong in xl_parse.c): what follows its digits is passed over. `None` where there are
+/// no digits, or more than fit.
+fn number(text: &str) -> Option<u32> {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.get(..digits)?.parse().ok()
 }
 
 /// Reads `10Mb/s`, `1MB/s@20ms`; `None` where xl would refuse it.
@@ -191,7 +203,17 @@ fn counted(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rate, rate};
+    use super::{Rate, number, rate};
+
+    #[test]
+    fn numbers_are_read_as_far_as_they_go() {
+        for (text, expected) in [("12", Some(12)), (" 9", Some(9)), ("12x", Some(12)), ("+1", Some(1))] {
+            assert_eq!(number(text), expected, "{text}");
+        }
+        for text in ["", "x", "-1", "99999999999999999999999"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn rates_are_bytes_in_an_interval() {

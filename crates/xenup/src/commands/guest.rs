@@ -143,7 +143,7 @@ fn convert(ui: &mut Ui, args: &GuestConvert) -> Outcome {
     let converted = convert::convert(&file).map_err(refused)?;
     match &args.out {
         Some(out) if out.as_os_str() == "-" => {
-            ui.result(converted.after.strip_suffix('\n').unwrap_or(&converted.after));
+            ui.data(&converted.after);
             return Ok(Exit::Done);
         }
         _ => {}

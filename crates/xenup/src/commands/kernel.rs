@@ -17,6 +17,9 @@ use crate::ui::Ui;
 /// Debian 13's Xen: judged by where none is installed beside the kernels and none is named.
 const DEFAULT_XEN: Release = Release { major: 4, minor: 20 };
 
+/// What is read of a configuration; Debian's have 270 KB.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
 /// Runs the verb below `kernel`.
 pub fn run(ui: &mut Ui, verb: &KernelVerb) -> Outcome {
     match verb {
@@ -75,7 +78,7 @@ pub(super) fn xen(named: Option<Release>, beside: &Path) -> Hypervisor {
         let Some(name) = path.file_name().and_then(|name| beside::hypervisor(name.to_str()?)) else {
             continue;
         };
-        let config = files::read_text(&path).ok();
+        let config = found_beside(&path);
         if let Ok(found) = Hypervisor::installed(name, config)
             && newest.as_ref().is_none_or(|newest| newest.release <= found.release)
         {
@@ -83,6 +86,11 @@ pub(super) fn xen(named: Option<Release>, beside: &Path) -> Hypervisor {
         }
     }
     newest.unwrap_or_else(|| Hypervisor::of(DEFAULT_XEN))
+}
+
+/// A configuration that nobody named: only a file of a size that one has is read, and a pipe not waited for.
+fn found_beside(path: &Path) -> Option<String> {
+    String::from_utf8(files::read_regular(path, CONFIG_LIMIT).ok()?).ok()
 }
 
 fn one(args: &KernelCheck, xen: &Hypervisor) -> Result<Checked, CommandError> {
@@ -155,7 +163,7 @@ fn config(path: &Path, image: &Image) -> Option<(PathBuf, String)> {
     let names = beside::configurations(name, image.release.as_deref());
     names.into_iter().find_map(|name| {
         let path = path.with_file_name(name);
-        Some((path.clone(), files::read_text(&path).ok()?))
+        Some((path.clone(), found_beside(&path)?))
     })
 }
 

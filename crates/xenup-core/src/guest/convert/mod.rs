@@ -17,6 +17,7 @@ use super::error::GuestError;
 use super::file::{Dialect, GuestFile};
 use super::model::Guest;
 use super::parse::Statement;
+use crate::audit::plain::hides;
 use crate::plan::step::{Draft, write};
 
 /// What marks a line that xenup wrote.
@@ -81,11 +82,27 @@ impl Converted {
     }
 }
 
-/// Returns a difference as a unified diff to be read: a carriage return is shown as `^M`, as editors show it.
+/// Returns a difference as a unified diff to be read: what would do something to a terminal is shown as editors show it,
+/// a carriage return as `^M`.
 pub(crate) fn shown_diff(before: &str, after: &str, names: (&str, &str)) -> String {
-    let visible = |text: &str| text.replace('\r', "^M");
     let (before, after) = (visible(before), visible(after));
     TextDiff::from_lines(&before, &after).unified_diff().header(names.0, names.1).to_string()
+}
+
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            '\0'..='\x1f' | '\x7f' => {
+                out.push('^');
+                out.push(char::from(u8::try_from(c).unwrap_or_default() ^ 0x40));
+            }
+            c if hides(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Bytes to be replaced.
@@ -109,6 +126,8 @@ pub fn convert(file: &GuestFile) -> Result<Converted, GuestError> {
     }
     let old = GuestFile::parse(file.path(), text.clone().into_bytes())?;
     let text = applied(&text, statement::edits(&old, &Guest::of(&old), file.dialect == Dialect::Xm));
+    // A last line may have become a comment.
+    let text = ends_as_xl_has_them(&text);
     let after = GuestFile::parse(file.path(), text.clone().into_bytes())?;
     match after.refused_by_xl {
         Some(refused) => Err(refused),

@@ -2,7 +2,7 @@
 
 use super::super::file::{GuestFile, as_number};
 use super::super::keys::{Became, Form, became, form};
-use super::super::lint::{ACTIONS, EVENTS, action};
+use super::super::lint::{ACTIONS, EVENTS, action, hyphenated};
 use super::super::model::{Guest, GuestType};
 use super::super::parse::{Op, Statement, Value};
 use super::{Edit, device, hoist, quote_of, quoted, retired};
@@ -19,6 +19,8 @@ enum Fate {
 /// Keys whose meaning moves to `cmdline`.
 const CMDLINE: [&str; 10] =
     ["root", "extra", "ip", "gateway", "netmask", "hostname", "interface", "dhcp", "nfs_root", "nfs_server"];
+/// What xl does not read at all, or only as a list.
+const PASSED_OVER: [&str; 8] = ["pvh", "cpu", "cpu_cap", "bootargs", "restart", "irq", "disk", "vif"];
 const TSC_MODES: [&str; 4] = ["default", "always_emulate", "native", "native_paravirt"];
 const TIMER_MODES: [&str; 4] = [
     "delay_for_missed_ticks",
@@ -38,7 +40,8 @@ pub(super) fn edits(file: &GuestFile, guest: &Guest<'_>, was_xm: bool) -> Vec<Ed
         let fate = if is_part(statement) {
             command_line(guest, statement, line.as_ref(), anchor == Some(index), was_xm)
         } else {
-            fate(file, guest, statement)
+            let fate = fate(file, guest, statement);
+            if was_xm { fate } else { as_it_ran(&statement.key, fate) }
         };
         match fate {
             Fate::Stays => items(file, statement, &mut edits),
@@ -50,6 +53,20 @@ pub(super) fn edits(file: &GuestFile, guest: &Guest<'_>, was_xm: bool) -> Vec<Ed
         }
     }
     edits
+}
+
+/// What xl has passed over in a file that it reads must not come alive: the guest has run without it.
+fn as_it_ran(key: &str, fate: Fate) -> Fate {
+    let passed_over = PASSED_OVER.contains(&key) || matches!(form(key), Some((Form::Bool, _)));
+    match fate {
+        Fate::Becomes(text) if passed_over => {
+            let today = text.replace('\n', "; ");
+            Fate::Retires(format!(
+                "xl passes over this, and a guest that ran with xl ran without it; to have it: {today}"
+            ))
+        }
+        fate => fate,
+    }
 }
 
 /// Writes the items of `disk` and `vif` anew that are in an old form.
@@ -85,6 +102,7 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
                 Fate::Retires("type says how a guest is virtualised".to_owned())
             }
         }
+        "uuid" => hyphenated(text).map_or(Fate::Stays, |uuid| set(key, &uuid)),
         "bootloader" if text != "pygrub" && text.rsplit('/').next() == Some("pygrub") => set(key, "pygrub"),
         "kernel" if guest.kind == GuestType::Hvm && text.rsplit('/').next() == Some("hvmloader") => {
             Fate::Retires("xl finds the firmware of an HVM guest by itself".to_owned())

@@ -94,13 +94,16 @@ impl Lint<'_> {
         }
         let bad = self.guest.text("uuid").filter(|text| !is_uuid(text)).map(str::to_owned);
         if let Some(uuid) = bad {
-            let what = format!("`{uuid}` is no UUID");
+            let what = format!("`{uuid}` is no UUID as xl reads one");
             self.block(
                 "guest-uuid",
                 &["uuid"],
                 what,
                 "xl refuses it",
-                "write one from uuidgen, or none".to_owned(),
+                match hyphenated(&uuid) {
+                    Some(_) => self.convert(),
+                    None => "write one from uuidgen, or none".to_owned(),
+                },
             );
         }
     }
@@ -225,8 +228,20 @@ pub(in super::super) fn action(word: &str) -> String {
     word.trim().to_ascii_lowercase().replace('_', "-")
 }
 
-/// As libxl_uuid_from_string: sixteen bytes in hexadecimal, hyphens between them where somebody likes.
+/// Returns a UUID that xm took without hyphens, or with others, as xl wants it; `None` where it is one, or has not the digits.
+pub(in super::super) fn hyphenated(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let is_one = digits.len() == 32 && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default());
+    let uuid = parts.join("-");
+    (is_one && uuid != text).then_some(uuid)
+}
+
+/// As uuid_parse(3), which libxl asks: sixteen bytes in hexadecimal with the four hyphens of RFC 4122.
 fn is_uuid(text: &str) -> bool {
-    let digits = text.bytes().filter(|c| *c != b'-');
-    text.len() <= 64 && digits.clone().count() == 32 && digits.clone().all(|c| c.is_ascii_hexdigit())
+    let fits = |(at, c): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => c == b'-',
+        _ => c.is_ascii_hexdigit(),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
 }

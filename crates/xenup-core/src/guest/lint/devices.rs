@@ -116,6 +116,9 @@ impl Lint<'_> {
             VifFault::Rate(_) => {
                 ("guest-vif-rate", Weight::Blocks, "xl refuses it", "write a rate, or none".into())
             }
+            VifFault::Number(..) => {
+                ("guest-vif-number", Weight::Blocks, "xl refuses it", "write a number, or none".into())
+            }
             VifFault::Netdev => {
                 ("guest-vif-netdev", Weight::Note, "xl takes it with a warning", self.convert())
             }

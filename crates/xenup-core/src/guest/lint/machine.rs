@@ -88,10 +88,24 @@ impl Lint<'_> {
             {
                 self.script_absent(script, at);
             }
-            let Some(path) = spec.path().filter(|_| spec.format != Format::Empty) else { continue };
             if spec.others.iter().any(|other| other.starts_with("backend=")) {
                 continue;
             }
+            if let Some(path) = spec.relative() {
+                let what = format!(
+                    "the path {path} of disk {} depends on the folder in which xl is started",
+                    spec.vdev
+                );
+                let why =
+                    "it begins with no /; xendomains starts guests in another folder than a person does";
+                self.add(
+                    "guest-disk-relative",
+                    Weight::Warning,
+                    [what, why.to_owned(), "write the whole path".to_owned()],
+                    [at],
+                );
+            }
+            let Some(path) = spec.path().filter(|_| spec.format != Format::Empty) else { continue };
             if self.here.exists(Path::new(&path)) == Some(false) {
                 let what = format!("{path}, disk {} of the guest, is not there", spec.vdev);
                 let why = "xl cannot start the guest without it";

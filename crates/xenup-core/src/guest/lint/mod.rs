@@ -25,7 +25,7 @@ use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
 
 pub use across::across;
-pub(super) use combination::{ACTIONS, EVENTS, action};
+pub(super) use combination::{ACTIONS, EVENTS, action, hyphenated};
 
 /// The ids of the findings that `xenup guest convert` settles.
 pub const CONVERTIBLE: &[&str] = &[
@@ -74,13 +74,15 @@ pub struct CheckedFile {
 }
 
 impl Checked {
-    /// Returns whether anything is in the way.
+    /// Returns whether anything is in the way, or a file was not read: nothing was found out about that guest.
     #[must_use]
     pub fn blocks(&self) -> bool {
         let files = self.files.iter().flat_map(|file| &file.findings);
-        files.chain(&self.across).any(|finding| finding.weight == Weight::Blocks)
+        files.chain(&self.across).any(|finding| finding.weight == Weight::Blocks || finding.id == UNREADABLE)
     }
 }
+
+const UNREADABLE: &str = "guest-unreadable";
 
 /// Checks guest files against a machine, and against each other.
 #[must_use]
@@ -135,11 +137,17 @@ pub fn unreadable(error: &GuestError) -> Finding {
             format!("this is a program: {code}"),
             "xm ran guest files as Python; xl reads them as data, and so does xenup",
         ),
+        Fault::NotUtf8 => (
+            format!("the file is not checked: {}", error.fault),
+            "xl takes bytes as they are; xenup reads text, and says nothing of a guest whose file it has not read",
+        ),
         fault => (format!("the file cannot be read: {fault}"), "xl would not start the guest"),
     };
+    let weight = if error.fault == Fault::NotUtf8 { Weight::Warning } else { Weight::Blocks };
     Finding {
+        weight,
         at: vec![At { path: error.path.clone(), line: error.line }],
-        ..Finding::blocking("guest-unreadable", what, why, error.hint())
+        ..Finding::blocking(UNREADABLE, what, why, error.hint())
     }
 }
 
