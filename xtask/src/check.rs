@@ -120,6 +120,7 @@ const CHECKS: &[Item] = &[
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
+    long("rehearsal-kernels", |_| own_kernel()),
 ];
 
 /// Runs the checks, every one even after a failure, and prints the counts.
@@ -280,6 +281,12 @@ fn roles() -> crate::Outcome {
     let named = named.iter().map(String::as_str);
     let words: Vec<&str> = ["--scenario", "roles", "--resume"].into_iter().chain(named).collect();
     rehearsal(&words, &mut show)
+}
+
+/// Boots a whole Debian guest with the kernel that the check kernel-build has built, in turns with Debian's.
+fn own_kernel() -> crate::Outcome {
+    let kernel = format!("--kernel={}", crate::kernel_build::built()?.display());
+    rehearsal(&["--scenario", "kernels", "--resume", &kernel], &mut show)
 }
 
 fn cargo_test(args: &[&str]) -> Tool {

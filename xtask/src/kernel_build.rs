@@ -16,6 +16,8 @@ type Failure = Box<dyn std::error::Error>;
 /// Nobody: who builds.
 const USER: &str = "65534";
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
+/// Where the folder of a build in one go is.
+const WHOLE: &str = "out/whole";
 /// The line without a terminal at which the build is killed.
 const KILLED_AT: &str = "40 %: ";
 /// A file system with hardly any room, seen by this process alone.
@@ -35,14 +37,7 @@ pub fn run() -> crate::Outcome {
         println!("skipped: giving up root for nobody needs it first");
         return Ok(true);
     }
-    crate::package::debug_program()?;
-    let sources = crate::project().join("target/kernel-sources");
-    files::create_dir_all(&sources)?;
-    let Some(source) = crate::kernel_config::fetched(&sources, "6.1")? else {
-        println!("linux-source-6.1: not in this machine's sources");
-        return Ok(false);
-    };
-    let place = Place::new(source.tree)?;
+    let place = Place::new()?;
     let good = place.no_room()?;
     let first = place.killed_and_gone_on_with()?;
     let second = place.in_one_go()?;
@@ -52,6 +47,18 @@ pub fn run() -> crate::Outcome {
         if same { "equal" } else { "DIFFERENT" }
     );
     Ok(good && same && can_be_a_guest(&place, &first)? && place.installed(&first)?)
+}
+
+/// Where the image of domU-minimal is that this check came to; it is built where there is none.
+///
+/// # Errors
+/// Nothing to build with, or a build that fails.
+pub fn built() -> Result<PathBuf, Failure> {
+    let kept = crate::project().join("target/kernel-build").join(WHOLE);
+    if files::exists(&kept) {
+        return image(&kept);
+    }
+    image(&Place::new()?.in_one_go()?)
 }
 
 fn image(folder: &Path) -> Result<PathBuf, Failure> {
@@ -84,7 +91,12 @@ struct Place {
 }
 
 impl Place {
-    fn new(tree: PathBuf) -> Result<Self, Failure> {
+    fn new() -> Result<Self, Failure> {
+        crate::package::debug_program()?;
+        let sources = crate::project().join("target/kernel-sources");
+        files::create_dir_all(&sources)?;
+        let source = crate::kernel_config::fetched(&sources, "6.1")?;
+        let tree = source.ok_or("linux-source-6.1: not in this machine's sources")?.tree;
         let folder = crate::project().join("target/kernel-build");
         files::remove_dir_all(&folder)?;
         for name in ["first", "second", "out"] {
@@ -135,7 +147,7 @@ impl Place {
     }
 
     fn in_one_go(&self) -> Result<PathBuf, Failure> {
-        let output = self.folder.join("out/whole");
+        let output = self.folder.join(WHOLE);
         self.build(&self.words(&self.folder.join("second"), &output), &mut |_| {})?;
         Ok(output)
     }

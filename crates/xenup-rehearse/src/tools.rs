@@ -29,6 +29,7 @@ const REQUIRED: &[(&str, &str)] = &[
     ("ssh-keygen", "openssh-client"),
     ("setpriv", "util-linux"),
     ("getfattr", "attr"),
+    ("zstd", "zstd"),
 ];
 
 /// A program that is not there.

@@ -9,6 +9,7 @@ mod figures;
 mod guest;
 mod guests;
 mod host;
+mod kernel_build;
 mod kernels;
 mod network;
 mod switch;
@@ -25,7 +26,8 @@ pub use switch::{SwitchHere, run as switch_here};
 /// Measure ours and its peers side by side in one run
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Run only the benches whose name contains this: inspect, plan, network, connections, kernel-check, audit, guest
+    /// Run only the benches whose name contains this: inspect, plan, network, connections, kernel-check, kernel-config,
+    /// kernel-build (two builds of a kernel), audit, guest
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How often each is measured
@@ -61,6 +63,8 @@ const BENCHES: &[(&str, Body)] = &[
     ("kernel-check-xz", |settings| kernels::xz(settings.runs)),
     ("kernel-check-lz4", |settings| kernels::lz4(settings.runs)),
     ("kernel-check-6.12", |settings| kernels::newer(settings.runs)),
+    ("kernel-config", |settings| kernel_build::config(settings.runs)),
+    ("kernel-build", |_| kernel_build::build()),
     ("audit-lint", |settings| audit::lint(settings.runs)),
     ("audit", |settings| audit::guests(settings.runs)),
     ("guest", |settings| guest::create(settings.runs)),
@@ -82,13 +86,11 @@ pub fn run(bench: &Bench) -> Outcome {
     let wanted = bench.filter.as_deref().unwrap_or_default();
     let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| name.contains(wanted)).collect();
     if chosen.is_empty() {
-        return Err(
-            "no bench has that in its name: inspect, plan, network, connections, kernel-check, audit, guest"
-                .into(),
-        );
+        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        return Err(format!("no bench has that in its name: {}", names.join(", ")).into());
     }
-    // The switch is made by this program itself.
-    if chosen.iter().any(|(name, _)| !matches!(*name, "network" | "connections")) {
+    // The switch is made by this program itself, and make takes the time of a build.
+    if chosen.iter().any(|(name, _)| !matches!(*name, "network" | "connections" | "kernel-build")) {
         host::build()?;
     }
     let mut told = Told { benches: Vec::new(), skipped: Vec::new() };

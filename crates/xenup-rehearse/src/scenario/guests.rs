@@ -104,7 +104,7 @@ fn start_one(bench: &mut Bench, s: &mut StepScope<'_, '_>, kind: Kind) -> Result
         return Err(Failure::unexpected(format!("the {name} guest's page"), expected, answer));
     }
     bench.run(s, "xl list && bridge link", 0, SHORT)?;
-    pinged(bench, s, kind)
+    pinged(bench, s, name, kind.address())
 }
 
 /// Asks the guest's web server until it answers; an attempt that is refused is followed by a pause of a second, in
@@ -137,15 +137,24 @@ fn page(bench: &Bench, address: Ipv4Addr) -> Result<String, Failure> {
     Ok(output.map_err(crate::error::during("ask a guest's web server"))?.text())
 }
 
-fn pinged(bench: &mut Bench, s: &mut StepScope<'_, '_>, kind: Kind) -> Result<(), Failure> {
-    let mut probing = Probing::start(&bench.lan, kind.address(), 10)?;
+/// Sends echo requests to a guest from outside for three seconds.
+///
+/// # Errors
+/// None is answered.
+pub fn pinged(
+    bench: &mut Bench,
+    s: &mut StepScope<'_, '_>,
+    name: &str,
+    address: Ipv4Addr,
+) -> Result<(), Failure> {
+    let mut probing = Probing::start(&bench.lan, address, 10)?;
     probing.wait(Duration::from_secs(3))?;
     let loss = probing.stop()?.whole();
     s.detail(format!("{} of {} echo requests answered", loss.sent - loss.lost, loss.sent));
     if loss.lost < loss.sent {
         return Ok(());
     }
-    Err(Failure::unexpected(format!("ping of the {} guest", kind.name()), "answers", "none"))
+    Err(Failure::unexpected(format!("ping of the {name} guest"), "answers", "none"))
 }
 
 /// Ends the guests, and removes what `guest/make` made.

@@ -9,6 +9,7 @@ mod conversion;
 mod disk;
 mod failure;
 mod guests;
+mod kernels;
 mod later;
 pub mod listing;
 mod plain;
@@ -17,6 +18,7 @@ mod sabotage;
 mod smallest;
 mod switch;
 pub mod tree;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -41,6 +43,8 @@ pub enum Scenario {
     Later,
     /// Kernels are started as PV and as PVH guests, beside what `kernel check` says of them.
     Roles,
+    /// A whole Debian guest boots kernels of one's own without an initrd, in turns with Debian's cloud kernel with its.
+    Kernels,
 }
 
 /// Where the machine's address comes from.
@@ -97,7 +101,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. A conversion, later versions and roles only.
+    /// to. A conversion, later versions, roles and kernels only.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -105,7 +109,7 @@ pub struct RehearseOptions {
     pub install_tools: bool,
     /// Leaves the machine running at the end.
     pub keep: bool,
-    /// The kernels of [`Scenario::Roles`].
+    /// The kernels of [`Scenario::Roles`] and [`Scenario::Kernels`].
     pub kernels: Vec<PathBuf>,
 }
 
@@ -136,6 +140,7 @@ impl RehearseOptions {
             Scenario::Sabotage => "what goes wrong is undone",
             Scenario::Later => "later versions of Xen and Linux are tried before they are kept",
             Scenario::Roles => "kernels start as what they are said to be",
+            Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
         };
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",
@@ -188,6 +193,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
         Scenario::Later => later::play(&mut bench, &mut rec, options),
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
+        Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {
         rec.fact("the console's last lines", &bench.vm.console().tail(40));

@@ -18,7 +18,7 @@ use crate::network;
 
 const ROLE: &str = include_str!("guest/role");
 /// Starts the daemon of the consoles anew, so that it writes down what guests say.
-const LOG_CONSOLES: &str = "set -e; mkdir -p /root/role /var/log/xen/console; old=$(pidof xenconsoled); \
+pub const LOG_CONSOLES: &str = "set -e; mkdir -p /var/log/xen/console; old=$(pidof xenconsoled); \
     program=$(readlink /proc/$old/exe); kill $old; while kill -0 $old 2> /dev/null; do sleep 0.2; done; \
     $program --log=guest --log-dir=/var/log/xen/console; pidof xenconsoled";
 /// Seconds in which a guest has to speak: Debian's kernel takes 30 as PVH under emulation, on a quiet machine.
@@ -32,7 +32,7 @@ const LOADER: &str = "GNU GRUB|grub( rescue)?>";
 /// The last that a kernel says which cannot read an initramfs, as this project's own guests' kernels: it looks for a root.
 const WITHOUT_INITRD: &str = "VFS: Unable to mount root";
 /// The types that a kernel is started as, as xl.cfg(5) and `kernel check --json` name them.
-const TYPES: [&str; 2] = ["pv", "pvh"];
+pub const TYPES: [&str; 2] = ["pv", "pvh"];
 
 /// Plays it.
 ///
@@ -64,6 +64,7 @@ pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions
 
 fn prepare(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     bench.outside(s, LOG_CONSOLES, 0)?;
+    bench.outside(s, "mkdir -p /root/role", 0)?;
     bench.ssh.put_bytes(network::VM, smallest::initramfs(), "/root/role/initrd", SHORT)?;
     Ok(bench.ssh.put_bytes(network::VM, ROLE.as_bytes().to_vec(), "/root/role/role", SHORT)?)
 }

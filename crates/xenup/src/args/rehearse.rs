@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario: plain, conversion, sabotage, later or roles
+    /// Which scenario: plain, conversion, sabotage, later, roles or kernels
     #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS
@@ -34,7 +34,7 @@ pub struct Rehearse {
     /// Leave the virtual machine running and say how to log in
     #[arg(long)]
     pub keep: bool,
-    /// A kernel that the scenario roles starts as a PV and as a PVH guest; once for each
+    /// A kernel that the scenario roles or kernels starts as a PV and as a PVH guest; once for each
     #[arg(long = "kernel", value_name = "FILE")]
     pub kernels: Vec<PathBuf>,
     /// Print the report as JSON
@@ -55,4 +55,6 @@ pub enum Scenario {
     Later,
     /// Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them
     Roles,
+    /// A whole Debian guest boots kernels of one's own, in turns with Debian's cloud kernel
+    Kernels,
 }

@@ -55,6 +55,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
             args::Scenario::Sabotage => Scenario::Sabotage,
             args::Scenario::Later => Scenario::Later,
             args::Scenario::Roles => Scenario::Roles,
+            args::Scenario::Kernels => Scenario::Kernels,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
@@ -67,16 +68,21 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
     })
 }
 
-/// The kernels that were named, for the one scenario that has a use for them.
+/// The kernels that were named, for the scenarios that have a use for them.
 fn kernels(args: &Rehearse) -> Result<Vec<PathBuf>, CommandError> {
-    match (args.scenario == args::Scenario::Roles, args.kernels.as_slice()) {
-        (true, []) => Err(CommandError::usage("the scenario roles starts kernels, and none was named")
-            .hinted("--kernel FILE, once for each: a vmlinuz, a vmlinux, GRUB for Xen")),
+    let starts = matches!(args.scenario, args::Scenario::Roles | args::Scenario::Kernels);
+    match (starts, args.kernels.as_slice()) {
+        (true, []) => Err(CommandError::usage("this scenario starts kernels, and none was named").hinted(
+            match args.scenario {
+                args::Scenario::Roles => "--kernel FILE, once for each: a vmlinuz, a vmlinux, GRUB for Xen",
+                _ => "--kernel FILE, once for each: a vmlinuz of `xenup kernel build domU-minimal`",
+            },
+        )),
         (false, [first, ..]) => Err(CommandError::usage(format!(
-            "{} is given, and only the scenario roles starts kernels",
+            "{} is given, and only the scenarios roles and kernels start kernels",
             first.display()
         ))
-        .hinted("add --scenario roles")),
+        .hinted("add --scenario roles, or --scenario kernels")),
         (_, kernels) => match kernels.iter().find(|kernel| !files::exists(kernel)) {
             Some(absent) => Err(CommandError::usage(format!("there is no file {}", absent.display()))),
             None => Ok(kernels.to_vec()),
@@ -122,9 +128,11 @@ mod tests {
         let program = program.to_str().unwrap();
         assert_eq!(asked(&[]), Ok(0));
         assert_eq!(asked(&["--scenario", "roles", "--kernel", program, "--kernel", program]), Ok(2));
+        assert_eq!(asked(&["--scenario", "kernels", "--kernel", program]), Ok(1));
         for (arguments, words) in [
             (&["--scenario", "roles"][..], "none was named"),
-            (&["--kernel", program], "only the scenario roles"),
+            (&["--scenario", "kernels"], "none was named"),
+            (&["--kernel", program], "only the scenarios roles"),
             (&["--scenario", "roles", "--kernel", "/nonexistent"], "there is no file /nonexistent"),
         ] {
             let refused = asked(arguments).unwrap_err();
