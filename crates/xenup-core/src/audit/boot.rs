@@ -10,12 +10,13 @@ use crate::guest::disk::facts::Boot;
 use crate::guest::{GuestType, Value};
 use crate::kernel::hypervisor::{Capability, State};
 use crate::kernel::role::answer;
-use crate::kernel::{Answer, Class, Content, Hypervisor, Image, NoteType, Release, Role};
+use crate::kernel::{Answer, Class, Compression, Content, Hypervisor, Image, NoteType, Release, Role};
 
 use super::fix::Change;
 use super::judge::Case;
+use super::packing::grub_unpacks;
 use super::report::{Effect, Evidence, Reason};
-use super::world::{GRUB_XEN, KernelSeen, OwnKernel, boot_disks, system_disks};
+use super::world::{GRUB_XEN, KernelSeen};
 
 /// Keys that a PVH guest has no use for, or another one, and that a guest has for a reason.
 const NOT_FOR_PVH: [&str; 15] = [
@@ -39,6 +40,8 @@ const NOT_FOR_PVH: [&str; 15] = [
 /// A kernel that would run, and how the guest comes to it.
 pub(super) struct Boots<'b> {
     pub image: Image,
+    /// How the file is packed, whoever unpacks it.
+    pub packed: Option<Compression>,
     pub config: Option<&'b str>,
     /// Its path, with the disk where it is on one.
     pub name: String,
@@ -179,8 +182,15 @@ impl<'a> Case<'a> {
         let end = self.world.end_of(path);
         let file = end.rsplit('/').next().unwrap_or(end);
         let place = PathBuf::from(path);
-        let boots =
-            |by| Boots { image: image.clone(), config, name: path.to_owned(), place, by, entry: None };
+        let boots = |by| Boots {
+            image: image.clone(),
+            packed: image.compression,
+            config,
+            name: path.to_owned(),
+            place,
+            by,
+            entry: None,
+        };
         if !is_loader(file) && !is_grub(image) {
             let boots = boots(By::Direct);
             self.judged(role, &boots);
@@ -230,7 +240,7 @@ impl<'a> Case<'a> {
         }
         let what = format!("what {path} finds and unpacks on the guest's disk is not known");
         let reason = Reason::new("audit-pv-grub", Effect::NotKnown, what).seen(self.line("kernel"));
-        let change = "boot by GRUB for Xen in its place: package grub-xen-host";
+        let change = self.instead_of_pv_grub();
         self.push(reason.advice(change));
     }
 
@@ -254,6 +264,12 @@ impl<'a> Case<'a> {
     /// Judges the kernel at the end of the way.
     fn judged(&mut self, role: Role, boots: &Boots<'_>) {
         self.root_device(boots);
+        if let (Role::Pv, By::Grub, Some(packed)) = (role, boots.by, boots.packed)
+            && !grub_unpacks(Some(packed))
+        {
+            let reason = self.not_unpacked(boots, packed);
+            return self.push(reason);
+        }
         match answer(role, &boots.image, boots.config, &self.inner()) {
             Answer::Yes { given } if given.is_empty() => {
                 let inside = if self.in_shim() { " in the shim" } else { "" };
@@ -311,7 +327,7 @@ impl<'a> Case<'a> {
     }
 
     /// Adds to a reason what another type would make of the kernel.
-    fn other_type(&self, role: Role, boots: &Boots<'_>, reason: Reason) -> Reason {
+    pub(super) fn other_type(&self, role: Role, boots: &Boots<'_>, reason: Reason) -> Reason {
         if self.in_shim() {
             return reason;
         }
@@ -407,107 +423,6 @@ impl<'a> Case<'a> {
             Reason::new("audit-dom0-kernel", Effect::ToKnow, what).seen(self.line("kernel")).advice(change);
         self.push(reason);
     }
-
-    /// Finds the kernel on the guest's own disk.
-    fn own(&self, by: By) -> Result<Boots<'a>, Box<Reason>> {
-        let unknown = |what: String| {
-            Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(self.line("disk")))
-        };
-        let mut seen = None;
-        for spec in boot_disks(&self.guest, by == By::Pygrub) {
-            let Some(path) = spec.path().map(PathBuf::from) else {
-                let script = spec.script.clone().unwrap_or_default();
-                seen = seen.or(Some(unknown(format!(
-                    "what is on disk {} is not known: the script {script} makes it when the guest starts",
-                    spec.vdev
-                ))));
-                continue;
-            };
-            match self.world.disks.get(&path) {
-                None => {}
-                Some(Err(why)) => {
-                    seen = seen
-                        .or(Some(unknown(format!("the disk {} could not be read: {why}", path.display()))));
-                }
-                Some(Ok(read)) => {
-                    let wanted = |boot: &&Boot| by != By::Grub || boot.loader == "grub";
-                    let Some((number, boot)) =
-                        read.disk.found.boot.iter().enumerate().find(|(_, boot)| wanted(boot))
-                    else {
-                        let notes: Vec<String> = read
-                            .disk
-                            .notes
-                            .iter()
-                            .map(|note| format!("{}, {}", note.about, note.text))
-                            .collect();
-                        let notes =
-                            if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
-                        let what =
-                            format!("nothing that was found on {} says what it boots{notes}", path.display());
-                        seen = seen.or(Some(unknown(what)));
-                        continue;
-                    };
-                    let own = read.kernels.iter().find(|kernel| kernel.boot == number);
-                    return self.booted(&path, boot, own, by);
-                }
-            }
-        }
-        Err(seen.unwrap_or_else(|| unknown("it has no disk that could be looked at for a kernel".to_owned())))
-    }
-
-    fn booted(
-        &self,
-        disk: &Path,
-        boot: &'a Boot,
-        own: Option<&'a OwnKernel>,
-        by: By,
-    ) -> Result<Boots<'a>, Box<Reason>> {
-        let place = || Evidence::words(format!("{} on {}", boot.file, disk.display()));
-        if let Some(hypervisor) = &boot.hypervisor {
-            let what = format!("the entry that boots starts a hypervisor of its own, {hypervisor}");
-            return Err(Box::new(Reason::new("audit-own-hypervisor", Effect::NotKnown, what).seen(place())));
-        }
-        let Some(path) = &boot.kernel_path else {
-            let named = boot.kernel.as_deref().unwrap_or("none");
-            let what = format!("the kernel that its boot loader's file names is not there: {named}");
-            let reason = Reason::new("audit-own-kernel-absent", Effect::Stops, what)
-                .seen(place())
-                .advice("repair it from inside the guest, or boot it once by a kernel of dom0's");
-            return Err(Box::new(reason));
-        };
-        let name = format!("{path} on {}", disk.display());
-        match own {
-            Some(OwnKernel { image: Some(image), config, .. }) => {
-                let mut image = image.clone();
-                if by == By::Grub {
-                    image.compression = None;
-                }
-                let (config, place) = (config.as_deref(), disk.to_owned());
-                Ok(Boots { image, config, name, place, by, entry: Some(boot) })
-            }
-            other => {
-                let why = other
-                    .and_then(|own| own.error.clone())
-                    .unwrap_or_else(|| "it was not looked at".to_owned());
-                let what = format!("{name} cannot be read as a kernel: {why}");
-                Err(Box::new(Reason::new("audit-kernel-unread", Effect::NotKnown, what).seen(place())))
-            }
-        }
-    }
-
-    /// Lines of the guest's fstab that name disks as Xen does not.
-    pub(super) fn names_in_the_guest(&mut self) {
-        let world = self.world;
-        let paths: Vec<PathBuf> =
-            system_disks(&self.guest).filter_map(|spec| spec.path()).map(PathBuf::from).collect();
-        for path in paths {
-            let Some(Ok(read)) = world.disks.get(&path) else { continue };
-            for note in read.disk.notes.iter().filter(|note| note.about.starts_with("/etc/fstab:")) {
-                let place = Evidence::words(format!("{} on {}", note.about, path.display()));
-                self.push(Reason::new("audit-fstab", Effect::ToKnow, note.text.clone()).seen(place));
-            }
-        }
-    }
 }
 
 /// The Xen that a PV guest inside a PVH one runs on: it is built for that, 32-bit guests included.
@@ -517,7 +432,9 @@ fn shim(release: Release) -> Hypervisor {
 
 /// Whether a kernel can be something, and nothing more would have to be known.
 fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
-    matches!(answer(role, &boots.image, boots.config, xen), Answer::Yes { given } if given.is_empty())
+    let by_grub = role == Role::Pv && boots.by == By::Grub;
+    !(by_grub && !grub_unpacks(boots.packed))
+        && matches!(answer(role, &boots.image, boots.config, xen), Answer::Yes { given } if given.is_empty())
 }
 
 fn packed(image: &Image) -> String {

@@ -103,6 +103,14 @@ impl Case<'_> {
             }
             let mut reason = Reason::of_finding(&finding);
             reason.settles = reason.effect == Effect::Stops && settles(&finding);
+            if finding.id == "guest-pygrub-root"
+                && let Some(packed) = self.packed_against_grub().filter(|_| self.guest.kind == GuestType::Pv)
+            {
+                let change = format!(
+                    "write bootloader_restrict = 1 (Xen 4.20); GRUB for Xen does not unpack {packed} for PV"
+                );
+                reason = reason.advice(change);
+            }
             if CONVERTIBLE.contains(&finding.id.as_str()) {
                 reason = reason.edits(vec![Change::Convert], true);
             }
@@ -250,8 +258,7 @@ impl Case<'_> {
                 self.xen.release
             );
             let change = if end.contains("pv-grub") {
-                "boot by GRUB for Xen in its place: package grub-xen-host, kernel = \"/usr/lib/grub-xen/…\""
-                    .to_owned()
+                self.instead_of_pv_grub()
             } else {
                 format!("take {key} out, or name a file that stays")
             };

@@ -6,7 +6,7 @@
 //! something would have to be known.
 //! Never: starts a guest, asks a hypervisor, writes a file, or reads a disk itself: that is [`GuestDisks`]' affair.
 //!
-//! Reading order: [`target`] (which hypervisor) → [`world`] (what is read) → `judge` and `boot` (a guest) → `fix`
+//! Reading order: [`target`] (which hypervisor) → [`world`] (what is read) → `judge`, `boot`, `own` and `packing` (a guest) → `fix`
 //! (changes that are sure) → `host`, `saved`, `xendomains` (the host) → [`report`] (what comes out) → [`text`],
 //! [`html`].
 
@@ -16,6 +16,8 @@ mod fix;
 mod host;
 pub mod html;
 mod judge;
+mod own;
+mod packing;
 pub(crate) mod plain;
 pub mod report;
 mod root_device;

@@ -1,8 +1,8 @@
 //! New guests: what a wished guest comes to, as texts for two places: the guest's own disk, and /etc/xen.
 //!
 //! Decides: which names, addresses and keys can be used, what each file says, and what is in a new guest's way. Facts:
-//! xl.cfg(5), interfaces(5), systemd.network(5), fstab(5), hosts(5); grub-xen-host's list of files. Never: makes a file,
-//! draws a random number, knows how a disk is made.
+//! xl.cfg(5), interfaces(5), systemd.network(5), fstab(5), hosts(5); grub-xen-host's list of files; GRUB's xen_file.c for what
+//! it unpacks. Never: makes a file, draws a random number, knows how a disk is made.
 
 mod access;
 mod inside;
@@ -31,6 +31,9 @@ use super::model::GuestType;
 /// The name of the guest's one NIC: `net.ifnames=0` stands on the base's kernel command line, so that it is the same
 /// in every release, whatever systemd calls Xen's NICs (`enX0` since 253).
 pub const NIC: &str = "eth0";
+
+/// GRUB for a PVH guest, as the package grub-xen-host has it.
+const LOADER: &str = "/usr/lib/grub-xen/grub-i386-xen_pvh.bin";
 
 /// A wished guest.
 #[derive(Debug, Clone)]
@@ -146,15 +149,6 @@ pub fn auto_path(name: &Name) -> PathBuf {
     Path::new(AUTO).join(format!("{name}.cfg"))
 }
 
-/// Returns GRUB for a guest of this type, as the package grub-xen-host has it.
-#[must_use]
-pub fn loader(kind: GuestType) -> &'static str {
-    match kind {
-        GuestType::Pv => "/usr/lib/grub-xen/grub-x86_64-xen.bin",
-        GuestType::Pvh | GuestType::Hvm => "/usr/lib/grub-xen/grub-i386-xen_pvh.bin",
-    }
-}
-
 /// Returns why a disk cannot have this path, where it cannot: xl has to read it in one line of text.
 #[must_use]
 pub fn unfit_disk_path(path: &Path) -> Option<&'static str> {
@@ -171,6 +165,18 @@ pub fn unfit_disk_path(path: &Path) -> Option<&'static str> {
 fn config_text(wanted: &Wanted, identity: &Identity) -> String {
     let text = |value: &str| quoted(value, '"');
     let kind = if wanted.kind == GuestType::Pv { GuestType::Pv } else { GuestType::Pvh };
+    // Debian's cloud kernel is packed with lz4 or zstd, which GRUB for Xen does not unpack in a PV guest.
+    let boots = if kind == GuestType::Pv {
+        "# pygrub, which reads /boot/grub/grub.cfg of the guest's own disk in dom0: its kernel comes from its own apt.\n\
+         bootloader = \"pygrub\"\n"
+            .to_owned()
+    } else {
+        format!(
+            "# GRUB, which reads /boot/grub/grub.cfg of the guest's own disk: its kernel comes from its own apt.\n\
+             kernel = {}\n",
+            text(LOADER)
+        )
+    };
     let disk = DiskSpec {
         format: Format::Raw,
         vdev: "xvda".to_owned(),
@@ -187,8 +193,7 @@ fn config_text(wanted: &Wanted, identity: &Identity) -> String {
          name = {quoted_name}\n\
          uuid = {uuid}\n\
          type = {kind}\n\
-         # GRUB, which reads /boot/grub/grub.cfg of the guest's own disk: its kernel comes from its own apt.\n\
-         kernel = {kernel}\n\
+         {boots}\
          memory = {memory}\n\
          vcpus = {vcpus}\n\
          disk = [{disk}]\n\
@@ -198,7 +203,6 @@ fn config_text(wanted: &Wanted, identity: &Identity) -> String {
         quoted_name = text(wanted.name.as_str()),
         uuid = text(&identity.uuid),
         kind = text(kind.word()),
-        kernel = text(loader(kind)),
         memory = wanted.memory,
         vcpus = wanted.vcpus,
         disk = text(&disk.named()),

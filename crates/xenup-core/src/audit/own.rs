@@ -1,0 +1,117 @@
+//! The kernel on a guest's own disk, as the boot loader that is given to the guest comes to it.
+//!
+//! Decides: which disk and which file that loader takes, and why there is no kernel at its end. Never: judges the kernel;
+//! reads a disk.
+
+use std::path::{Path, PathBuf};
+
+use crate::guest::disk::facts::Boot;
+
+use super::boot::{Boots, By};
+use super::judge::Case;
+use super::report::{Effect, Evidence, Reason};
+use super::world::{OwnKernel, boot_disks, system_disks};
+
+impl<'a> Case<'a> {
+    /// Finds the kernel on the guest's own disk.
+    pub(super) fn own(&self, by: By) -> Result<Boots<'a>, Box<Reason>> {
+        let unknown = |what: String| {
+            Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(self.line("disk")))
+        };
+        let mut seen = None;
+        for spec in boot_disks(&self.guest, by == By::Pygrub) {
+            let Some(path) = spec.path().map(PathBuf::from) else {
+                let script = spec.script.clone().unwrap_or_default();
+                seen = seen.or(Some(unknown(format!(
+                    "what is on disk {} is not known: the script {script} makes it when the guest starts",
+                    spec.vdev
+                ))));
+                continue;
+            };
+            match self.world.disks.get(&path) {
+                None => {}
+                Some(Err(why)) => {
+                    seen = seen
+                        .or(Some(unknown(format!("the disk {} could not be read: {why}", path.display()))));
+                }
+                Some(Ok(read)) => {
+                    let wanted = |boot: &&Boot| by != By::Grub || boot.loader == "grub";
+                    let Some((number, boot)) =
+                        read.disk.found.boot.iter().enumerate().find(|(_, boot)| wanted(boot))
+                    else {
+                        let notes: Vec<String> = read
+                            .disk
+                            .notes
+                            .iter()
+                            .map(|note| format!("{}, {}", note.about, note.text))
+                            .collect();
+                        let notes =
+                            if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
+                        let what =
+                            format!("nothing that was found on {} says what it boots{notes}", path.display());
+                        seen = seen.or(Some(unknown(what)));
+                        continue;
+                    };
+                    let own = read.kernels.iter().find(|kernel| kernel.boot == number);
+                    return self.booted(&path, boot, own, by);
+                }
+            }
+        }
+        Err(seen.unwrap_or_else(|| unknown("it has no disk that could be looked at for a kernel".to_owned())))
+    }
+
+    fn booted(
+        &self,
+        disk: &Path,
+        boot: &'a Boot,
+        own: Option<&'a OwnKernel>,
+        by: By,
+    ) -> Result<Boots<'a>, Box<Reason>> {
+        let place = || Evidence::words(format!("{} on {}", boot.file, disk.display()));
+        if let Some(hypervisor) = &boot.hypervisor {
+            let what = format!("the entry that boots starts a hypervisor of its own, {hypervisor}");
+            return Err(Box::new(Reason::new("audit-own-hypervisor", Effect::NotKnown, what).seen(place())));
+        }
+        let Some(path) = &boot.kernel_path else {
+            let named = boot.kernel.as_deref().unwrap_or("none");
+            let what = format!("the kernel that its boot loader's file names is not there: {named}");
+            let reason = Reason::new("audit-own-kernel-absent", Effect::Stops, what)
+                .seen(place())
+                .advice("repair it from inside the guest, or boot it once by a kernel of dom0's");
+            return Err(Box::new(reason));
+        };
+        let name = format!("{path} on {}", disk.display());
+        match own {
+            Some(OwnKernel { image: Some(image), config, .. }) => {
+                let mut image = image.clone();
+                let packed = image.compression;
+                if by == By::Grub {
+                    image.compression = None;
+                }
+                let (config, place) = (config.as_deref(), disk.to_owned());
+                Ok(Boots { image, packed, config, name, place, by, entry: Some(boot) })
+            }
+            other => {
+                let why = other
+                    .and_then(|own| own.error.clone())
+                    .unwrap_or_else(|| "it was not looked at".to_owned());
+                let what = format!("{name} cannot be read as a kernel: {why}");
+                Err(Box::new(Reason::new("audit-kernel-unread", Effect::NotKnown, what).seen(place())))
+            }
+        }
+    }
+
+    /// Lines of the guest's fstab that name disks as Xen does not.
+    pub(super) fn names_in_the_guest(&mut self) {
+        let world = self.world;
+        let paths: Vec<PathBuf> =
+            system_disks(&self.guest).filter_map(|spec| spec.path()).map(PathBuf::from).collect();
+        for path in paths {
+            let Some(Ok(read)) = world.disks.get(&path) else { continue };
+            for note in read.disk.notes.iter().filter(|note| note.about.starts_with("/etc/fstab:")) {
+                let place = Evidence::words(format!("{} on {}", note.about, path.display()));
+                self.push(Reason::new("audit-fstab", Effect::ToKnow, note.text.clone()).seen(place));
+            }
+        }
+    }
+}
