@@ -15,7 +15,7 @@ const HEADER: usize = 0x270;
 const PAYLOAD_SINCE: u16 = 0x0208;
 const SECTOR: u64 = 512;
 /// A version string has its own limit nowhere; distributions need 120.
-const RELEASE_LIMIT: usize = 256;
+const VERSION_LIMIT: usize = 256;
 
 /// A bzImage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct BzImage {
     pub protocol: u16,
     /// The first word of the version string: what `uname -r` says.
     pub release: Option<String>,
+    /// Whether the version string says PREEMPT_RT.
+    pub realtime: bool,
     /// The payload; `None` where the protocol is too old to name it.
     pub payload: Option<Payload>,
 }
@@ -54,9 +56,12 @@ pub(super) fn read(file: &dyn ReadAt) -> Result<BzImage, KernelError> {
     let (Some(sectors), Some(protocol)) = (field::u8(&header, 0x1f1), field::u16(&header, 0x206)) else {
         return Err(cut);
     };
-    let release = release(file, &header)?;
+    let version = version(file, &header)?;
+    let word = version.split(' ').next().unwrap_or_default();
+    let release = (!word.is_empty() && !word.contains('?')).then(|| word.to_owned());
+    let realtime = version.split(' ').any(|word| word == "PREEMPT_RT");
     if protocol < PAYLOAD_SINCE {
-        return Ok(BzImage { protocol, release, payload: None });
+        return Ok(BzImage { protocol, release, realtime, payload: None });
     }
     let (Some(offset), Some(length)) = (field::u32(&header, 0x248), field::u32(&header, 0x24c)) else {
         return Err(cut);
@@ -65,7 +70,7 @@ pub(super) fn read(file: &dyn ReadAt) -> Result<BzImage, KernelError> {
     let sectors = if sectors == 0 { 4 } else { u64::from(sectors) };
     let start = sectors.saturating_add(1).saturating_mul(SECTOR).saturating_add(u64::from(offset));
     let payload = payload(file, start, u64::from(length))?;
-    Ok(BzImage { protocol, release, payload: Some(payload) })
+    Ok(BzImage { protocol, release, realtime, payload: Some(payload) })
 }
 
 fn payload(file: &dyn ReadAt, start: u64, length: u64) -> Result<Payload, KernelError> {
@@ -87,13 +92,11 @@ fn payload(file: &dyn ReadAt, start: u64, length: u64) -> Result<Payload, Kernel
     }
 }
 
-/// The version string, at 512 bytes behind where the header's kernel_version points.
-fn release(file: &dyn ReadAt, header: &[u8]) -> Result<Option<String>, KernelError> {
-    let Some(at) = field::u16(header, 0x20e).filter(|at| *at != 0) else { return Ok(None) };
-    let line = part(file, u64::from(at).saturating_add(SECTOR), RELEASE_LIMIT)?;
-    let line = field::text(&line);
-    let word = line.split(' ').next().unwrap_or_default();
-    Ok((!word.is_empty() && !word.contains('?')).then(|| word.to_owned()))
+/// The version string, empty where there is none, at 512 bytes behind where the header's kernel_version points.
+fn version(file: &dyn ReadAt, header: &[u8]) -> Result<String, KernelError> {
+    let Some(at) = field::u16(header, 0x20e).filter(|at| *at != 0) else { return Ok(String::new()) };
+    let line = part(file, u64::from(at).saturating_add(SECTOR), VERSION_LIMIT)?;
+    Ok(field::text(&line))
 }
 
 /// Up to `length` bytes, fewer where the file ends before.

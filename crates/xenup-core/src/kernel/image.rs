@@ -17,6 +17,9 @@ pub struct Image {
     /// What `uname -r` says, where a bzImage says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// Whether a bzImage says that it was built with PREEMPT_RT.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub realtime: bool,
     /// What the ELF file is packed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,

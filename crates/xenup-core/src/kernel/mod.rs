@@ -88,7 +88,7 @@ pub fn read(file: &dyn ReadAt) -> Result<Image, KernelError> {
 }
 
 fn image(form: Form, compression: Option<Compression>, content: Content) -> Image {
-    Image { form, boot_protocol: None, release: None, compression, content }
+    Image { form, boot_protocol: None, release: None, realtime: false, compression, content }
 }
 
 fn read_bzimage(file: &dyn ReadAt) -> Result<Image, KernelError> {
@@ -107,6 +107,7 @@ fn read_bzimage(file: &dyn ReadAt) -> Result<Image, KernelError> {
     let [major, minor] = header.protocol.to_be_bytes();
     found.boot_protocol = Some(format!("{major}.{minor:02}"));
     found.release = header.release;
+    found.realtime = header.realtime;
     Ok(found)
 }
 

@@ -14,6 +14,7 @@ use super::hypervisor::{Capability, Fact, Hypervisor, RELEASES, Release, State};
 use super::image::{Class, Content, Form, Image, Kernel, NotesIn};
 use super::note::{DOM0_BIT, NoteType, Value, is_feature};
 use super::start::{Start, linux_says};
+use super::unpack::Compression;
 
 /// What a kernel can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -312,6 +313,18 @@ impl Case<'_> {
             .and(|| self.word_size(start))
             .and(|| self.notes_are_read())
             .and(|| self.unpacked_by(start))
+            .and(|| self.is_not_realtime())
+    }
+
+    /// Every note allows it, and in the rehearsal Debian's 6.1-rt stood still on Xen 4.17 before it unpacked its initramfs.
+    fn is_not_realtime(&self) -> Answer {
+        let is_set = self.config.is_some_and(|text| config::is_set(text, "CONFIG_PREEMPT_RT"));
+        if !self.image.realtime && !is_set {
+            return Answer::yes();
+        }
+        Answer::unknown(
+            "whether Linux with PREEMPT_RT comes up as PV: Debian's 6.1-rt stood still on Xen 4.17, and as PVH came up",
+        )
     }
 
     /// libelf takes `generic` loaders and Linux.
@@ -448,7 +461,14 @@ impl Case<'_> {
     }
 
     fn unpacked_by(&self, start: Start) -> Answer {
-        let change = "give the unpacked vmlinux, or let a boot loader inside the guest start it (pvgrub)";
+        let by_grub = matches!(
+            self.image.compression,
+            None | Some(Compression::Gzip | Compression::Xz | Compression::Lzo)
+        );
+        let change = match by_grub {
+            true => "give the unpacked vmlinux, or let a boot loader inside the guest start it (pvgrub)",
+            false => "give the unpacked vmlinux",
+        };
         let container = match (self.image.form, start) {
             (Form::BzImage, Start::Guest) => Some(self.xen.fact(Capability::BzImage)),
             (Form::BzImage, Start::Dom0) => Some(self.xen.fact(Capability::BzImageDom0)),
