@@ -3,6 +3,7 @@
 //! Decides: which name Linux gives a disk. Facts: xen-vbd-interface(7) and xen-blkfront.c: since Linux 3 every disk is
 //! xvd, and hda and sda both become xvda; Xen's own trees before kept hd and sd. Never: judges a root by UUID or label.
 
+use crate::guest::disk::facts::Volume;
 use crate::guest::{Value, vdev_number};
 use crate::kernel::{Content, Image, NoteType, NotesIn};
 
@@ -60,7 +61,16 @@ impl Case<'_> {
     /// Judges `root=` of the command line that the kernel gets.
     pub(super) fn root_device(&mut self, boots: &Boots<'_>) {
         self.names_in_the_guest();
-        let Some((root, key, evidence)) = self.root(boots) else { return };
+        let ramdisk = self.has_ramdisk(boots);
+        let Some((root, key, evidence)) = self.root(boots) else {
+            if !ramdisk {
+                self.no_root(boots);
+            }
+            return;
+        };
+        if let Some(reason) = self.by_tag(boots, &root, ramdisk) {
+            return self.push(reason.seen(evidence));
+        }
         let Some(wanted) = root.strip_prefix("/dev/").and_then(name) else { return };
         let given: Vec<Option<Name>> = system_disks(&self.guest).map(|spec| name(&spec.vdev)).collect();
         let all_known = system_disks(&self.guest)
@@ -69,7 +79,10 @@ impl Case<'_> {
         let holds = given.iter().find(|disk| disk.holds(&wanted));
         let all_xvd = names_all_xvd(&boots.image);
         let reason = match (wanted.prefix.as_str(), holds) {
-            ("xvd", Some(_)) => return,
+            ("xvd", Some(disk)) => match self.partition(disk, &wanted, &root) {
+                Some(reason) => reason,
+                None => return,
+            },
             ("xvd", None) if !all_known => return,
             ("xvd", None) => {
                 let what = format!("root={root}, and no disk of the guest has that name");
@@ -109,6 +122,102 @@ impl Case<'_> {
         self.push(reason.seen(evidence));
     }
 
+    /// Whether the kernel is given a ramdisk.
+    fn has_ramdisk(&self, boots: &Boots<'_>) -> bool {
+        match boots.entry {
+            Some(entry) => !entry.initrd.is_empty(),
+            None => self.guest.filled("ramdisk").is_some(),
+        }
+    }
+
+    /// Linux without a ramdisk and without `root=`.
+    fn no_root(&mut self, boots: &Boots<'_>) {
+        let inside = |key: &str| {
+            let has = |line: &str| line.starts_with(key) && !line.ends_with("=\"\"");
+            boots.config.is_some_and(|config| config.lines().any(has))
+        };
+        if !is_linux(&boots.image) || inside("CONFIG_CMDLINE=") || inside("CONFIG_INITRAMFS_SOURCE=") {
+            return;
+        }
+        let what = format!("{} gets neither a ramdisk nor root=: it has no root to mount", boots.name);
+        let reason = Reason::new("audit-root-absent", Effect::Stops, what)
+            .seen(self.line("kernel"))
+            .advice("give it the ramdisk that belongs to it, and root=");
+        self.push(reason);
+    }
+
+    /// Judges a root that is named by what lies on it: Linux alone knows PARTUUID and PARTLABEL, and a ramdisk the rest.
+    fn by_tag(&self, boots: &Boots<'_>, root: &str, ramdisk: bool) -> Option<Reason> {
+        let absent = |what: String| Reason::new("audit-root-absent", Effect::Stops, what);
+        if !ramdisk && is_linux(&boots.image) && (root.starts_with("UUID=") || root.starts_with("LABEL=")) {
+            let what =
+                format!("root={root} without a ramdisk: Linux alone finds a root by its device or PARTUUID");
+            return Some(
+                absent(what)
+                    .advice("give it the ramdisk that belongs to it, or name the device: root=/dev/xvda…"),
+            );
+        }
+        let (tag, value) = root.split_once('=')?;
+        let value = value.trim_matches('"');
+        let mut volumes = Vec::new();
+        for spec in system_disks(&self.guest) {
+            volumes.extend(&self.world.disk(spec)?.as_ref().ok()?.disk.volumes);
+        }
+        let named = |volume: &&Volume| {
+            let held = match tag {
+                "UUID" => &volume.uuid,
+                "LABEL" => &volume.label,
+                "PARTUUID" => &volume.partuuid,
+                _ => return true,
+            };
+            held.as_ref()
+                .is_some_and(|held| held == value || tag != "LABEL" && held.eq_ignore_ascii_case(value))
+        };
+        // What is inside a container, or is not known, may have that name.
+        let told = |volume: &&Volume| {
+            matches!(
+                volume.kind.as_deref(),
+                Some("ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "swap" | "vfat")
+            )
+        };
+        if volumes.is_empty() || !volumes.iter().all(told) || volumes.iter().any(named) {
+            return None;
+        }
+        let what = format!("root={root}, and nothing on the disks of the guest has that name");
+        Some(absent(what).advice("name the root by the UUID that it has: xenup guest disk says it"))
+    }
+
+    /// Judges the partition that `root=` names on a disk that was read.
+    fn partition(&self, disk: &Name, wanted: &Name, root: &str) -> Option<Reason> {
+        if !disk.partition.is_empty() {
+            return None;
+        }
+        let spec = system_disks(&self.guest).find(|spec| name(&spec.vdev).as_ref() == Some(disk))?;
+        let read = &self.world.disk(spec)?.as_ref().ok()?.disk;
+        if read.volumes.is_empty() {
+            return None;
+        }
+        let number = |volume: &Volume| volume.number.map(|number| number.to_string()).unwrap_or_default();
+        let path = spec.path().unwrap_or_default();
+        let meant = read.volumes.iter().find(|volume| number(volume) == wanted.partition);
+        let system = read.volumes.iter().find(|volume| volume.mounted.as_deref() == Some("/"));
+        let Some(meant) = meant.or_else(|| read.volumes.first().filter(|_| wanted.partition.is_empty()))
+        else {
+            let has = if read.table.is_none() { "has no partitions" } else { "has no such partition" };
+            let what = format!("root={root}, and {path} {has}");
+            return Some(
+                Reason::new("audit-root-absent", Effect::Stops, what)
+                    .advice("name the disk that the system is on, by UUID best"),
+            );
+        };
+        let elsewhere = system.filter(|system| *system != meant || number(meant) != wanted.partition)?;
+        let what = format!(
+            "root={root}, and the system that was found on {path} is on partition {}",
+            number(elsewhere)
+        );
+        Some(Reason::new("audit-root-elsewhere", Effect::NotKnown, what).advice("name the root by its UUID"))
+    }
+
     /// The root of the kernel's command line, the key that says it, and where it stands.
     fn root(&self, boots: &Boots<'_>) -> Option<(String, Option<String>, Evidence)> {
         let of = |line: &str| {
@@ -134,6 +243,15 @@ impl Case<'_> {
         let device = root.split_ascii_whitespace().next()?.to_owned();
         Some((device, Some("root".to_owned()), self.line("root")))
     }
+}
+
+/// Whether the kernel says that it is Linux.
+fn is_linux(image: &Image) -> bool {
+    let Content::Kernel(kernel) = &image.content else { return false };
+    kernel.notes.iter().any(|note| {
+        note.kind == Some(NoteType::GuestOs)
+            && matches!(&note.value, crate::kernel::Value::Text(name) if name == "linux")
+    })
 }
 
 #[cfg(test)]
