@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::guest::disk::Pygrub;
 use crate::guest::disk::facts::Boot;
 
 use super::boot::{Boots, By};
 use super::judge::Case;
 use super::report::{Effect, Evidence, Reason};
-use super::world::{OwnKernel, boot_disks, system_disks};
+use super::world::{DiskRead, OwnKernel, boot_disks, system_disks};
 
 impl<'a> Case<'a> {
     /// Finds the kernel on the guest's own disk.
@@ -28,14 +29,17 @@ impl<'a> Case<'a> {
                 ))));
                 continue;
             };
-            match self.world.disks.get(&path) {
+            match self.world.disk(spec) {
                 None => {}
                 Some(Err(why)) => {
                     seen = seen
                         .or(Some(unknown(format!("the disk {} could not be read: {why}", path.display()))));
                 }
                 Some(Ok(read)) => {
-                    let wanted = |boot: &&Boot| by != By::Grub || boot.loader == "grub";
+                    if let (By::Pygrub, Some((comes_to, kernel))) = (by, &read.pygrub) {
+                        return self.by_pygrub(&path, comes_to, kernel.as_ref());
+                    }
+                    let wanted = |boot: &&Boot| by != By::Grub || for_grub(boot);
                     let Some((number, boot)) =
                         read.disk.found.boot.iter().enumerate().find(|(_, boot)| wanted(boot))
                     else {
@@ -47,8 +51,20 @@ impl<'a> Case<'a> {
                             .collect();
                         let notes =
                             if notes.is_empty() { String::new() } else { format!(": {}", notes.join("; ")) };
-                        let what =
-                            format!("nothing that was found on {} says what it boots{notes}", path.display());
+                        let passed = read.disk.found.boot.first().filter(|_| by == By::Grub);
+                        let what = match passed {
+                            Some(boot) => format!(
+                                "GRUB for Xen looks for grub.cfg in /boot/grub and /grub alone, and {} has {}",
+                                path.display(),
+                                boot.file
+                            ),
+                            None => {
+                                format!(
+                                    "nothing that was found on {} says what it boots{notes}",
+                                    path.display()
+                                )
+                            }
+                        };
                         seen = seen.or(Some(unknown(what)));
                         continue;
                     };
@@ -58,6 +74,31 @@ impl<'a> Case<'a> {
             }
         }
         Err(seen.unwrap_or_else(|| unknown("it has no disk that could be looked at for a kernel".to_owned())))
+    }
+
+    /// What pygrub comes to.
+    fn by_pygrub(
+        &self,
+        disk: &Path,
+        comes_to: &'a Pygrub,
+        kernel: Option<&'a OwnKernel>,
+    ) -> Result<Boots<'a>, Box<Reason>> {
+        let place = self.line("bootloader");
+        match comes_to {
+            Pygrub::Boots(boot) => self.booted(disk, boot, kernel, By::Pygrub),
+            Pygrub::Fails(why) => {
+                let what = format!("pygrub boots nothing from {}: {why}", disk.display());
+                let reason = Reason::new("audit-pygrub-disk", Effect::Stops, what).seen(place);
+                Err(Box::new(match self.own(By::Grub) {
+                    Ok(_) => reason.advice(self.grub_in_place_of_pygrub()),
+                    Err(_) => reason.advice("give the disk a grub.cfg on a file system that pygrub reads"),
+                }))
+            }
+            Pygrub::Unknown(why) => {
+                let what = format!("what pygrub boots from {} cannot be told: {why}", disk.display());
+                Err(Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(place)))
+            }
+        }
     }
 
     fn booted(
@@ -104,14 +145,22 @@ impl<'a> Case<'a> {
     /// Lines of the guest's fstab that name disks as Xen does not.
     pub(super) fn names_in_the_guest(&mut self) {
         let world = self.world;
-        let paths: Vec<PathBuf> =
-            system_disks(&self.guest).filter_map(|spec| spec.path()).map(PathBuf::from).collect();
-        for path in paths {
-            let Some(Ok(read)) = world.disks.get(&path) else { continue };
+        let disks = system_disks(&self.guest)
+            .filter_map(|spec| Some((spec.path()?, world.disk(spec)?.as_ref().ok()?)));
+        let disks: Vec<(PathBuf, &DiskRead)> =
+            disks.map(|(path, read)| (PathBuf::from(path), read)).collect();
+        for (path, read) in disks {
             for note in read.disk.notes.iter().filter(|note| note.about.starts_with("/etc/fstab:")) {
                 let place = Evidence::words(format!("{} on {}", note.about, path.display()));
                 self.push(Reason::new("audit-fstab", Effect::ToKnow, note.text.clone()).seen(place));
             }
         }
     }
+}
+
+/// Whether GRUB for Xen comes to this file: its images look for grub.cfg in two places, and for nothing else.
+fn for_grub(boot: &Boot) -> bool {
+    const LOOKED_FOR: [&str; 2] = ["/boot/grub/grub.cfg", "/grub/grub.cfg"];
+    let names = boot.names.iter().chain([&boot.file]);
+    boot.loader == "grub" && names.into_iter().any(|name| LOOKED_FOR.contains(&name.as_str()))
 }

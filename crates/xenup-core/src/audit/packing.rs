@@ -51,6 +51,19 @@ impl Case<'_> {
         own.packed.filter(|packed| !grub_unpacks(Some(*packed)))
     }
 
+    /// What to boot by instead of pygrub, where GRUB for Xen finds the guest's grub.cfg.
+    pub(super) fn grub_in_place_of_pygrub(&self) -> String {
+        let pvh = "boot by type = \"pvh\" and kernel = \"/usr/lib/grub-xen/grub-i386-xen_pvh.bin\"";
+        match self.packed_against_grub() {
+            Some(packed) => format!("{pvh}: GRUB for Xen does not unpack {packed} for PV"),
+            None if self.guest.kind == GuestType::Pv => {
+                "boot by GRUB for Xen: kernel = \"/usr/lib/grub-xen/grub-x86_64-xen.bin\", and no bootloader"
+                    .to_owned()
+            }
+            None => format!("{pvh}, and no bootloader"),
+        }
+    }
+
     /// What to boot by instead of a loader of a release: GRUB for Xen, as far as it starts this guest's kernel.
     pub(super) fn instead_of_pv_grub(&self) -> String {
         let own = self.own(By::Grub);

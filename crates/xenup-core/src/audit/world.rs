@@ -4,7 +4,7 @@
 //! Decides: which kernels and disks are looked at, and what is said where something cannot be. Never: judges, or opens a
 //! disk itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use xenup_machine::process::Query;
 use xenup_machine::{Probe, Reason};
 
-use crate::guest::disk::GuestDisk;
+use crate::guest::disk::{GuestDisk, Pygrub};
 use crate::guest::list::Found;
 use crate::guest::{DiskSpec, Format, Guest, GuestFile, GuestType, Here, resolved};
 use crate::kernel::{Hypervisor, Image, beside, read};
@@ -59,6 +59,9 @@ pub struct DiskRead {
     pub disk: GuestDisk,
     /// The kernel of each entry of [`crate::guest::disk::Found::boot`] that names one which is there.
     pub kernels: Vec<OwnKernel>,
+    /// What pygrub comes to on it, with the kernel that it boots; absent where it was not asked.
+    #[serde(default)]
+    pub pygrub: Option<(Pygrub, Option<OwnKernel>)>,
 }
 
 /// A kernel on a guest's disk.
@@ -115,7 +118,7 @@ pub struct World<'a> {
     pub(super) kernels: BTreeMap<PathBuf, KernelSeen>,
     /// Where paths lead that have a link on their way.
     leads: BTreeMap<PathBuf, PathBuf>,
-    pub(super) disks: BTreeMap<PathBuf, Result<DiskRead, String>>,
+    disks: BTreeMap<(PathBuf, Format), Result<DiskRead, String>>,
     /// Whether the processor has hardware virtualization, and nested page tables (EPT, NPT).
     pub(super) hvm: Option<bool>,
     pub(super) hap: Option<bool>,
@@ -187,7 +190,7 @@ impl<'a> World<'a> {
 
     /// The disk of each guest that is looked at first, where it is one that is read.
     fn first_disks<'f>(&self, files: impl Iterator<Item = &'f GuestFile>) -> Vec<(PathBuf, &'static str)> {
-        let mut wanted = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
         for file in files {
             let guest = Guest::of(file);
             if guest.kind == GuestType::Hvm {
@@ -197,7 +200,7 @@ impl<'a> World<'a> {
             let readable = spec.script.is_none() && matches!(spec.format, Format::Raw | Format::Qcow2);
             let path = spec.path().map(PathBuf::from).filter(|_| readable);
             if let Some(path) = path.filter(|path| self.here.exists(path) != Some(false)) {
-                wanted.entry(path).or_insert(spec.format.word());
+                wanted.insert((path, spec.format.word()));
             }
         }
         wanted.into_iter().collect()
@@ -222,14 +225,15 @@ impl<'a> World<'a> {
         for spec in boot_disks(&guest, pygrub) {
             let Some(path) = spec.path().map(PathBuf::from) else { continue };
             let there = self.here.exists(&path);
-            let read = self.disks.entry(path).or_insert_with_key(|path| match &spec.script {
-                Some(script) => Err(format!("the block script {script} makes it when the guest starts")),
-                None if there == Some(false) => Err("it is not there".to_owned()),
-                None => match spec.format {
-                    Format::Raw | Format::Qcow2 => disks.disk(path, spec.format.word()),
-                    other => Err(format!("xenup does not read {} images", other.word())),
-                },
-            });
+            let read =
+                self.disks.entry((path, spec.format)).or_insert_with_key(|(path, _)| match &spec.script {
+                    Some(script) => Err(format!("the block script {script} makes it when the guest starts")),
+                    None if there == Some(false) => Err("it is not there".to_owned()),
+                    None => match spec.format {
+                        Format::Raw | Format::Qcow2 => disks.disk(path, spec.format.word()),
+                        other => Err(format!("xenup does not read {} images", other.word())),
+                    },
+                });
             if read.as_ref().is_ok_and(|read| !read.disk.found.boot.is_empty()) {
                 break;
             }
@@ -240,6 +244,11 @@ impl<'a> World<'a> {
     /// leads nowhere.
     pub(super) fn end_of<'p>(&'p self, path: &'p str) -> &'p str {
         self.leads.get(Path::new(path)).and_then(|end| end.to_str()).unwrap_or(path)
+    }
+
+    /// What was read of a disk, as the guest's file says its format.
+    pub(super) fn disk(&self, spec: &DiskSpec) -> Option<&Result<DiskRead, String>> {
+        self.disks.get(&(PathBuf::from(spec.path()?), spec.format))
     }
 
     fn kernel(&mut self, probe: &dyn Probe, path: &Path) {

@@ -6,7 +6,7 @@
 use super::vdev;
 
 /// The format of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// Bytes as they are.
     Raw,

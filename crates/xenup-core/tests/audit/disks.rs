@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use xenup_core::audit::{DiskRead, GuestDisks, OwnKernel};
-use xenup_core::guest::disk::facts::Boot;
-use xenup_core::guest::disk::{GuestDisk, Note};
+use xenup_core::guest::disk::facts::{Boot, Volume};
+use xenup_core::guest::disk::{GuestDisk, Note, Pygrub};
 use xenup_core::kernel::read;
 
 #[derive(Default)]
@@ -36,6 +36,7 @@ impl Described {
                         kernel: Some(words[3].to_owned()),
                         kernel_path: there.then(|| words[3].to_owned()),
                         cmdline: if there { behind(5) } else { String::new() },
+                        initrd: vec!["/boot/initrd.img".to_owned()],
                         ..Boot::default()
                     });
                     if there {
@@ -61,6 +62,32 @@ impl Described {
                     disk(&mut described.disks, &path).disk.notes.push(Note::new(about, behind(3)));
                 }
                 "error" => drop(described.disks.insert(path, Err(behind(2)))),
+                // `volume PATH NUMBER KIND UUID MOUNTED`, where 0 is a disk without partitions and `-` is none.
+                "volume" => {
+                    let said = |at: usize| Some(words[at].to_owned()).filter(|word| word != "-");
+                    let number = words[2].parse().ok().filter(|number| *number > 0);
+                    let disk = &mut disk(&mut described.disks, &path).disk;
+                    disk.table = number.map(|_| "mbr".to_owned());
+                    let (kind, uuid, mounted) = (said(3), said(4), said(5));
+                    disk.volumes.push(Volume { number, kind, uuid, mounted, ..Volume::default() });
+                }
+                // `no-initrd PATH`: the entries name none.
+                "no-initrd" => {
+                    let entries = &mut disk(&mut described.disks, &path).disk.found.boot;
+                    entries.iter_mut().for_each(|boot| boot.initrd.clear());
+                }
+                // `pygrub-fails PATH WORDS…`, `pygrub-unknown PATH WORDS…`.
+                "pygrub-fails" => {
+                    disk(&mut described.disks, &path).pygrub = Some((Pygrub::Fails(behind(2)), None))
+                }
+                "pygrub-unknown" => {
+                    disk(&mut described.disks, &path).pygrub = Some((Pygrub::Unknown(behind(2)), None))
+                }
+                "grub2" => {
+                    disk(&mut described.disks, &path).disk.found.boot.iter_mut().for_each(|boot| {
+                        boot.file = "/boot/grub2/grub.cfg".to_owned();
+                    });
+                }
                 "save" => drop(described.starts.insert(path, save(words[2]))),
                 other => panic!("disks.txt does not know `{other}`"),
             }
@@ -72,7 +99,7 @@ impl Described {
 type Disks = BTreeMap<PathBuf, Result<DiskRead, String>>;
 
 fn disk<'a>(disks: &'a mut Disks, path: &Path) -> &'a mut DiskRead {
-    let empty = DiskRead { disk: GuestDisk::default(), kernels: Vec::new() };
+    let empty = DiskRead { disk: GuestDisk::default(), kernels: Vec::new(), pygrub: None };
     disks.entry(path.to_owned()).or_insert(Ok(empty)).as_mut().expect("no error before")
 }
 

@@ -48,7 +48,9 @@ impl Readers {
         let reader = GuestReader::own(CHILD).format(Some(format)).known(known);
         let mut read = reader.read::<DiskRead>(place).map_err(|error| chain(&error))?.found;
         let mut seen = self.seen.lock().map_err(|_| "another reader fell".to_owned())?;
-        for kernel in read.kernels.iter_mut().filter(|kernel| kernel.error.is_none()) {
+        let of_pygrub = read.pygrub.iter_mut().filter_map(|(_, kernel)| kernel.as_mut());
+        let kernels = read.kernels.iter_mut().chain(of_pygrub);
+        for kernel in kernels.filter(|kernel| kernel.error.is_none()) {
             match &kernel.image {
                 Some(image) if seen.len() < MOST_KNOWN => {
                     drop(seen.insert(kernel.digest.clone(), image.clone()))
@@ -119,7 +121,10 @@ pub fn serve() -> Outcome {
         let mut reading = disk::read(image, handed.format, handed).map_err(|error| error.to_string())?;
         let entries = reading.disk.found.boot.len().min(ENTRIES);
         let kernels = (0..entries).filter_map(|boot| own_kernel(&mut reading, boot, &handed.known)).collect();
-        Ok((DiskRead { disk: reading.disk, kernels }, Vec::new()))
+        let (comes_to, booted) = reading.pygrub();
+        let kernel = booted.and_then(|mut booted| own_kernel(&mut booted, 0, &handed.known));
+        let pygrub = Some((comes_to, kernel));
+        Ok((DiskRead { disk: reading.disk, kernels, pygrub }, Vec::new()))
     });
     served.map_err(CommandError::failed)?;
     Ok(Exit::Done)

@@ -118,6 +118,9 @@ pub struct Boot {
     pub loader: String,
     /// The loader's file.
     pub file: String,
+    /// Other paths that lead to it by links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// How many entries it has.
     pub entries: usize,
     /// The title of the entry that would boot.

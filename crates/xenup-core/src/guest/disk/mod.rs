@@ -14,6 +14,7 @@ pub mod facts;
 mod files;
 mod fstab;
 mod network;
+mod pygrub;
 mod release;
 mod volumes;
 
@@ -25,6 +26,7 @@ use xenup_disk::{Budget, ReadAt};
 
 pub use facts::{Found, GuestDisk, Note};
 pub use files::GuestFiles;
+pub use pygrub::{Pygrub, entry as pygrub_entry};
 
 use facts::{FORMAT, Volume};
 use files::Files;
@@ -41,6 +43,7 @@ pub struct Reading {
     /// What was found.
     pub disk: GuestDisk,
     tree: Option<Tree>,
+    parts: Vec<pygrub::Part>,
 }
 
 impl Reading {
@@ -73,6 +76,21 @@ impl Reading {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// What pygrub comes to on this disk, and a reading whose one entry is what it boots.
+    #[must_use]
+    pub fn pygrub(&self) -> (Pygrub, Option<Self>) {
+        let (comes_to, tree) = pygrub::look(&self.parts, self.disk.table.as_deref() == Some("mbr"));
+        let reading = match (&comes_to, tree) {
+            (Pygrub::Boots(boot), Some(tree)) => {
+                let found = Found { boot: vec![(**boot).clone()], ..Found::default() };
+                let disk = GuestDisk { found, ..GuestDisk::default() };
+                Some(Self { disk, tree: Some(tree), parts: Vec::new() })
+            }
+            _ => None,
+        };
+        (comes_to, reading)
+    }
+
     fn kernel_path(&self, boot: usize) -> Result<String, FsError> {
         let found = self.disk.found.boot.get(boot).and_then(|boot| boot.kernel_path.clone());
         found.ok_or_else(|| FsError::NotFound { path: "the kernel".to_owned() })
@@ -103,7 +121,7 @@ pub fn read(
         ..GuestDisk::default()
     };
     found.notes.extend(image.notes.iter().map(|note| Note::new("image", note)));
-    let mut tree = volumes::gather(&disk, &mut found)?;
+    let (mut tree, parts) = volumes::gather(&disk, &mut found)?;
     if let Some(tree) = &mut tree {
         let (result, notes) = find(tree, &found.volumes);
         (found.found, found.notes) = (result, [std::mem::take(&mut found.notes), notes].concat());
@@ -112,7 +130,7 @@ pub fn read(
         let text = "reading stopped: the disk asks for more reads than one disk is allowed";
         found.notes.push(Note::new("disk", text));
     }
-    Ok(Reading { disk: found, tree })
+    Ok(Reading { disk: found, tree, parts })
 }
 
 /// Finds what there is in a guest's files, and what has to be noted.

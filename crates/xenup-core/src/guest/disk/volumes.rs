@@ -10,7 +10,7 @@ use xenup_disk::table::{self, Form};
 use xenup_disk::{ReadAt, ReadError};
 
 use super::facts::{GuestDisk, Mount, Note, Volume};
-use super::fstab;
+use super::{fstab, pygrub};
 
 /// The most partitions that are looked into.
 const MOST_VOLUMES: usize = 64;
@@ -59,8 +59,12 @@ struct Candidate {
     score: u32,
 }
 
-/// Fills in table and volumes, and returns the guest's tree; `None` where no root and no boot partition is found.
-pub(super) fn gather(disk: &Rc<dyn ReadAt>, found: &mut GuestDisk) -> Result<Option<Tree>, ReadError> {
+/// Fills in table and volumes, and returns the guest's tree, `None` where no root and no boot partition is found, and the
+/// parts that pygrub would open.
+pub(super) fn gather(
+    disk: &Rc<dyn ReadAt>,
+    found: &mut GuestDisk,
+) -> Result<(Option<Tree>, Vec<pygrub::Part>), ReadError> {
     let mut parts = cut(disk, found)?;
     let mut candidates: Vec<Candidate> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
@@ -75,8 +79,14 @@ pub(super) fn gather(disk: &Rc<dyn ReadAt>, found: &mut GuestDisk) -> Result<Opt
         Some(root) => Some(root_tree(root, candidates, &mut parts, found)),
         None => boot_tree(candidates, &mut parts, found),
     };
+    let of_pygrub = |part: &Part| pygrub::Part {
+        number: part.volume.number,
+        kind: part.kind,
+        bytes: Rc::clone(&part.bytes),
+    };
+    let for_pygrub = parts.iter().map(of_pygrub).collect();
     found.volumes = parts.into_iter().map(|part| part.volume).collect();
-    Ok(tree)
+    Ok((tree, for_pygrub))
 }
 
 fn about(volume: &Volume) -> String {

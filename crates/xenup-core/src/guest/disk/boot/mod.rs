@@ -79,11 +79,14 @@ pub(super) fn choices(files: &mut Files<'_>, volumes: &[Volume]) -> Vec<Boot> {
         for path in paths {
             // A link from menu.lst to grub.conf, or from /boot/boot to /boot, is no second file.
             let Some(real) = files.real_path(path) else { continue };
-            if found.iter().any(|boot| boot.file == real) {
+            let other = Some((*path).to_owned()).filter(|path| *path != real);
+            if let Some(boot) = found.iter_mut().find(|boot| boot.file == real) {
+                boot.names.extend(other);
                 continue;
             }
             if let Some(choice) = read(files, &real) {
-                found.push(located(files, volumes, choice));
+                let boot = located(files, volumes, choice);
+                found.push(Boot { names: other.into_iter().collect(), ..boot });
             }
         }
     }
