@@ -192,5 +192,5 @@ fn escaped_lines(text: &str) -> String {
 /// Text for HTML, in elements and in attributes.
 pub(crate) fn escaped(text: &str) -> String {
     // A control character has no place in HTML; marks that turn the direction of text hide what stands there.
-    markup::escaped(text, |c| super::plain::hides(c).then_some('\u{fffd}'))
+    markup::escaped(text, |c| crate::guest::disk::hides(c).then_some('\u{fffd}'))
 }

@@ -18,7 +18,7 @@ pub mod html;
 mod judge;
 mod own;
 mod packing;
-pub(crate) mod plain;
+mod plain;
 pub mod report;
 mod root_device;
 mod running;

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::guest::disk::Pygrub;
-use crate::guest::disk::facts::Boot;
+use crate::guest::disk::facts::{Boot, Note};
+use crate::guest::disk::{CUT, LOOPS, Pygrub, about};
 
 use super::boot::{Boots, By};
 use super::judge::Case;
@@ -68,6 +68,11 @@ impl<'a> Case<'a> {
                         seen = seen.or(Some(unknown(what)));
                         continue;
                     };
+                    let loops = |note: &&Note| note.about == boot.file && note.text == LOOPS;
+                    if let Some(note) = read.disk.notes.iter().find(loops) {
+                        let what = format!("{} on {}: {}", boot.file, path.display(), note.text);
+                        return Err(unknown(what));
+                    }
                     let own = read.kernels.iter().find(|kernel| kernel.boot == number);
                     return self.booted(&path, boot, own, by);
                 }
@@ -150,6 +155,14 @@ impl<'a> Case<'a> {
         let disks: Vec<(PathBuf, &DiskRead)> =
             disks.map(|(path, read)| (PathBuf::from(path), read)).collect();
         for (path, read) in disks {
+            for note in read.disk.notes.iter().filter(|note| note.text.starts_with(CUT)) {
+                let system = read.disk.volumes.iter().find(|volume| volume.mounted.as_deref() == Some("/"));
+                let stops = system.is_none_or(|volume| about(volume) == note.about);
+                let effect = if stops { Effect::Stops } else { Effect::NotKnown };
+                let place = Evidence::words(format!("{} of {}", note.about, path.display()));
+                let reason = Reason::new("audit-disk-cut", effect, note.text.clone()).seen(place);
+                self.push(reason.advice("give it the whole image back, or a backup"));
+            }
             for note in read.disk.notes.iter().filter(|note| note.about.starts_with("/etc/fstab:")) {
                 let place = Evidence::words(format!("{} on {}", note.about, path.display()));
                 self.push(Reason::new("audit-fstab", Effect::ToKnow, note.text.clone()).seen(place));

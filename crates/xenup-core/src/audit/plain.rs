@@ -3,15 +3,10 @@
 //! Decides: which characters of names and texts become U+FFFD, once, when an audit is made; text, HTML and JSON then say
 //! the same. Never: touches a path of the data, or the bytes of a guest's file that a plan writes.
 
+use crate::guest::disk::hides;
 use crate::inspect::Finding;
 
 use super::report::{Audit, Evidence, Fixed, GuestReport, Reason};
-
-/// What controls a terminal, breaks a line, or turns the direction of text.
-pub(crate) fn hides(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// Returns a text in one line.
 pub(super) fn plain(text: &str) -> String {

@@ -18,3 +18,9 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
         label: field::text(&sb, 0x12b, 256),
     }))
 }
+
+/// `dev_item.total_bytes`: what it takes of this device.
+pub(super) fn size(disk: &dyn ReadAt) -> Result<Option<u64>, ReadError> {
+    let Some(sb) = block::<1024>(disk, PLACE)? else { return Ok(None) };
+    Ok(Some(field::u64_le(&sb, 0xd1)))
+}

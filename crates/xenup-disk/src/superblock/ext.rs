@@ -36,3 +36,13 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
         label: field::text(&sb, 0x78, 16),
     }))
 }
+
+/// `s_blocks_count`, whose upper half counts with the feature 64bit, in blocks of `s_log_block_size`.
+pub(super) fn size(disk: &dyn ReadAt) -> Result<Option<u64>, ReadError> {
+    let Some(sb) = block::<1024>(disk, 1024)? else { return Ok(None) };
+    let wide = field::u32_le(&sb, 0x60) & 0x80 != 0;
+    let high = if wide { u64::from(field::u32_le(&sb, 0x150)) } else { 0 };
+    let blocks = high << 32 | u64::from(field::u32_le(&sb, 4));
+    let block = 1024_u64.checked_shl(field::u32_le(&sb, 0x18));
+    Ok(block.map(|block| blocks.saturating_mul(block)))
+}

@@ -111,6 +111,19 @@ pub fn identify(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
     Ok(None)
 }
 
+/// The bytes that a file system of ext, xfs or btrfs on one device takes, as its superblock says; `None` of other kinds.
+///
+/// # Errors
+/// As [`identify`].
+pub fn file_system_size(disk: &dyn ReadAt, kind: Kind) -> Result<Option<u64>, ReadError> {
+    match kind {
+        Kind::Ext { .. } => ext::size(disk),
+        Kind::Xfs => xfs::size(disk),
+        Kind::Btrfs { .. } => btrfs::size(disk),
+        _ => Ok(None),
+    }
+}
+
 /// All marks that are found, the one that wins first. More than one is a disk that was not wiped before it was used
 /// again, or a RAID member with its metadata at the end.
 ///

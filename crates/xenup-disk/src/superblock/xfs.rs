@@ -13,3 +13,9 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
     }
     Ok(Some(Content { kind: Kind::Xfs, uuid: field::uuid(&sb, 32), label: field::text(&sb, 108, 12) }))
 }
+
+/// `sb_dblocks` in blocks of `sb_blocksize`.
+pub(super) fn size(disk: &dyn ReadAt) -> Result<Option<u64>, ReadError> {
+    let Some(sb) = block::<512>(disk, 0)? else { return Ok(None) };
+    Ok(Some(field::u64_be(&sb, 8).saturating_mul(u64::from(field::u32_be(&sb, 4)))))
+}

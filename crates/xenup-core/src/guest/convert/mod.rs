@@ -13,11 +13,11 @@ use std::path::Path;
 use similar::TextDiff;
 use xenup_engine::plan::{Plan, SCHEMA, Slug, Stage};
 
+use super::disk::hides;
 use super::error::GuestError;
 use super::file::{Dialect, GuestFile};
 use super::model::Guest;
 use super::parse::Statement;
-use crate::audit::plain::hides;
 use crate::plan::step::{Draft, write};
 
 /// What marks a line that xenup wrote.

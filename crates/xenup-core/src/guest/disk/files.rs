@@ -142,8 +142,19 @@ impl<'a> Files<'a> {
     }
 }
 
-/// A text without control characters but for newline and tab.
+/// What controls a terminal, breaks a line, or turns the direction of text.
+pub(crate) fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text without what hides something, but for newline and tab.
 pub(crate) fn clean(text: &str) -> String {
-    let kept = |c: char| c == '\n' || c == '\t' || !c.is_control();
+    let kept = |c: char| c == '\n' || c == '\t' || !hides(c);
     text.chars().filter(|c| *c != '\r').map(|c| if kept(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// A name or a word in one line.
+pub(crate) fn in_line(text: &str) -> String {
+    text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -24,9 +24,12 @@ use xenup_disk::filesystem::{FsError, Tree};
 use xenup_disk::image::{BackingFiles, Format, Image, ImageError};
 use xenup_disk::{Budget, ReadAt};
 
+pub(crate) use boot::grub::LOOPS;
 pub use facts::{Found, GuestDisk, Note};
 pub use files::GuestFiles;
+pub(crate) use files::hides;
 pub use pygrub::{Pygrub, entry as pygrub_entry};
+pub(crate) use volumes::{CUT, about};
 
 use facts::{FORMAT, Volume};
 use files::Files;

@@ -10,6 +10,7 @@ use xenup_disk::table::{self, Form};
 use xenup_disk::{ReadAt, ReadError};
 
 use super::facts::{GuestDisk, Mount, Note, Volume};
+use super::files::in_line;
 use super::{fstab, pygrub};
 
 /// The most partitions that are looked into.
@@ -42,6 +43,9 @@ const BOOT_HAS: [&str; 6] = [
 const SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
 /// Enough to be a root.
 const ENOUGH: u32 = 2;
+
+/// How the note on a file system begins that is larger than what it lies on.
+pub(crate) const CUT: &str = "the file system has";
 
 /// A volume with its bytes.
 struct Part {
@@ -89,7 +93,8 @@ pub(super) fn gather(
     Ok((tree, for_pygrub))
 }
 
-fn about(volume: &Volume) -> String {
+/// What a note on a volume is about.
+pub(crate) fn about(volume: &Volume) -> String {
     volume.number.map_or("disk".to_owned(), |number| format!("partition {number}"))
 }
 
@@ -114,7 +119,7 @@ fn cut(disk: &Rc<dyn ReadAt>, found: &mut GuestDisk) -> Result<Vec<Part>, ReadEr
             start: partition.start,
             size: partition.size,
             partuuid: Some(partition.uuid.clone()),
-            name: partition.name.clone(),
+            name: partition.name.as_deref().map(in_line),
             ..Volume::default()
         };
         let bytes: Rc<dyn ReadAt> = Rc::new(partition.view(Rc::clone(disk)));
@@ -135,9 +140,28 @@ fn part(mut volume: Volume, bytes: Rc<dyn ReadAt>, notes: &mut Vec<Note>) -> Res
     let kind = content.as_ref().map(|content| content.kind);
     if let Some(content) = content {
         volume.kind = Some(content.kind.name().to_owned());
-        (volume.uuid, volume.label) = (content.uuid, content.label);
+        volume.uuid = content.uuid.map(|uuid| in_line(&uuid));
+        volume.label = content.label.map(|label| in_line(&label));
+        volume_is_cut(&volume, content.kind, &bytes, notes)?;
     }
     Ok(Part { volume, kind, bytes })
+}
+
+/// Notes on a file system that is larger than what it lies on: Linux mounts none of these then.
+fn volume_is_cut(
+    volume: &Volume,
+    kind: Kind,
+    bytes: &Rc<dyn ReadAt>,
+    notes: &mut Vec<Note>,
+) -> Result<(), ReadError> {
+    if let Some(size) = superblock::file_system_size(bytes, kind)?.filter(|size| *size > volume.size) {
+        let what = if volume.number.is_some() { "partition" } else { "disk" };
+        let (size, room) = (size >> 20, volume.size >> 20);
+        let text =
+            format!("{CUT} {size} MiB, the {what} {room} MiB: it was cut off, and Linux does not mount it");
+        notes.push(Note::new(about(volume), text));
+    }
+    Ok(())
 }
 
 /// Notes on what is recognised and never opened.

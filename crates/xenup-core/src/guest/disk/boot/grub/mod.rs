@@ -11,6 +11,9 @@ use super::{Choice, Entry, bls, folder};
 use crate::guest::disk::files::Files;
 use run::{Item, Machine};
 
+/// What is noted of a script with a loop that has no end of its own.
+pub(crate) const LOOPS: &str = "while and until are not carried out: what it boots may be another entry";
+
 /// The deepest submenu that is gone into.
 const DEEPEST_MENU: usize = 8;
 

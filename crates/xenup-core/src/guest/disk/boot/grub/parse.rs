@@ -1,5 +1,5 @@
-//! The commands of a GRUB script: simple ones, `if`, functions, menu entries. Loops are taken as their bodies, once;
-//! no generated grub.cfg has one.
+//! The commands of a GRUB script: simple ones, `if`, `for`, functions, menu entries. `while` and `until` are told, and not
+//! taken; no generated grub.cfg has one.
 
 use std::rc::Rc;
 
@@ -15,6 +15,10 @@ pub(super) enum Command {
     /// Conditions with what they guard; the last may have none, which is `else`.
     If(Vec<(Vec<Command>, Vec<Command>)>),
     Function(String, Rc<Vec<Command>>),
+    /// `for NAME in WORDS; do BODY; done`.
+    For(String, Vec<Word>, Rc<Vec<Command>>),
+    /// `while` and `until`.
+    Loop,
     Entry {
         submenu: bool,
         words: Vec<Word>,
@@ -70,10 +74,12 @@ impl Parser {
             }
             match word.as_str() {
                 "if" => commands.push(self.branches()),
-                "while" | "until" | "for" => {
-                    self.until_word("do");
-                    commands.extend(self.block(&[]));
-                    self.until_word("done");
+                "for" => commands.extend(self.loop_over()),
+                "while" | "until" => {
+                    self.tokens.next();
+                    drop(self.block(&[]));
+                    drop(self.loop_body());
+                    commands.push(Command::Loop);
                 }
                 "function" => commands.extend(self.function()),
                 "menuentry" | "submenu" => commands.push(self.entry(word == "submenu")),
@@ -84,12 +90,26 @@ impl Parser {
         commands
     }
 
-    /// Takes tokens up to and with a word.
-    fn until_word(&mut self, word: &str) {
-        while self.tokens.peek().is_some() && self.peek_word() != Some(word) {
+    /// `do BODY done`.
+    fn loop_body(&mut self) -> Vec<Command> {
+        while self.tokens.next_if_eq(&Token::End).is_some() {}
+        if self.peek_word() == Some("do") {
             self.tokens.next();
         }
+        let body = self.block(&[]);
+        if self.peek_word() == Some("done") {
+            self.tokens.next();
+        }
+        body
+    }
+
+    fn loop_over(&mut self) -> Option<Command> {
         self.tokens.next();
+        let mut words = self.words().into_iter();
+        let body = self.loop_body();
+        let name = words.next()?.plain()?.to_owned();
+        let words = words.filter(|word| word.plain() != Some("in")).collect();
+        Some(Command::For(name, words, Rc::new(body)))
     }
 
     /// The words up to the end of a command.

@@ -170,10 +170,28 @@ impl<'a, 'b> Machine<'a, 'b> {
                     self.functions.insert(name.clone(), Rc::clone(body));
                     true
                 }
+                Command::For(name, words, body) => self.each(name, words, body),
+                Command::Loop => {
+                    self.note(super::LOOPS.to_owned());
+                    true
+                }
                 Command::Entry { submenu, words, body } => self.add(*submenu, words, body),
             };
         }
         self.depth = self.depth.saturating_sub(1);
+        fine
+    }
+
+    /// A body once for each word; steps bound the whole.
+    fn each(&mut self, name: &str, words: &[Word], body: &Rc<Vec<Command>>) -> bool {
+        let mut fine = true;
+        for word in self.expand_all(words) {
+            if self.steps > MOST_STEPS {
+                break;
+            }
+            self.variables.insert(name.to_owned(), word);
+            fine = self.run(body);
+        }
         fine
     }
 
