@@ -22,11 +22,12 @@ impl<'a> Case<'a> {
         let mut seen = None;
         for spec in boot_disks(&self.guest, by == By::Pygrub) {
             let Some(path) = spec.path().map(PathBuf::from) else {
-                let script = spec.script.clone().unwrap_or_default();
-                seen = seen.or(Some(unknown(format!(
-                    "what is on disk {} is not known: the script {script} makes it when the guest starts",
-                    spec.vdev
-                ))));
+                let why = match (spec.relative(), &spec.script) {
+                    (Some(path), _) => format!("xl looks for {path} in the folder that it is started in"),
+                    (None, Some(script)) => format!("the script {script} makes it when the guest starts"),
+                    (None, None) => "it has no path".to_owned(),
+                };
+                seen = seen.or(Some(unknown(format!("what is on disk {}: {why}", spec.vdev))));
                 continue;
             };
             match self.world.disk(spec) {
