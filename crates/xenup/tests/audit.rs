@@ -29,8 +29,10 @@ fn make_disk(root: &Path, name: &str, case: &str, device: &str) -> Option<()> {
     put(&tree, "boot/vmlinuz-6.1.0-1-amd64", kernel(case));
     let entry = format!(
         "set default=0\nmenuentry 'Debian' {{\n search --fs-uuid --set=root {UUID}\n \
-         linux /boot/vmlinuz-6.1.0-1-amd64 root={device} ro\n}}\n"
+         linux /boot/vmlinuz-6.1.0-1-amd64 root={device} ro\n \
+         initrd /boot/initrd.img-6.1.0-1-amd64\n}}\n"
     );
+    put(&tree, "boot/initrd.img-6.1.0-1-amd64", "ramdisk");
     put(&tree, "boot/grub/grub.cfg", entry);
     put(&tree, "etc/fstab", format!("{device} / ext4 defaults 0 1\n"));
     put(&tree, "etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
