@@ -324,7 +324,6 @@ mod tests {
         images.iter().filter_map(|image| image.kernel.as_deref()).collect()
     }
 
-    /// Each line was asked of the real GrubConf.py.
     #[test]
     fn what_is_an_exception_there_is_an_error_here() {
         for text in [
