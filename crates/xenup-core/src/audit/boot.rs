@@ -433,7 +433,7 @@ fn shim(release: Release) -> Hypervisor {
 /// Whether a kernel can be something, and nothing more would have to be known.
 fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
     let by_grub = role == Role::Pv && boots.by == By::Grub;
-    !(by_grub && !grub_unpacks(boots.packed))
+    (!by_grub || grub_unpacks(boots.packed))
         && matches!(answer(role, &boots.image, boots.config, xen), Answer::Yes { given } if given.is_empty())
 }
 
