@@ -25,7 +25,7 @@ impl<'a> Case<'a> {
                 let why = match (spec.relative(), &spec.script) {
                     (Some(path), _) => format!("xl looks for {path} in the folder that it is started in"),
                     (None, Some(script)) => format!("the script {script} makes it when the guest starts"),
-                    (None, None) => "it has no path".to_owned(),
+                    (None, None) => "xenup reads files and devices alone".to_owned(),
                 };
                 seen = seen.or(Some(unknown(format!("what is on disk {}: {why}", spec.vdev))));
                 continue;

@@ -181,11 +181,12 @@ impl DiskSpec {
         }
     }
 
-    /// Returns the target where it is a path that depends on where xl is started.
+    /// Returns the target where it is a path that depends on where xl is started; `rbd:pool/image` and its kind are qemu's.
     #[must_use]
     pub fn relative(&self) -> Option<&str> {
         let target = self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())?;
-        (!target.starts_with('/') && !self.is_below_dev()).then_some(target)
+        let is_qemus = target.split('/').next().is_some_and(|first| first.contains(':'));
+        (!target.starts_with('/') && !self.is_below_dev() && !is_qemus).then_some(target)
     }
 
     /// xm's `phy:vg/lv`: xend looked for a device below /dev.
