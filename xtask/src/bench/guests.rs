@@ -27,6 +27,8 @@ const SUITE: &str = "bookworm";
 const MINUTES: Duration = Duration::from_secs(1800);
 /// What each root is called before it is a guest's, as long as every guest's name.
 const NAMELESS: &str = "g00000\n";
+/// The root that the menu's entries name.
+const FILE_SYSTEM: &str = "3f0b9b0e-6a33-4d0c-9b7e-0c6f5d9e5a11";
 const BLOCK: usize = 4096;
 
 /// Host and guests in a folder that goes with this.
@@ -103,7 +105,7 @@ impl Guests {
             let image = self.host.join(format!("srv/base{number}.raw"));
             boot(&root, kernel)?;
             Tool::new("truncate").args(["-s", "1G"]).arg(&image).run()?;
-            let make = Tool::new("mke2fs").args(["-q", "-t", "ext4", "-d"]);
+            let make = Tool::new("mke2fs").args(["-q", "-t", "ext4", "-U", FILE_SYSTEM, "-d"]);
             make.arg(&root).arg(&image).timeout(MINUTES).run()?;
             self.bases.push(image);
         }
