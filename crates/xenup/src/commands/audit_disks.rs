@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
 use xenup_core::audit::{DiskRead, GuestDisks, OwnKernel};
-use xenup_core::guest::disk::{self, Reading};
+use xenup_core::guest::disk::{self, Booted, Reading};
 use xenup_core::guest::resolved;
 use xenup_core::kernel::{self, Image};
 use xenup_machine::Probe;
@@ -120,9 +120,18 @@ pub fn serve() -> Outcome {
         let image = std::rc::Rc::clone(&handed.image);
         let mut reading = disk::read(image, handed.format, handed).map_err(|error| error.to_string())?;
         let entries = reading.disk.found.boot.len().min(ENTRIES);
-        let kernels = (0..entries).filter_map(|boot| own_kernel(&mut reading, boot, &handed.known)).collect();
+        let kernels: Vec<OwnKernel> =
+            (0..entries).filter_map(|boot| own_kernel(&mut reading, boot, &handed.known)).collect();
         let (comes_to, booted) = reading.pygrub();
-        let kernel = booted.and_then(|mut booted| own_kernel(&mut booted, 0, &handed.known));
+        let kernel = match booted {
+            Some(Booted::Entry(entry)) => kernels
+                .iter()
+                .find(|kernel| kernel.boot == entry)
+                .cloned()
+                .or_else(|| own_kernel(&mut reading, entry, &handed.known)),
+            Some(Booted::Alone(mut alone)) => own_kernel(&mut alone, 0, &handed.known),
+            None => None,
+        };
         let pygrub = Some((comes_to, kernel));
         Ok((DiskRead { disk: reading.disk, kernels, pygrub }, Vec::new()))
     });

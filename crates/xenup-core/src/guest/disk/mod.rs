@@ -31,7 +31,7 @@ pub(crate) use files::hides;
 pub use pygrub::{Pygrub, entry as pygrub_entry};
 pub(crate) use volumes::{CUT, about};
 
-use facts::{FORMAT, Volume};
+use facts::{Boot, FORMAT, Volume};
 use files::Files;
 
 /// The most reads that one disk may cost.
@@ -47,6 +47,14 @@ pub struct Reading {
     pub disk: GuestDisk,
     tree: Option<Tree>,
     parts: Vec<pygrub::Part>,
+}
+
+/// Where the kernel that pygrub boots is read.
+pub enum Booted {
+    /// It is the one that this entry of the same reading names.
+    Entry(usize),
+    /// It is that of the one entry of this reading.
+    Alone(Box<Reading>),
 }
 
 impl Reading {
@@ -79,19 +87,31 @@ impl Reading {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// What pygrub comes to on this disk, and a reading whose one entry is what it boots.
+    /// What pygrub comes to on this disk, and where its kernel is read.
     #[must_use]
-    pub fn pygrub(&self) -> (Pygrub, Option<Self>) {
-        let (comes_to, tree) = pygrub::look(&self.parts, self.disk.table.as_deref() == Some("mbr"));
-        let reading = match (&comes_to, tree) {
-            (Pygrub::Boots(boot), Some(tree)) => {
-                let found = Found { boot: vec![(**boot).clone()], ..Found::default() };
-                let disk = GuestDisk { found, ..GuestDisk::default() };
-                Some(Self { disk, tree: Some(tree), parts: Vec::new() })
-            }
+    pub fn pygrub(&self) -> (Pygrub, Option<Booted>) {
+        let (comes_to, opened) = pygrub::look(&self.parts, self.disk.table.as_deref() == Some("mbr"));
+        let booted = match (&comes_to, opened) {
+            (Pygrub::Boots(boot), Some((part, tree))) => Some(match self.entry_with(boot, part) {
+                Some(entry) => Booted::Entry(entry),
+                None => {
+                    let found = Found { boot: vec![(**boot).clone()], ..Found::default() };
+                    let disk = GuestDisk { found, ..GuestDisk::default() };
+                    Booted::Alone(Box::new(Self { disk, tree: Some(tree), parts: Vec::new() }))
+                }
+            }),
             _ => None,
         };
-        (comes_to, reading)
+        (comes_to, booted)
+    }
+
+    /// The entry that names the very kernel that pygrub takes from a part: where nothing else is mounted, paths are the same.
+    fn entry_with(&self, boot: &Boot, part: usize) -> Option<usize> {
+        let mounted = |volume: &Volume| volume.mounted.is_some();
+        let here = self.disk.volumes.get(part).is_some_and(mounted);
+        let alone = here && self.disk.volumes.iter().filter(|volume| mounted(volume)).count() == 1;
+        let same = |found: &Boot| found.kernel_path.is_some() && found.kernel_path == boot.kernel_path;
+        self.disk.found.boot.iter().position(same).filter(|_| alone)
     }
 
     fn kernel_path(&self, boot: usize) -> Result<String, FsError> {

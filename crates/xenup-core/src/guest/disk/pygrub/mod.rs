@@ -59,10 +59,10 @@ pub(super) struct Part {
     pub(super) bytes: Rc<dyn ReadAt>,
 }
 
-/// Returns what pygrub comes to, and the file system that it then reads the kernel from.
-pub(super) fn look(parts: &[Part], mbr: bool) -> (Pygrub, Option<Tree>) {
+/// Returns what pygrub comes to, and the part, by its place among them, that it then reads the kernel from.
+pub(super) fn look(parts: &[Part], mbr: bool) -> (Pygrub, Option<(usize, Tree)>) {
     let (mut reasons, mut doubts) = (Vec::new(), Vec::new());
-    for part in parts {
+    for (place, part) in parts.iter().enumerate() {
         let about = part.number.map_or("the disk".to_owned(), |number| format!("partition {number}"));
         if mbr && part.number.is_some_and(|number| number > 4) {
             reasons.push(format!("{about} is a logical one, where pygrub does not look"));
@@ -81,7 +81,7 @@ pub(super) fn look(parts: &[Part], mbr: bool) -> (Pygrub, Option<Tree>) {
         };
         match entry(&mut tree) {
             Err(why) => reasons.push(format!("{about}: {why}")),
-            Ok(boot) => return (with_ramdisk(&mut tree, boot), Some(tree)),
+            Ok(boot) => return (with_ramdisk(&mut tree, boot), Some((place, tree))),
         }
     }
     if doubts.is_empty() {
