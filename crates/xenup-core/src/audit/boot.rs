@@ -14,7 +14,6 @@ use crate::kernel::{Answer, Class, Compression, Content, Hypervisor, Image, Note
 
 use super::fix::Change;
 use super::judge::Case;
-use super::packing::grub_unpacks;
 use super::report::{Effect, Evidence, Reason};
 use super::world::{GRUB_XEN, KernelSeen};
 
@@ -265,7 +264,7 @@ impl<'a> Case<'a> {
     fn judged(&mut self, role: Role, boots: &Boots<'_>) {
         self.root_device(boots);
         if let (Role::Pv, By::Grub, Some(packed)) = (role, boots.by, boots.packed)
-            && !grub_unpacks(Some(packed))
+            && !packed.is_grubs()
         {
             let reason = self.not_unpacked(boots, packed);
             return self.push(reason);
@@ -431,9 +430,9 @@ fn shim(release: Release) -> Hypervisor {
 }
 
 /// Whether a kernel can be something, and nothing more would have to be known.
-fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
+pub(super) fn can(role: Role, boots: &Boots<'_>, xen: &Hypervisor) -> bool {
     let by_grub = role == Role::Pv && boots.by == By::Grub;
-    (!by_grub || grub_unpacks(boots.packed))
+    (!by_grub || boots.packed.is_none_or(Compression::is_grubs))
         && matches!(answer(role, &boots.image, boots.config, xen), Answer::Yes { given } if given.is_empty())
 }
 

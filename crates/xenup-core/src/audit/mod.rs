@@ -161,9 +161,8 @@ fn on(file: &GuestFile, world: &World<'_>, xen: &Hypervisor) -> Verdict {
 
 fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
     let mut reason = Reason::of_finding(&crate::guest::lint::unreadable(error));
-    let mut verdict = Verdict::WillNotStart;
     if error.fault == Fault::NotUtf8 {
-        (reason.effect, verdict) = (Effect::NotKnown, Verdict::CannotBeTold);
+        reason.effect = Effect::NotKnown;
     }
     GuestReport {
         name: stem(&error.path),
@@ -173,7 +172,7 @@ fn unreadable(error: &GuestError, auto: &[std::path::PathBuf]) -> GuestReport {
         auto: auto.to_vec(),
         running: None,
         now: None,
-        verdict,
+        verdict: verdict(std::slice::from_ref(&reason)),
         boots: None,
         reasons: vec![reason],
         fix: None,

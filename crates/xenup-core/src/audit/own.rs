@@ -148,8 +148,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Lines of the guest's fstab that name disks as Xen does not.
-    pub(super) fn names_in_the_guest(&mut self) {
+    /// What was noted on the guest's disks: file systems that were cut, lines of fstab that name disks as Xen does not.
+    pub(super) fn notes_on_disks(&mut self) {
         let world = self.world;
         let disks = system_disks(&self.guest)
             .filter_map(|spec| Some((spec.path()?, world.disk(spec)?.as_ref().ok()?)));

@@ -1,22 +1,16 @@
 //! GRUB for Xen and how a kernel is packed.
 //!
-//! Decides: which packings GRUB's PV images unpack. Facts: grub-core/loader/i386/xen_file.c of GRUB 2.06 and 2.12 opens a
+//! Decides: what starts a guest whose kernel GRUB's PV images do not unpack. Facts: grub-core/loader/i386/xen_file.c of GRUB 2.06 and 2.12 opens a
 //! bzImage's payload through the file filters gzio, xzio and lzopio, and knows no other; as PVH, GRUB hands the bzImage on
 //! as it is, and the kernel unpacks itself. dom0's tools unpack by decoders of their own (pygrub, `kernel =`). Never:
 //! unpacks.
 
 use crate::guest::GuestType;
-use crate::kernel::role::answer;
-use crate::kernel::{Answer, Compression, Role};
+use crate::kernel::{Compression, Role};
 
-use super::boot::{Boots, By};
+use super::boot::{Boots, By, can};
 use super::judge::Case;
 use super::report::{Effect, Evidence, Reason};
-
-/// Whether GRUB for Xen, as a PV guest, opens a kernel that is packed so.
-pub(super) fn grub_unpacks(packed: Option<Compression>) -> bool {
-    matches!(packed, None | Some(Compression::Gzip | Compression::Xz | Compression::Lzo))
-}
 
 impl Case<'_> {
     /// Why GRUB for Xen does not start the guest's kernel as PV, with what does.
@@ -41,14 +35,13 @@ impl Case<'_> {
     /// Whether pygrub, given to this PV guest, comes to a kernel that the Xen in question takes as it is packed.
     fn pygrub_boots(&self) -> bool {
         let Ok(own) = self.own(By::Pygrub) else { return false };
-        let can = answer(Role::Pv, &own.image, own.config, self.xen);
-        self.guest.kind == GuestType::Pv && matches!(can, Answer::Yes { given } if given.is_empty())
+        self.guest.kind == GuestType::Pv && can(Role::Pv, &own, self.xen)
     }
 
     /// How the guest's own kernel is packed, where GRUB for Xen does not unpack that.
     pub(super) fn packed_against_grub(&self) -> Option<Compression> {
         let own = self.own(By::Grub).or_else(|_| self.own(By::Pygrub)).ok()?;
-        own.packed.filter(|packed| !grub_unpacks(Some(*packed)))
+        own.packed.filter(|packed| !packed.is_grubs())
     }
 
     /// What to boot by instead of pygrub, where GRUB for Xen finds the guest's grub.cfg.
@@ -73,7 +66,7 @@ impl Case<'_> {
                 "write bootloader = \"pygrub\" in its place, which reads {file}: GRUB for Xen reads grub.cfg alone"
             );
         }
-        match own.ok().and_then(|own| own.packed).filter(|packed| !grub_unpacks(Some(*packed))) {
+        match own.ok().and_then(|own| own.packed).filter(|packed| !packed.is_grubs()) {
             None => {
                 "boot by GRUB for Xen in its place: package grub-xen-host, kernel = \"/usr/lib/grub-xen/…\""
                     .to_owned()

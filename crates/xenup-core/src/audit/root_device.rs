@@ -60,7 +60,7 @@ fn names_all_xvd(image: &Image) -> Option<bool> {
 impl Case<'_> {
     /// Judges `root=` of the command line that the kernel gets.
     pub(super) fn root_device(&mut self, boots: &Boots<'_>) {
-        self.names_in_the_guest();
+        self.notes_on_disks();
         let ramdisk = self.has_ramdisk(boots);
         let Some((root, key, evidence)) = self.root(boots) else {
             if !ramdisk {
@@ -247,11 +247,7 @@ impl Case<'_> {
 
 /// Whether the kernel says that it is Linux.
 fn is_linux(image: &Image) -> bool {
-    let Content::Kernel(kernel) = &image.content else { return false };
-    kernel.notes.iter().any(|note| {
-        note.kind == Some(NoteType::GuestOs)
-            && matches!(&note.value, crate::kernel::Value::Text(name) if name == "linux")
-    })
+    matches!(&image.content, Content::Kernel(kernel) if kernel.text(NoteType::GuestOs) == Some("linux"))
 }
 
 #[cfg(test)]

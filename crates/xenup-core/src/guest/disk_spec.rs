@@ -174,7 +174,7 @@ impl DiskSpec {
     /// Returns the path of the target, where it is one: no script, not empty, and the same wherever xl is started.
     #[must_use]
     pub fn path(&self) -> Option<String> {
-        let target = self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())?;
+        let target = self.unscripted()?;
         match target.starts_with('/') {
             true => Some(target.to_owned()),
             false => self.is_below_dev().then(|| format!("/dev/{target}")),
@@ -184,9 +184,14 @@ impl DiskSpec {
     /// Returns the target where it is a path that depends on where xl is started; `rbd:pool/image` and its kind are qemu's.
     #[must_use]
     pub fn relative(&self) -> Option<&str> {
-        let target = self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())?;
+        let target = self.unscripted()?;
         let is_qemus = target.split('/').next().is_some_and(|first| first.contains(':'));
         (!target.starts_with('/') && !self.is_below_dev() && !is_qemus).then_some(target)
+    }
+
+    /// The target, where no script makes something of it.
+    fn unscripted(&self) -> Option<&str> {
+        self.target.as_deref().filter(|target| !target.is_empty() && self.script.is_none())
     }
 
     /// xm's `phy:vg/lv`: xend looked for a device below /dev.
@@ -208,11 +213,8 @@ impl DiskSpec {
         }
         parts.extend(self.script.iter().map(|script| format!("script={script}")));
         parts.extend(self.others.iter().cloned());
-        let target = self.target.as_deref().filter(|target| !target.is_empty());
-        parts.extend(target.map(|target| match &self.script {
-            None if !target.starts_with('/') && self.is_below_dev() => format!("target=/dev/{target}"),
-            _ => format!("target={target}"),
-        }));
+        let target = self.path().or_else(|| self.target.clone()).filter(|target| !target.is_empty());
+        parts.extend(target.map(|target| format!("target={target}")));
         parts.join(",")
     }
 }

@@ -461,11 +461,7 @@ impl Case<'_> {
     }
 
     fn unpacked_by(&self, start: Start) -> Answer {
-        let by_grub = matches!(
-            self.image.compression,
-            None | Some(Compression::Gzip | Compression::Xz | Compression::Lzo)
-        );
-        let change = match by_grub {
+        let change = match self.image.compression.is_none_or(Compression::is_grubs) {
             true => "give the unpacked vmlinux, or let a boot loader inside the guest start it (pvgrub)",
             false => "give the unpacked vmlinux",
         };

@@ -68,6 +68,13 @@ impl Compression {
         MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, compression)| *compression)
     }
 
+    /// Returns whether GRUB for Xen, as a PV guest, opens a kernel that is packed so: through the file filters gzio, xzio and
+    /// lzopio, and no other (grub-core/loader/i386/xen_file.c).
+    #[must_use]
+    pub fn is_grubs(self) -> bool {
+        matches!(self, Self::Gzip | Self::Xz | Self::Lzo)
+    }
+
     /// Returns whether Linux puts the unpacked size behind the stream. gzip has it in its own format
     /// (scripts/Makefile.lib, size_append).
     pub(super) fn has_size_behind(self) -> bool {

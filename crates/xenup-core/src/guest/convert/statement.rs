@@ -102,7 +102,10 @@ fn fate(file: &GuestFile, guest: &Guest<'_>, statement: &Statement) -> Fate {
                 Fate::Retires("type says how a guest is virtualised".to_owned())
             }
         }
-        "uuid" => hyphenated(text).map_or(Fate::Stays, |uuid| set(key, &uuid)),
+        "uuid" => match hyphenated(text).filter(|uuid| uuid != text) {
+            Some(uuid) => set(key, &uuid),
+            None => Fate::Stays,
+        },
         "bootloader" if text != "pygrub" && text.rsplit('/').next() == Some("pygrub") => set(key, "pygrub"),
         "kernel" if guest.kind == GuestType::Hvm && text.rsplit('/').next() == Some("hvmloader") => {
             Fate::Retires("xl finds the firmware of an HVM guest by itself".to_owned())

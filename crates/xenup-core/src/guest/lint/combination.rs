@@ -92,15 +92,15 @@ impl Lint<'_> {
                 fix,
             );
         }
-        let bad = self.guest.text("uuid").filter(|text| !is_uuid(text)).map(str::to_owned);
-        if let Some(uuid) = bad {
+        let uuid = self.guest.text("uuid").map(|text| (text.to_owned(), hyphenated(text)));
+        if let Some((uuid, good)) = uuid.filter(|(text, good)| good.as_ref() != Some(text)) {
             let what = format!("`{uuid}` is no UUID as xl reads one");
             self.block(
                 "guest-uuid",
                 &["uuid"],
                 what,
                 "xl refuses it",
-                match hyphenated(&uuid) {
+                match good {
                     Some(_) => self.convert(),
                     None => "write one from uuidgen, or none".to_owned(),
                 },
@@ -228,20 +228,11 @@ pub(in super::super) fn action(word: &str) -> String {
     word.trim().to_ascii_lowercase().replace('_', "-")
 }
 
-/// Returns a UUID that xm took without hyphens, or with others, as xl wants it; `None` where it is one, or has not the digits.
+/// Returns a UUID as uuid_parse(3), which libxl asks, takes it: sixteen bytes in hexadecimal with the four hyphens of RFC
+/// 4122, wherever xm took them; `None` where the text has not the digits.
 pub(in super::super) fn hyphenated(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let is_one = digits.len() == 32 && digits.bytes().all(|c| c.is_ascii_hexdigit());
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default());
-    let uuid = parts.join("-");
-    (is_one && uuid != text).then_some(uuid)
-}
-
-/// As uuid_parse(3), which libxl asks: sixteen bytes in hexadecimal with the four hyphens of RFC 4122.
-fn is_uuid(text: &str) -> bool {
-    let fits = |(at, c): (usize, u8)| match at {
-        8 | 13 | 18 | 23 => c == b'-',
-        _ => c.is_ascii_hexdigit(),
-    };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
+    is_one.then(|| parts.join("-"))
 }

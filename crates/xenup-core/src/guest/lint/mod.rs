@@ -132,18 +132,21 @@ fn judged<'a>(file: &'a GuestFile, guest: Guest<'a>, here: &'a Here<'a>) -> Vec<
 /// Returns the finding that a file which cannot be read is.
 #[must_use]
 pub fn unreadable(error: &GuestError) -> Finding {
-    let (what, why) = match &error.fault {
+    let (weight, what, why) = match &error.fault {
         Fault::Code(code) => (
+            Weight::Blocks,
             format!("this is a program: {code}"),
             "xm ran guest files as Python; xl reads them as data, and so does xenup",
         ),
         Fault::NotUtf8 => (
+            Weight::Warning,
             format!("the file is not checked: {}", error.fault),
             "xl takes bytes as they are; xenup reads text, and says nothing of a guest whose file it has not read",
         ),
-        fault => (format!("the file cannot be read: {fault}"), "xl would not start the guest"),
+        fault => {
+            (Weight::Blocks, format!("the file cannot be read: {fault}"), "xl would not start the guest")
+        }
     };
-    let weight = if error.fault == Fault::NotUtf8 { Weight::Warning } else { Weight::Blocks };
     Finding {
         weight,
         at: vec![At { path: error.path.clone(), line: error.line }],
