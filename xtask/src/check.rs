@@ -39,6 +39,9 @@ struct Verdict {
     name: &'static str,
     passed: bool,
     seconds: f64,
+    /// Why it failed, where the check itself says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// A check that was not run.
@@ -130,9 +133,10 @@ const CHECKS: &[Item] = &[
 pub fn run(options: &Check) -> crate::Outcome {
     let (wanted, skipped) = chosen(options);
     let checks = judge_all(&wanted, options);
-    let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
-    if !failed.is_empty() {
-        println!("failed: {}", failed.join(", "));
+    let failed: Vec<&Verdict> = checks.iter().filter(|check| !check.passed).collect();
+    // Once more at the end: what a check said in its turn may lie thousands of lines above, among those of another.
+    for Verdict { name, why, .. } in &failed {
+        println!("failed: {name}{}", why.as_deref().map(|why| format!(": {why}")).unwrap_or_default());
     }
     println!(
         "checks: {} passed, {} failed, {} skipped",
@@ -185,7 +189,7 @@ fn judge_beside(wanted: &[&'static Item], options: &Check) -> Vec<Verdict> {
         }
         // A check whose thread panicked has said why, and has not passed.
         let ended = |(name, check): (_, std::thread::ScopedJoinHandle<'_, Verdict>)| {
-            check.join().unwrap_or(Verdict { name, passed: false, seconds: 0.0 })
+            check.join().unwrap_or(Verdict { name, passed: false, seconds: 0.0, why: None })
         };
         verdicts.extend(running.into_iter().map(ended));
         verdicts
@@ -195,13 +199,16 @@ fn judge_beside(wanted: &[&'static Item], options: &Check) -> Vec<Verdict> {
 fn judge(name: &'static str, body: impl FnOnce() -> crate::Outcome) -> Verdict {
     let watch = Stopwatch::start();
     println!("== {name}");
-    let passed = body().unwrap_or_else(|error| {
-        println!("{error}");
-        false
-    });
+    let (passed, why) = match body() {
+        Ok(passed) => (passed, None),
+        Err(error) => (false, Some(error.to_string())),
+    };
+    if let Some(why) = &why {
+        println!("{why}");
+    }
     let seconds = watch.elapsed().as_secs_f64();
     println!("== {name}: {} in {seconds:.1} s", if passed { "passed" } else { "FAILED" });
-    Verdict { name, passed, seconds }
+    Verdict { name, passed, seconds, why }
 }
 
 /// Runs a program in the project's folder with its output shown as it comes.

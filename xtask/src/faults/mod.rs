@@ -86,7 +86,14 @@ fn run_real(faults: &Faults) -> Outcome {
     } else {
         print_real(&count);
     }
-    Ok(count.kills >= faults.kills && count.restored == count.rounds && count.failures.is_empty())
+    if !count.failures.is_empty() {
+        return Err(format!("not restored:\n{}", count.failures.join("\n")).into());
+    }
+    if count.kills < faults.kills {
+        let real::Count { kills, rounds, .. } = count;
+        return Err(format!("{kills} of {} kills met xenup at work, in {rounds} rounds", faults.kills).into());
+    }
+    Ok(true)
 }
 
 fn print_real(count: &real::Count) {
@@ -99,9 +106,6 @@ fn print_real(count: &real::Count) {
     }
     for (why, paths) in &count.left_out {
         println!("left out in each round: {paths} ({why})");
-    }
-    for failure in &count.failures {
-        println!("not restored: {failure}");
     }
 }
 

@@ -93,6 +93,8 @@ pub fn drill(kills: u64, seed: Option<u64>, threads: usize) -> Result<Count, Fai
     eprintln!("an undisturbed apply takes {:.1} s; seed {seed}", apply.as_secs_f64());
     let count = Count { seed, apply_seconds: apply.as_secs_f64(), ..Count::default() };
     let (count, next) = (Mutex::new(count), AtomicU64::new(0));
+    // Measured once, beside whatever else went on: a round that is done before its moment corrects it.
+    let takes = AtomicU64::new(micros(apply));
     let worker = || -> Result<(), Failure> {
         loop {
             let round = next.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +102,7 @@ pub fn drill(kills: u64, seed: Option<u64>, threads: usize) -> Result<Count, Fai
             if locked(&count).kills >= kills || round >= 3 * kills {
                 return Ok(());
             }
-            drill.round(round, seed, apply, &count)?;
+            drill.round(round, seed, &takes, &count)?;
         }
     };
     std::thread::scope(|scope| {
@@ -116,11 +118,15 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The moment of a round, and that of its rollback where that is struck too: below the time each takes undisturbed.
 fn moments(seed: u64, round: u64, apply: Duration) -> (Duration, Option<Duration>) {
     let mut chance = Chance::new(seed.wrapping_add(round));
-    let micros = usize::try_from(apply.as_micros()).unwrap_or(usize::MAX);
-    let mut moment = || Duration::from_micros(u64::try_from(chance.below(micros)).unwrap_or_default());
+    let below = usize::try_from(apply.as_micros()).unwrap_or(usize::MAX);
+    let mut moment = || Duration::from_micros(u64::try_from(chance.below(below)).unwrap_or_default());
     let (first, second) = (moment(), moment());
     (first, (round % ROLLBACKS_KILLED == ROLLBACKS_KILLED - 1).then_some(second))
 }
@@ -165,12 +171,17 @@ impl Drill {
             .map_err(|error| error.to_string().into())
     }
 
-    fn round(&self, round: u64, seed: u64, apply: Duration, count: &Mutex<Count>) -> Result<(), Failure> {
+    fn round(&self, round: u64, seed: u64, takes: &AtomicU64, count: &Mutex<Count>) -> Result<(), Failure> {
         let words = |error: Box<dyn std::error::Error>| Failure::from(error.to_string());
         let debian = self.fresh(&round.to_string())?;
         files::write(&debian.root().join("plan.json"), &self.plan)?;
+        let apply = Duration::from_micros(takes.load(Ordering::Relaxed));
         let (moment, second) = moments(seed, round, apply);
+        let watch = Stopwatch::start();
         let struck = debian.kill_after(&["xenup", "apply", "--yes", "/plan.json"], moment).map_err(words)?;
+        if !struck {
+            takes.fetch_min(micros(watch.elapsed()), Ordering::Relaxed);
+        }
         let second = match second {
             Some(second) => {
                 debian.kill_after(&["xenup", "rollback", "--yes"], second).map_err(words)?.then_some(second)
