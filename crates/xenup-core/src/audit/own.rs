@@ -119,6 +119,12 @@ impl<'a> Case<'a> {
             let what = format!("the entry that boots starts a hypervisor of its own, {hypervisor}");
             return Err(Box::new(Reason::new("audit-own-hypervisor", Effect::NotKnown, what).seen(place())));
         }
+        if let Some(device) = &boot.kernel_device {
+            let what = format!(
+                "the entry that boots takes its kernel from another disk, {device}, which is not followed"
+            );
+            return Err(Box::new(Reason::new("audit-disk", Effect::NotKnown, what).seen(place())));
+        }
         let Some(path) = &boot.kernel_path else {
             let named = boot.kernel.as_deref().unwrap_or("none");
             let what = format!("the kernel that its boot loader's file names is not there: {named}");

@@ -1,6 +1,7 @@
 //! Guests' disks that a case describes, a line each:
 //! `boots PATH LOADER KERNEL CASE CMDLINE…`, `nothing PATH WORDS…`, `error PATH WORDS…`, `fstab PATH LINE WORDS…`,
-//! `missing PATH LOADER KERNEL` (the kernel is not there), `save PATH MAJOR.MINOR`.
+//! `missing PATH LOADER KERNEL` (the kernel is not there), `save PATH MAJOR.MINOR`. `PATH@FORMAT` is what a path is where
+//! a guest names it with that format.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,16 @@ impl Described {
                 "pygrub-unknown" => {
                     disk(&mut described.disks, &path).pygrub = Some((Pygrub::Unknown(behind(2)), None))
                 }
+                // `elsewhere PATH DEVICE`: the entries take their kernels from another disk.
+                "elsewhere" => {
+                    let entries = &mut disk(&mut described.disks, &path).disk.found.boot;
+                    entries.iter_mut().for_each(|boot| boot.kernel_device = Some(words[2].to_owned()));
+                }
+                // `cut PATH WORDS…`: partition 1 holds a file system that is larger than it.
+                "cut" => {
+                    let note = Note::new("partition 1", format!("the file system has {}", behind(2)));
+                    disk(&mut described.disks, &path).disk.notes.push(note);
+                }
                 "grub2" => {
                     disk(&mut described.disks, &path).disk.found.boot.iter_mut().for_each(|boot| {
                         boot.file = "/boot/grub2/grub.cfg".to_owned();
@@ -104,8 +115,10 @@ fn disk<'a>(disks: &'a mut Disks, path: &Path) -> &'a mut DiskRead {
 }
 
 impl GuestDisks for Described {
-    fn disk(&self, path: &Path, _: &str) -> Result<DiskRead, String> {
-        self.disks.get(path).cloned().unwrap_or_else(|| Err("the case does not describe it".to_owned()))
+    fn disk(&self, path: &Path, format: &str) -> Result<DiskRead, String> {
+        let as_format = PathBuf::from(format!("{}@{format}", path.display()));
+        let told = self.disks.get(&as_format).or_else(|| self.disks.get(path));
+        told.cloned().unwrap_or_else(|| Err("the case does not describe it".to_owned()))
     }
 
     fn start(&self, path: &Path, _: u64) -> Result<Vec<u8>, String> {

@@ -124,6 +124,23 @@ pub fn file_system_size(disk: &dyn ReadAt, kind: Kind) -> Result<Option<u64>, Re
     }
 }
 
+/// What a reader of xfs has to know before it reads one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XfsForm {
+    /// 4, or 5 with checksums.
+    pub version: u16,
+    /// Whether a version 4 has the types of files in its directories; version 5 always has.
+    pub typed_directories: bool,
+}
+
+/// The form of what [`identify`] has called an xfs; `None` of a disk that is too small for one.
+///
+/// # Errors
+/// As [`identify`].
+pub fn xfs_form(disk: &dyn ReadAt) -> Result<Option<XfsForm>, ReadError> {
+    xfs::form(disk)
+}
+
 /// All marks that are found, the one that wins first. More than one is a disk that was not wiped before it was used
 /// again, or a RAID member with its metadata at the end.
 ///

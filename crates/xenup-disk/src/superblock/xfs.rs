@@ -1,6 +1,6 @@
 //! xfs (fs/xfs/libxfs/xfs_format.h, struct xfs_dsb; big endian).
 
-use super::{Content, Kind, block};
+use super::{Content, Kind, XfsForm, block};
 use crate::field;
 use crate::read_at::{ReadAt, ReadError};
 
@@ -18,4 +18,13 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<Option<Content>, ReadError> {
 pub(super) fn size(disk: &dyn ReadAt) -> Result<Option<u64>, ReadError> {
     let Some(sb) = block::<512>(disk, 0)? else { return Ok(None) };
     Ok(Some(field::u64_be(&sb, 8).saturating_mul(u64::from(field::u32_be(&sb, 4)))))
+}
+
+/// The low bits of `sb_versionnum`, and whether its directories carry the types of files (`XFS_SB_VERSION_MOREBITSBIT`
+/// with `XFS_SB_VERSION2_FTYPE`).
+pub(super) fn form(disk: &dyn ReadAt) -> Result<Option<XfsForm>, ReadError> {
+    let Some(sb) = block::<512>(disk, 0)? else { return Ok(None) };
+    let versions = field::u16_be(&sb, 100);
+    let typed = versions & 0x8000 != 0 && field::u32_be(&sb, 200) & 0x200 != 0;
+    Ok(Some(XfsForm { version: versions & 0xf, typed_directories: typed }))
 }

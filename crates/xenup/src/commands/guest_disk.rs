@@ -41,7 +41,7 @@ fn refused(error: GuestReaderError) -> CommandError {
             Some("run it as a user who may read the image")
         }
         GuestReaderError::Refused { .. } => {
-            Some("qemu-img info says what it is; --format raw reads it as it lies")
+            Some("qemu-img info says what it is; qemu-img convert -O qcow2 makes one that is read")
         }
         _ => None,
     };
@@ -147,7 +147,10 @@ fn boot_words(boot: &Boot) -> Vec<String> {
     let chosen = format!("{:?} of {} in {} ({})", boot.title, boot.entries, boot.file, boot.why);
     let kernel = match (&boot.kernel_path, boot.kernel_size, &boot.kernel) {
         (Some(path), Some(size), _) => format!("{path} ({})", bytes(size)),
-        (_, _, Some(named)) => format!("{named}, which is not there"),
+        (_, _, Some(named)) => match &boot.kernel_device {
+            Some(device) => format!("{named} on another disk, {device}"),
+            None => format!("{named}, which is not there"),
+        },
         _ => "no kernel".to_owned(),
     };
     let mut lines = vec![chosen, format!("{kernel} {}", boot.cmdline).trim_end().to_owned()];

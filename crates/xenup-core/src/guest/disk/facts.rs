@@ -136,6 +136,9 @@ pub struct Boot {
     /// The kernel's size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_size: Option<u64>,
+    /// The disk that the entry takes the kernel from, as GRUB names it, where that is not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_device: Option<String>,
     /// The kernel's command line.
     pub cmdline: String,
     /// The initrds as the entry names them.

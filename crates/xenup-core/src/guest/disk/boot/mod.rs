@@ -26,6 +26,8 @@ enum Place {
     Label(String),
     /// On the partition of that number, from 1; 0 is a disk without partitions.
     Partition(u32),
+    /// On another disk of the guest, by GRUB's name for it.
+    OtherDisk(String),
     /// It is not said.
     #[default]
     Unknown,
@@ -104,7 +106,13 @@ pub(super) fn kernels(files: &mut Files<'_>) -> Vec<String> {
     for folder in ["/boot", ""] {
         let names = files.names(if folder.is_empty() { "/" } else { folder });
         let kernel = |name: &String| name.starts_with("vmlinu") || name.starts_with("kernel-");
-        found.extend(names.iter().filter(|name| kernel(name)).map(|name| format!("{folder}/{name}")));
+        let paths = names.iter().filter(|name| kernel(name)).map(|name| format!("{folder}/{name}"));
+        // A folder or a pipe of such a name is no kernel; a link that leads nowhere is none either.
+        found.extend(
+            paths
+                .take(MOST_KERNELS)
+                .filter(|path| files.stat(path).is_some_and(|stat| stat.kind == FileKind::File)),
+        );
     }
     found.truncate(MOST_KERNELS);
     found
@@ -129,6 +137,14 @@ fn located(files: &mut Files<'_>, volumes: &[Volume], choice: Choice) -> Boot {
         files.note(&boot.file, format!("the entry {:?} names no kernel", boot.title));
         return boot;
     };
+    if let Place::OtherDisk(device) = entry.place {
+        files.note(
+            &boot.file,
+            format!("the kernel {kernel} of {:?} is on another disk: {device}", boot.title),
+        );
+        boot.kernel_device = Some(device);
+        return boot;
+    }
     let found = candidates(&entry.place, volumes, kernel).into_iter().find_map(|path| {
         let stat = files.stat(&path).filter(|stat| stat.kind == FileKind::File)?;
         Some((files.real_path(&path)?, stat.size))
@@ -147,7 +163,7 @@ fn candidates(place: &Place, volumes: &[Volume], path: &str) -> Vec<String> {
         Place::Uuid(uuid) => volume.uuid.as_ref().is_some_and(|held| held.eq_ignore_ascii_case(uuid)),
         Place::Label(label) => volume.label.as_ref() == Some(label),
         Place::Partition(number) => volume.number.unwrap_or_default() == *number,
-        Place::Unknown => false,
+        Place::OtherDisk(_) | Place::Unknown => false,
     });
     let mut found = Vec::new();
     if let Some((volume, point)) = meant.and_then(|volume| Some((volume, volume.mounted.as_ref()?))) {
@@ -183,14 +199,29 @@ fn device_place(device: &str, first: u32) -> Place {
         return Place::Label(label.to_owned());
     }
     let Some((disk, partition)) = device.rsplit_once(',') else {
-        return if device.is_empty() { Place::Unknown } else { Place::Partition(0) };
+        return match device {
+            "" => Place::Unknown,
+            other if is_other_disk(other) => Place::OtherDisk(device.to_owned()),
+            _ => Place::Partition(0),
+        };
     };
+    if is_other_disk(disk) {
+        return Place::OtherDisk(device.to_owned());
+    }
     let digits = partition.trim_start_matches(|c: char| !c.is_ascii_digit());
     let number = digits.parse::<u32>().ok().and_then(|number| number.checked_add(1)?.checked_sub(first));
     match number {
-        // A second disk is not this one.
-        Some(number) if !disk.ends_with(|c: char| ('1'..='9').contains(&c)) => Place::Partition(number),
-        _ => Place::Unknown,
+        Some(number) => Place::Partition(number),
+        None => Place::Unknown,
+    }
+}
+
+/// Whether a disk of GRUB's is not the guest's first, which is the one that is read: `hd1`, `xen/xvdb`.
+fn is_other_disk(disk: &str) -> bool {
+    let (name, number) = disk.split_at(disk.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+    match name {
+        "hd" => number.parse::<u32>().is_ok_and(|number| number > 0),
+        _ => name.strip_prefix("xen/xvd").is_some_and(|letters| !letters.is_empty() && letters != "a"),
     }
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use xenup_disk::ReadAt;
 use xenup_disk::filesystem::{FileKind, FileSystem, Tree};
-use xenup_disk::superblock::Kind;
+use xenup_disk::superblock::{Kind, XfsForm, xfs_form};
 
 use super::facts::Boot;
 use super::files::{GuestFiles, clean};
@@ -106,9 +106,12 @@ fn opened(part: &Part) -> Opened {
     };
     match kind {
         Kind::Ext { .. } => {}
-        Kind::Xfs => match xfs(&part.bytes) {
-            Some(5) => return Opened::No("is xfs 5, and pygrub reads none but xfs 4".to_owned()),
-            Some(4) => {}
+        Kind::Xfs => match xfs_form(part.bytes.as_ref()) {
+            Ok(Some(XfsForm { version: 5, .. })) => {
+                return Opened::No("is xfs 5, and pygrub reads none but xfs 4".to_owned());
+            }
+            Ok(Some(XfsForm { version: 4, typed_directories: false })) => {}
+            // pygrub's reader was not made for types in directories.
             _ => return Opened::Unknown("is an xfs that pygrub may read or not".to_owned()),
         },
         Kind::Vfat { .. } => return Opened::Unknown("is vfat, whose files are not read here".to_owned()),
@@ -120,20 +123,6 @@ fn opened(part: &Part) -> Opened {
         Ok(Some(filesystem)) => Opened::Yes(Box::new(Tree::new(filesystem))),
         Ok(None) => Opened::Unknown("has no file system that is read here".to_owned()),
         Err(error) => Opened::Unknown(format!("cannot be read here: {error}")),
-    }
-}
-
-/// The version of an xfs (struct xfs_dsb: sb_versionnum); `None` of version 4 with file types in its directories, which
-/// pygrub's reader was not made for.
-fn xfs(disk: &Rc<dyn ReadAt>) -> Option<u16> {
-    let mut block = [0; 512];
-    disk.read_at(0, &mut block).ok()?;
-    let versions = u16::from_be_bytes(block.get(100..102)?.try_into().ok()?);
-    let more = u32::from_be_bytes(block.get(200..204)?.try_into().ok()?);
-    let typed = versions & 0x8000 != 0 && more & 0x200 != 0;
-    match versions & 0xf {
-        4 if typed => None,
-        version => Some(version),
     }
 }
 

@@ -26,21 +26,33 @@ pub(super) enum Command {
     },
 }
 
+/// What a script comes to.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    pub(super) commands: Vec<Command>,
+    /// It ends inside a last command, which GRUB does not carry out, and which is not among them.
+    pub(super) unclosed: bool,
+}
+
 /// The commands of a script. What cannot be made out ends the block it is in.
-pub(super) fn parse(text: &str) -> Vec<Command> {
-    let mut parser = Parser { tokens: tokens(text).into_iter().peekable(), depth: 0 };
+pub(super) fn parse(text: &str) -> Script {
+    let mut parser = Parser { tokens: tokens(text).into_iter().peekable(), depth: 0, unclosed: false };
     let mut commands = Vec::new();
     while parser.tokens.peek().is_some() {
         commands.extend(parser.block(&[]));
         // A stray `}`, `fi` or the like: the rest is still read.
         parser.tokens.next();
     }
-    commands
+    if parser.unclosed {
+        commands.pop();
+    }
+    Script { commands, unclosed: parser.unclosed }
 }
 
 struct Parser {
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
     depth: usize,
+    unclosed: bool,
 }
 
 /// Words that end a block.
@@ -51,6 +63,15 @@ impl Parser {
         match self.tokens.peek() {
             Some(Token::Word(word)) => word.plain(),
             _ => None,
+        }
+    }
+
+    /// Takes the word that ends a command of several; at the end of the script it is missed.
+    fn closing(&mut self, word: &str) {
+        if self.peek_word() == Some(word) {
+            self.tokens.next();
+        } else {
+            self.unclosed |= self.tokens.peek().is_none();
         }
     }
 
@@ -97,9 +118,7 @@ impl Parser {
             self.tokens.next();
         }
         let body = self.block(&[]);
-        if self.peek_word() == Some("done") {
-            self.tokens.next();
-        }
+        self.closing("done");
         body
     }
 
@@ -141,16 +160,13 @@ impl Parser {
                     self.tokens.next();
                     let body = self.block(&[]);
                     branches.push((Vec::new(), body));
-                    if self.peek_word() == Some("fi") {
-                        self.tokens.next();
-                    }
+                    self.closing("fi");
                     break;
                 }
-                Some("fi") => {
-                    self.tokens.next();
+                _ => {
+                    self.closing("fi");
                     break;
                 }
-                _ => break,
             }
         }
         Command::If(branches)
@@ -162,7 +178,9 @@ impl Parser {
             return Rc::default();
         }
         let body = self.block(&[]);
-        self.tokens.next_if_eq(&Token::Close);
+        if self.tokens.next_if_eq(&Token::Close).is_none() {
+            self.unclosed |= self.tokens.peek().is_none();
+        }
         Rc::new(body)
     }
 

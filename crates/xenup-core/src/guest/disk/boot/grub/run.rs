@@ -77,7 +77,7 @@ impl<'a, 'b> Machine<'a, 'b> {
 
     /// The menu that a script makes.
     pub(super) fn menu_of(&mut self, text: &str) -> Vec<Item> {
-        self.run(&parse(text));
+        self.script(text);
         std::mem::take(&mut self.menu)
     }
 
@@ -346,7 +346,17 @@ impl<'a, 'b> Machine<'a, 'b> {
         let path = split_device(path, 1).1.to_owned();
         let Some(text) = self.files.text(&path) else { return false };
         // A file that includes itself ends at the depth of calls.
-        self.run(&parse(&text))
+        self.script(&text)
+    }
+
+    fn script(&mut self, text: &str) -> bool {
+        let script = parse(text);
+        if script.unclosed {
+            self.note(
+                "it ends inside a command that is not closed, which GRUB does not carry out".to_owned(),
+            );
+        }
+        self.run(&script.commands)
     }
 
     /// `[ ... ]`: `-a` and `-o` from left to right, `!`, comparisons of words and numbers, and tests of files.
