@@ -985,7 +985,7 @@ _xenup() {
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles kernels" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles kernels dom0" -- "${cur}"))
                     return 0
                     ;;
                 --package)

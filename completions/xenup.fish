@@ -212,10 +212,11 @@ conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
 later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'
 roles\t'Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them'
-kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian\'s cloud kernel'"
+kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian\'s cloud kernel'
+dom0\t'A kernel of one\'s own, by its package, is installed for dom0, tried and used; without one, the report says what the machine has, for `kernel build --facts`'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
-complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l kernel -d 'A kernel that the scenario roles or kernels starts as a PV and as a PVH guest; once for each' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l kernel -d 'A kernel that the scenario roles or kernels starts as a PV and as a PVH guest, or the package of one that the scenario dom0 installs; once for each' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l uefi -d 'Boot the virtual machine by UEFI instead of BIOS'
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l dhcp -d 'Give the virtual machine its address by DHCP instead of a stanza'

@@ -124,6 +124,7 @@ const CHECKS: &[Item] = &[
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
     long("rehearsal-kernels", |_| own_kernel()),
+    long("rehearsal-dom0", |_| own_dom0()),
 ];
 
 /// Runs the checks, every one even after a failure, and prints the counts.
@@ -294,6 +295,17 @@ fn roles() -> crate::Outcome {
 fn own_kernel() -> crate::Outcome {
     let kernel = format!("--kernel={}", crate::kernel_build::built()?.display());
     rehearsal(&["--scenario", "kernels", "--resume", &kernel], &mut show)
+}
+
+/// Builds a kernel for the dom0 of the emulated machine from what that machine has, and boots Xen with it.
+fn own_dom0() -> crate::Outcome {
+    rehearsal(&["--scenario", "dom0", "--resume"], &mut show)?;
+    let report = files::read_text(&crate::project().join("target/rehearsal/report.json"))?;
+    let report: xenup_rehearse::report::Report = serde_json::from_str(&report)?;
+    let machine = report.facts.iter().find(|(name, _)| name == xenup_rehearse::scenario::dom0::MACHINE);
+    let (_, machine) = machine.ok_or("the report does not say what the machine has")?;
+    let kernel = format!("--kernel={}", crate::kernel_build::of_dom0(machine.as_bytes())?.display());
+    rehearsal(&["--scenario", "dom0", "--resume", &kernel], &mut show)
 }
 
 fn cargo_test(args: &[&str]) -> Tool {

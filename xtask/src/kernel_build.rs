@@ -13,6 +13,8 @@ use xenup_system::stopwatch::Stopwatch;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// The role that this check builds.
+const GUEST: &str = "domU-minimal";
 /// Nobody: who builds.
 const USER: &str = "65534";
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -61,6 +63,29 @@ pub fn built() -> Result<PathBuf, Failure> {
     image(&Place::new()?.in_one_go()?)
 }
 
+/// The package of a kernel for the dom0 of a machine: dom0-minimal with the drivers of its devices.
+///
+/// # Errors
+/// As [`built`].
+pub fn of_dom0(machine: &[u8]) -> Result<PathBuf, Failure> {
+    let place = Place::new()?;
+    let facts = place.folder.join("machine.json");
+    files::write(&facts, machine)?;
+    let kernels = crate::project().join("target/kernels");
+    files::create_dir_all(&kernels)?;
+    let modules = crate::kernels::Archive::own(&kernels).modules("linux-image-amd64")?;
+    let output = place.folder.join("out/dom0");
+    let mut words = place.words("dom0-minimal", &place.folder.join("first"), &output);
+    words.extend(["--facts".into(), facts.into_os_string(), "--modules".into(), modules.into_os_string()]);
+    place.build(&words, &mut |_| {})?;
+    let is_package = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.starts_with("linux-image-") && name.ends_with(".deb") && !name.contains("-dbg")
+    };
+    let found = files::list(&output)?.into_iter().find(is_package);
+    found.ok_or_else(|| format!("{}: no package", output.display()).into())
+}
+
 fn image(folder: &Path) -> Result<PathBuf, Failure> {
     let is_image =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"));
@@ -107,12 +132,12 @@ impl Place {
     }
 
     /// The words of a build as nobody, with a cache of its own.
-    fn words(&self, cache: &Path, output: &Path) -> Vec<std::ffi::OsString> {
+    fn words(&self, role: &str, cache: &Path, output: &Path) -> Vec<std::ffi::OsString> {
         let mut words: Vec<std::ffi::OsString> =
             ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "env"].map(Into::into).into();
         words.push(format!("XDG_CACHE_HOME={}", cache.display()).into());
         words.push(self.program.clone().into());
-        words.extend(["kernel", "build", "domU-minimal", "--source"].map(Into::into));
+        words.extend(["kernel", "build", role, "--source"].map(Into::into));
         words.push(self.tree.clone().into());
         words.push("--output".into());
         words.push(output.into());
@@ -122,7 +147,7 @@ impl Place {
     /// A build that is killed once it is well under way, and the same command again.
     fn killed_and_gone_on_with(&self) -> Result<PathBuf, Failure> {
         let output = self.folder.join("out/killed");
-        let words = self.words(&self.folder.join("first"), &output);
+        let words = self.words(GUEST, &self.folder.join("first"), &output);
         let mut pid = String::new();
         let mut killed = false;
         let tool = Tool::new("sh").args(["-c", "echo pid $$; exec \"$@\"", "sh"]).args(&words).timeout(LIMIT);
@@ -148,7 +173,7 @@ impl Place {
 
     fn in_one_go(&self) -> Result<PathBuf, Failure> {
         let output = self.folder.join(WHOLE);
-        self.build(&self.words(&self.folder.join("second"), &output), &mut |_| {})?;
+        self.build(&self.words(GUEST, &self.folder.join("second"), &output), &mut |_| {})?;
         Ok(output)
     }
 
@@ -167,7 +192,8 @@ impl Place {
     fn no_room(&self) -> Result<bool, Failure> {
         let cache = self.folder.join("no-room");
         let tool = Tool::new("unshare").args(["--mount", "sh", "-c", NO_ROOM, "sh"]).arg(&cache);
-        let output = tool.args(self.words(&cache, &self.folder.join("out/none"))).timeout(LIMIT).output()?;
+        let output =
+            tool.args(self.words(GUEST, &cache, &self.folder.join("out/none"))).timeout(LIMIT).output()?;
         let said = output.stderr_text();
         let good = said.contains("error: this build needs about ") && !said.contains("building in");
         if !good {

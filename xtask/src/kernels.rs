@@ -173,6 +173,20 @@ impl Archive {
         }
     }
 
+    /// Fetches the modules of the kernel behind a metapackage, with what depmod makes of them; returns their folder.
+    ///
+    /// # Errors
+    /// The sources lack it, or it cannot be fetched or unpacked.
+    pub fn modules(&self, meta: &str) -> Result<PathBuf, Failure> {
+        let package = self.behind(meta)?.ok_or_else(|| format!("{meta}: not in this machine's sources"))?;
+        let there = self.fetched(&package, "lib/modules")?;
+        let folders = files::list(&there)?;
+        let modules = folders.first().ok_or_else(|| format!("{package}: no modules"))?;
+        let release = modules.file_name().unwrap_or_default();
+        Tool::new("depmod").arg("-b").arg(self.folder.join(&package)).arg(release).run()?;
+        Ok(modules.clone())
+    }
+
     /// Fetches the newest kernel of a flavour that can be had: a mirror of an old suite may lack the last ones.
     ///
     /// # Errors

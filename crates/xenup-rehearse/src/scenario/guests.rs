@@ -67,17 +67,33 @@ pub fn files() -> Vec<FileOnDisk> {
     vec![file("guest-make", MAKE), file("guest-init", INIT)]
 }
 
-/// Starts the guests that this hypervisor can run here, and reaches each from outside; they are left running.
+/// Makes and starts the guests that this hypervisor can run here, and reaches each from outside; they are left running.
 ///
 /// # Errors
 /// A guest does not start, or cannot be reached.
 pub fn start(bench: &mut Bench, rec: &mut Recorder<'_>, hypervisor: Hypervisor) -> Result<(), Failure> {
+    made(bench, rec)?;
+    started(bench, rec, hypervisor)
+}
+
+/// Makes the guests, of the kernel that runs.
+///
+/// # Errors
+/// A program or module that is not there.
+pub fn made(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("make the guests", |s| {
         bench.mount_brought()?;
         let make = format!("sh {BROUGHT}/guest-make {BROUGHT}/guest-init {BRIDGE}");
         bench.run(s, &make, 0, SHORT)?;
-        bench.run(s, "ls -l /root/guest.cpio.gz && cat /root/pvh.cfg", 0, SHORT)
-    })?;
+        bench.run(s, "ls -l /root/guest.cpio.gz && cat /root/pvh.cfg", 0, SHORT).map(|_| ())
+    })
+}
+
+/// Starts the guests that were made.
+///
+/// # Errors
+/// As [`start`].
+pub fn started(bench: &mut Bench, rec: &mut Recorder<'_>, hypervisor: Hypervisor) -> Result<(), Failure> {
     rec.step("PV guest on the bridge", |s| start_one(bench, s, Kind::Pv))?;
     match hypervisor {
         Hypervisor::WithShadowPaging => {

@@ -16,16 +16,16 @@ use crate::event::{Recorder, StepScope};
 use crate::network;
 
 /// The checks of a trial boot under emulation, their patience included.
-const JUDGED: Duration = Duration::from_secs(900);
+pub(super) const JUDGED: Duration = Duration::from_secs(900);
 /// A trial boot that fails, and the boot after it.
 const BACK: Duration = Duration::from_secs(2400);
 /// Waits until a trial boot was kept by its own check; the kernel's log says it, which every console shows.
-const KEPT: &str = "until dmesg | grep -q 'boots by itself from now on'; do sleep 1; done";
+pub(super) const KEPT: &str = "until dmesg | grep -q 'boots by itself from now on'; do sleep 1; done";
 const OWN_KERNEL: &str = include_str!("guest/own-kernel");
 /// Newer than any of Debian 12's.
 const RELEASE: &str = "6.1.9999-own";
 /// What is known to boot says so itself.
-const KNOWN: &str = "xenup.known-good=";
+pub(super) const KNOWN: &str = "xenup.known-good=";
 
 /// Plays it.
 ///
@@ -115,7 +115,7 @@ fn update(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
 }
 
 /// The boot's own command line has the word.
-fn booted(bench: &mut Bench, s: &mut StepScope<'_, '_>, word: &str) -> Result<(), Failure> {
+pub(super) fn booted(bench: &mut Bench, s: &mut StepScope<'_, '_>, word: &str) -> Result<(), Failure> {
     bench.says(s, "cat /proc/cmdline /proc/xen/capabilities", word)?;
     bench.says(s, "ip -br addr show dev xenbr0", "10.99.0.")?;
     bench.outside(s, "echo reached from outside", 0).map(|_| ())

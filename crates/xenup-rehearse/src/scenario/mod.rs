@@ -7,6 +7,7 @@
 mod bench;
 mod conversion;
 mod disk;
+pub mod dom0;
 mod failure;
 mod guests;
 mod kernels;
@@ -45,6 +46,8 @@ pub enum Scenario {
     Roles,
     /// A whole Debian guest boots kernels of one's own without an initrd, in turns with Debian's cloud kernel with its.
     Kernels,
+    /// Packages of kernels of one's own are installed for dom0, and used.
+    Dom0,
 }
 
 /// Where the machine's address comes from.
@@ -101,7 +104,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. A conversion, later versions, roles and kernels only.
+    /// to. A conversion, later versions, roles, kernels and dom0 only.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -109,7 +112,7 @@ pub struct RehearseOptions {
     pub install_tools: bool,
     /// Leaves the machine running at the end.
     pub keep: bool,
-    /// The kernels of [`Scenario::Roles`] and [`Scenario::Kernels`].
+    /// The kernels of [`Scenario::Roles`] and [`Scenario::Kernels`], the packages of [`Scenario::Dom0`].
     pub kernels: Vec<PathBuf>,
 }
 
@@ -141,6 +144,7 @@ impl RehearseOptions {
             Scenario::Later => "later versions of Xen and Linux are tried before they are kept",
             Scenario::Roles => "kernels start as what they are said to be",
             Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
+            Scenario::Dom0 => "a kernel of one's own is dom0's",
         };
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",
@@ -194,6 +198,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Later => later::play(&mut bench, &mut rec, options),
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
         Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
+        Scenario::Dom0 => dom0::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {
         rec.fact("the console's last lines", &bench.vm.console().tail(40));

@@ -34,7 +34,8 @@ pub struct Rehearse {
     /// Leave the virtual machine running and say how to log in
     #[arg(long)]
     pub keep: bool,
-    /// A kernel that the scenario roles or kernels starts as a PV and as a PVH guest; once for each
+    /// A kernel that the scenario roles or kernels starts as a PV and as a PVH guest, or the package of one that the
+    /// scenario dom0 installs; once for each
     #[arg(long = "kernel", value_name = "FILE")]
     pub kernels: Vec<PathBuf>,
     /// Print the report as JSON
@@ -57,4 +58,7 @@ pub enum Scenario {
     Roles,
     /// A whole Debian guest boots kernels of one's own, in turns with Debian's cloud kernel
     Kernels,
+    /// A kernel of one's own, by its package, is installed for dom0, tried and used; without one, the report says what
+    /// the machine has, for `kernel build --facts`
+    Dom0,
 }

@@ -56,6 +56,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
             args::Scenario::Later => Scenario::Later,
             args::Scenario::Roles => Scenario::Roles,
             args::Scenario::Kernels => Scenario::Kernels,
+            args::Scenario::Dom0 => Scenario::Dom0,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
@@ -78,11 +79,11 @@ fn kernels(args: &Rehearse) -> Result<Vec<PathBuf>, CommandError> {
                 _ => "--kernel FILE, once for each: a vmlinuz of `xenup kernel build domU-minimal`",
             },
         )),
-        (false, [first, ..]) => Err(CommandError::usage(format!(
-            "{} is given, and only the scenarios roles and kernels start kernels",
+        (false, [first, ..]) if args.scenario != args::Scenario::Dom0 => Err(CommandError::usage(format!(
+            "{} is given, and only the scenarios roles, kernels and dom0 take kernels",
             first.display()
         ))
-        .hinted("add --scenario roles, or --scenario kernels")),
+        .hinted("add --scenario roles, --scenario kernels or --scenario dom0")),
         (_, kernels) => match kernels.iter().find(|kernel| !files::exists(kernel)) {
             Some(absent) => Err(CommandError::usage(format!("there is no file {}", absent.display()))),
             None => Ok(kernels.to_vec()),
