@@ -85,6 +85,9 @@ _xenup() {
             xenup__subcmd__guest,list)
                 cmd="xenup__subcmd__guest__subcmd__list"
                 ;;
+            xenup__subcmd__guest,resize)
+                cmd="xenup__subcmd__guest__subcmd__resize"
+                ;;
             xenup__subcmd__image,build)
                 cmd="xenup__subcmd__image__subcmd__build"
                 ;;
@@ -246,7 +249,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__guest)
-            opts="-q -h --color --quiet --help list check convert create delete disk"
+            opts="-q -h --color --quiet --help list check convert create resize delete disk"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,6 +435,24 @@ _xenup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__guest__subcmd__resize)
+            opts="-q -h --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

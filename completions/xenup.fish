@@ -95,15 +95,16 @@ complete -c xenup -n "__fish_xenup_using_subcommand history" -l color -d 'When t
 complete -c xenup -n "__fish_xenup_using_subcommand history" -l json -d 'Print JSON (schema: history.schema.json)'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand history" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -s q -l quiet -d 'Print results and errors alone'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "list" -d 'List the guests that have a file below /etc/xen'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "check" -d 'Say what keeps each guest from starting, or will'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "create" -d 'Make a Debian guest: its disk and its file, in about a second once a base of its release is kept'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "delete" -d 'Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk'
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create delete disk" -f -a "disk" -d 'Say what is on a guest\'s disk: system, kernel that would boot, what depends on names; nothing is mounted'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -s h -l help -d 'Print help'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "list" -d 'List the guests that have a file below /etc/xen'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "check" -d 'Say what keeps each guest from starting, or will'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "convert" -d 'Show an xm or xl file in today\'s form, as a diff; with --in-place or --out, write it'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "create" -d 'Make a Debian guest: its disk and its file, in about a second once a base of its release is kept'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "resize" -d 'Make the disk of a guest that `guest create` made larger, with its file system; the guest is off meanwhile'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "delete" -d 'Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and not __fish_seen_subcommand_from list check convert create resize delete disk" -f -a "disk" -d 'Say what is on a guest\'s disk: system, kernel that would boot, what depends on names; nothing is mounted'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from list" -l json -d 'Print JSON (schema: guest-list.schema.json)'
@@ -142,6 +143,9 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dry-run -d 'Show everything that would be written, and write nothing'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from resize" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from resize" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from resize" -s h -l help -d 'Print help'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Print results and errors alone'

@@ -101,6 +101,14 @@ pub enum ImageError {
         /// What differs.
         what: String,
     },
+    /// What is to be changed is not the guest's disk any more.
+    #[error("{} is not the guest's disk as it was made: {what}", path.display())]
+    NotTheDisk {
+        /// Where it is.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// The finished disk does not read back as what was to be built.
     #[error("the finished disk {} does not read back as built", path.display())]
     Check {
@@ -130,6 +138,10 @@ impl ImageError {
             Self::NoDate { .. } => Some("apt-get update says whether the mirror answers".into()),
             Self::Base { image, beside, .. } => {
                 Some(format!("rm {} {}: it is then made anew", image.display(), beside.display()))
+            }
+            Self::NotTheDisk { path, .. } => Some(format!("xenup guest disk {}", path.display())),
+            Self::Tool { step, source: ProcessError::Failed { .. } } if step.contains("e2fsck") => {
+                Some("copy the disk, then let e2fsck -f ask you about each fault; nothing was grown".into())
             }
             Self::File(error) if error.source.raw_os_error() == Some(28) => {
                 let place = error.path.parent().unwrap_or(&error.path);

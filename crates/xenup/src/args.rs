@@ -20,7 +20,7 @@ mod guest;
 mod image;
 mod rehearse;
 
-pub use guest::{GuestCreate, GuestDelete, Kind as GuestKind, Network as GuestNetwork};
+pub use guest::{GuestCreate, GuestDelete, GuestResize, Kind as GuestKind, Network as GuestNetwork};
 pub use image::{Image, ImageBuild, Kind as ImageKind};
 pub use rehearse::{Rehearse, Scenario};
 
@@ -306,6 +306,8 @@ pub enum Guest {
     ///
     /// Starts nothing, and replaces nothing. On a failure nothing is left.
     Create(GuestCreate),
+    /// Make the disk of a guest that `guest create` made larger, with its file system; the guest is off meanwhile
+    Resize(GuestResize),
     /// Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk
     Delete(GuestDelete),
     /// Say what is on a guest's disk: system, kernel that would boot, what depends on names; nothing is mounted

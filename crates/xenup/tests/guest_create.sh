@@ -42,7 +42,8 @@ for image in disks/web.img disks/db.img; do
   says 'console=hvc0'
 done
 ends 0 guest check
-[ "$(grep -c 'nothing to say' said)" = 2 ]
+[ "$(grep -c 'nothing to say' said)" = 1 ]
+says guest-pygrub-root
 ends 0 guest list
 says 'starts with the host'
 # With the loaders of grub-xen-host in a folder, the verdict is that both start.
@@ -102,6 +103,34 @@ wait $pid || true
 create 4 killed
 ends 0 guest delete --yes killed
 [ "$(there)" = "$before" ]
+
+# A disk grows with its file system, and only the one that was made, of a guest that is off.
+ends 2 guest resize db 2G
+says 'is not made smaller'
+ends 0 guest resize db 4G
+e2fsck -fn disks/db.img
+[ "$(stat -c %s disks/db.img)" = $((4 << 30)) ]
+dumpe2fs -h disks/db.img 2>/dev/null | grep -q "^Block count: *$((4 << 18))$"
+# One that was stopped between the two steps goes on.
+truncate -s 5G disks/db.img
+ends 0 guest resize db 5G
+dumpe2fs -h disks/db.img 2>/dev/null | grep -q "^Block count: *$((5 << 18))$"
+ends 4 guest resize absent 5G
+says 'xenup guest list'
+mkdir -p /var/lib/xen/save && touch /var/lib/xen/save/db
+ends 4 guest resize db 6G
+says 'hint: xl restore /var/lib/xen/save/db'
+rm /var/lib/xen/save/db
+cp --sparse=always disks/db.img kept.img
+tune2fs -U random disks/db.img > /dev/null
+ends 1 guest resize db 6G
+says 'is not the guest'
+cp --sparse=always kept.img disks/db.img
+dd if=/dev/urandom of=disks/db.img bs=4096 seek=1 count=64 conv=notrunc status=none
+ends 1 guest resize db 6G
+says 'nothing was grown'
+[ "$(stat -c %s disks/db.img)" = $((5 << 30)) ]
+mv kept.img disks/db.img
 
 # A guest is asked about before it goes, and takes nothing of another with it.
 ends 2 guest delete web

@@ -39,6 +39,7 @@ use crate::kernel::Hypervisor;
 
 pub use fix::plan;
 pub use report::{Audit, Verdict};
+pub use saved::save_of;
 pub use target::Goal;
 pub use world::{DiskRead, GuestDisks, OwnKernel, World};
 

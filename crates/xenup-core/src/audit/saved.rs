@@ -34,11 +34,7 @@ pub(super) struct SaveFile {
 
 /// Finds the saves of a host.
 pub(super) fn find(probe: &dyn Probe, disks: &dyn GuestDisks) -> Vec<SaveFile> {
-    let told = Xendomains::read(probe).map(|xendomains| xendomains.save);
-    let dir = match told {
-        Some(Setting::Set(dir, _)) => dir,
-        _ => PathBuf::from(DIR),
-    };
+    let dir = dir(probe);
     let names = probe.list(&dir).unwrap_or_default();
     let saves = names.iter().filter_map(|name| {
         let path = dir.join(name);
@@ -51,6 +47,20 @@ pub(super) fn find(probe: &dyn Probe, disks: &dyn GuestDisks) -> Vec<SaveFile> {
         }
     });
     saves.collect()
+}
+
+fn dir(probe: &dyn Probe) -> PathBuf {
+    match Xendomains::read(probe).map(|xendomains| xendomains.save) {
+        Some(Setting::Set(dir, _)) => dir,
+        _ => PathBuf::from(DIR),
+    }
+}
+
+/// Returns where xendomains has saved a guest, if it has.
+#[must_use]
+pub fn save_of(probe: &dyn Probe, name: &str) -> Option<PathBuf> {
+    let path = dir(probe).join(name);
+    probe.entry(&path).ok().flatten().map(|_| path)
 }
 
 /// What a save says of itself.

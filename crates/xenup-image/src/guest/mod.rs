@@ -4,7 +4,7 @@
 //! or entered. It never writes to a base that is kept, and never to a path where something stands.
 //!
 //! The disk is one ext4 file system without a partition table: GRUB for Xen reads it (it is `(xen/xvda)` there), it
-//! grows with `resize2fs` alone, and its UUID is set by `tune2fs`. docs/guests.md has what was measured.
+//! grows with `resize2fs` alone ([`grow`]), and its UUID is set by `tune2fs`. docs/guests.md has what was measured.
 //!
 //! [`base`] → [`disk`], with [`debugfs`] for the files and [`check`] for what was written.
 
@@ -12,8 +12,10 @@ pub mod base;
 mod check;
 mod debugfs;
 pub mod disk;
+mod grow;
 mod kept;
 
 pub use base::{Base, BaseSpec, Manager, SMALLEST};
 pub use disk::{Entry, GuestDisk};
+pub use grow::grow;
 pub use kept::About;

@@ -1,4 +1,4 @@
-//! `guest create` and `guest delete`. Decides how a size, a suite, a type are spelt.
+//! `guest create`, `guest resize` and `guest delete`. Decides how a size, a suite, a type are spelt.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -83,6 +83,17 @@ pub struct GuestDelete {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `guest resize`
+#[derive(Debug, ClapArgs)]
+pub struct GuestResize {
+    /// The guest
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+    /// The size that its disk is to have: a number and M, G or T
+    #[arg(value_name = "SIZE", value_parser = disk_size)]
+    pub size: u64,
 }
 
 /// How a guest is virtualised.

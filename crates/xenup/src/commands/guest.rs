@@ -13,7 +13,9 @@ use xenup_machine::{Probe, Reason};
 use xenup_system::files;
 
 use crate::args::{Guest, GuestCheck, GuestConvert, GuestFiles};
-use crate::commands::{apply, guest_create, guest_delete, guest_disk, inspect, machine, print_json};
+use crate::commands::{
+    apply, guest_create, guest_delete, guest_disk, guest_resize, inspect, machine, print_json,
+};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
@@ -24,6 +26,7 @@ pub fn run(ui: &mut Ui, args: &Guest) -> Outcome {
         Guest::Check(args) => check(ui, args),
         Guest::Convert(args) => convert(ui, args),
         Guest::Create(args) => guest_create::run(ui, args),
+        Guest::Resize(args) => guest_resize::run(ui, args),
         Guest::Delete(args) => guest_delete::run(ui, args),
         Guest::Disk(args) => guest_disk::run(ui, args),
     }

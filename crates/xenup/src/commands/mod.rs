@@ -12,6 +12,8 @@ mod guest;
 mod guest_create;
 mod guest_delete;
 mod guest_disk;
+mod guest_made;
+mod guest_resize;
 mod history;
 mod image;
 mod init;

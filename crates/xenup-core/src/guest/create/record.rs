@@ -73,6 +73,12 @@ impl Record {
         Self { format: FORMAT, name: guest.name.clone(), file_system, made }
     }
 
+    /// Returns where the guest's disk is.
+    #[must_use]
+    pub fn disk(&self) -> Option<&Path> {
+        self.made.iter().find(|made| matches!(made, Made::Disk(_))).map(Made::path)
+    }
+
     /// Returns where the record of a guest is.
     #[must_use]
     pub fn path(name: &Name) -> PathBuf {
