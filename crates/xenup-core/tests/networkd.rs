@@ -87,6 +87,7 @@ impl Case {
                 AddressPolicy::Keep
             },
             lasting: self.word("lasting").into_iter().map(|ip| ip.parse().unwrap()).collect(),
+            vlans: self.word("vlans").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
             lease: Lease {
                 iaid4: self.number("iaid4"),
                 iaid6: self.number("iaid6"),

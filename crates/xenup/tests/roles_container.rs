@@ -10,7 +10,7 @@
 
 mod container;
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Child, Output};
 
@@ -46,7 +46,7 @@ fn picture(container: &Container) -> String {
         "-c",
         "cd / && find etc/network etc/systemd etc/sysctl.d etc/xenup -exec stat -c '%n %U:%G %a %N' {} + | sort; \
          find etc/network etc/systemd etc/sysctl.d etc/xenup -type f -exec md5sum {} + | sort; \
-         ip -o link show type bridge | cut -d' ' -f2; ip -o -4 address show | cut -d' ' -f2-7; \
+         ip -o link show type bridge | cut -d' ' -f2; ip -o link show type vlan | cut -d' ' -f2; ip -o -4 address show | cut -d' ' -f2-7; \
          ip -4 route show | sed 's/ linkdown//'; \
          cd /proc/sys/net/ipv4 && grep . ip_forward conf/*/forwarding conf/all/accept_redirects; nft list ruleset; \
          systemctl list-units --no-legend --plain 'xenup-nat*' 'xenup-dhcp*' | cut -d' ' -f1",
@@ -256,22 +256,122 @@ fn guests_behind_dom0_and_among_themselves_with_networkd() {
     if skipped() {
         return;
     }
-    whole("roles-networkd", |dir| {
-        let etc = dir.join("etc/systemd/system");
-        for (wants, unit) in
-            [("multi-user.target", "systemd-networkd.service"), ("sockets.target", "systemd-networkd.socket")]
-        {
-            let folder = etc.join(format!("{wants}.wants"));
-            std::fs::create_dir_all(&folder).unwrap();
-            let _ = std::fs::remove_file(folder.join(unit));
-            symlink(format!("/lib/systemd/system/{unit}"), folder.join(unit)).unwrap();
+    whole("roles-networkd", networkd);
+}
+
+/// Gives the network to systemd-networkd.
+fn networkd(dir: &Path) {
+    networkd_without_lan(dir);
+    let lan = format!(
+        "[Match]\nName=host*\n\n[Network]\nAddress={INSIDE}/24\nGateway={OUTSIDE}\nIPv6AcceptRA=no\n"
+    );
+    std::fs::write(dir.join("etc/systemd/network/20-lan.network"), lan).unwrap();
+}
+
+fn networkd_without_lan(dir: &Path) {
+    let etc = dir.join("etc/systemd/system");
+    for (wants, unit) in
+        [("multi-user.target", "systemd-networkd.service"), ("sockets.target", "systemd-networkd.socket")]
+    {
+        let folder = etc.join(format!("{wants}.wants"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let _ = std::fs::remove_file(folder.join(unit));
+        symlink(format!("/lib/systemd/system/{unit}"), folder.join(unit)).unwrap();
+    }
+    std::fs::write(dir.join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
+}
+
+/// Gives the network to netplan, which has systemd-networkd carry it out.
+fn netplan(dir: &Path) {
+    networkd_without_lan(dir);
+    let lan = format!(
+        "network:\n  version: 2\n  ethernets:\n    host0:\n      addresses: [{INSIDE}/24]\n      accept-ra: false\n"
+    );
+    let path = dir.join("etc/netplan/50-cloud-init.yaml");
+    std::fs::write(&path, lan).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The world outside has both VLANs on the cable.
+fn tags_outside(container: &Container) {
+    for tag in [100, 200] {
+        let (link, tag) = (format!("ve-{tag}"), tag.to_string());
+        let words = ["link", "add", "link", "ve-guarded", "name", &link, "type", "vlan", "id", &tag];
+        assert!(container.outer_command("ip").args(words).status().unwrap().success());
+        let words = ["address", "add", &format!("192.168.{tag}.1/24"), "dev", &link];
+        assert!(container.outer_command("ip").args(words).status().unwrap().success());
+        assert!(container.outer_command("ip").args(["link", "set", &link, "up"]).status().unwrap().success());
+    }
+}
+
+/// Whether this kernel has VLANs; that of a small virtual machine may not.
+fn no_vlans() -> bool {
+    let script = "ip link add v0 type veth peer name v1 && ip link add link v0 name v0.5 type vlan id 5";
+    let asked = std::process::Command::new("unshare").args(["--net", "sh", "-c", script]).output().unwrap();
+    if !asked.status.success() {
+        println!("skipped: this kernel has no VLANs");
+    }
+    !asked.status.success()
+}
+
+/// Each guest reaches its own VLAN and no other, and dom0 has no part in it.
+fn guests_have_their_vlan(container: &Container) {
+    tags_outside(container);
+    let guests = [Guest::start(container, "one", "xenbr100"), Guest::start(container, "two", "xenbr200")];
+    for (guest, [own, other]) in guests.iter().zip([[100, 200], [200, 100]]) {
+        for network in [own, other] {
+            let words = ["ip", "address", "add", &format!("192.168.{network}.9/24"), "dev", "eth0"];
+            assert!(guest.says(&words).status.success());
         }
-        std::fs::write(dir.join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
-        let lan = format!(
-            "[Match]\nName=host*\n\n[Network]\nAddress={INSIDE}/24\nGateway={OUTSIDE}\nIPv6AcceptRA=no\n"
-        );
-        std::fs::write(dir.join("etc/systemd/network/20-lan.network"), lan).unwrap();
-    });
+        assert!(guest.reaches(&format!("192.168.{own}.1")), "VLAN {own}");
+        assert!(!guest.reaches(&format!("192.168.{other}.1")), "VLAN {other} from {own}");
+    }
+    for link in ["xenbr100", "xenbr200", "host0.100", "host0.200"] {
+        let own = container.run(&["ip", "-o", "address", "show", "dev", link]);
+        assert_eq!(own, "", "dom0 has no address on {link}, IPv6 included");
+    }
+    let way_in = container.outer_program("/usr/bin/ping").args(["-q", "-c", "1", "-w", "5", INSIDE]).output();
+    assert!(way_in.unwrap().status.success(), "and the NIC goes on as it is");
+}
+
+const VLANS: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr100\"\nports = [\"host0\"]\nvlan = 100\n\
+                     address = \"none\"\n\n[[bridge]]\nname = \"xenbr200\"\nports = [\"host0\"]\nvlan = 200\n\
+                     address = \"none\"\n";
+
+/// VLANs with their bridges on a NIC that stays dom0's, from the first plan to the last rollback.
+fn vlans(name: &str, change: impl FnOnce(&Path)) {
+    if skipped() || no_vlans() {
+        return;
+    }
+    let mut container = Container::boot_with(name, change);
+    let before = picture(&container);
+    apply(&container, VLANS);
+    guests_have_their_vlan(&container);
+    confirm(&container);
+    assert_eq!(planned(&inspected(&container), VLANS).steps, Vec::new(), "a second plan is empty");
+    let made = picture(&container);
+    container.reboot();
+    guests_have_their_vlan(&container);
+    assert_eq!(picture(&container), made);
+    roll_back(&container);
+    assert_eq!(picture(&container), before);
+    container.reboot();
+    assert_eq!(picture(&container), before);
+}
+
+#[test]
+fn guests_on_vlans_with_ifupdown() {
+    vlans("vlans", |_| ());
+}
+
+#[test]
+fn guests_on_vlans_with_networkd() {
+    vlans("vlans-networkd", networkd);
+}
+
+#[test]
+fn guests_on_vlans_with_netplan() {
+    vlans("vlans-netplan", netplan);
 }
 
 /// Where a program is not there everything is undone at once; a second network comes and goes beside the first.

@@ -112,6 +112,14 @@ pub struct Vlan {
     pub tag: u16,
 }
 
+impl Vlan {
+    /// Returns the name of the VLAN's own link, such as `eno1.100`.
+    #[must_use]
+    pub fn link(&self) -> String {
+        format!("{}.{}", self.nic, self.tag)
+    }
+}
+
 impl Bridge {
     /// Returns the NIC or bond whose cable the bridge uses: the port, or what carries its VLAN.
     #[must_use]

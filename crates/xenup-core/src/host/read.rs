@@ -183,7 +183,7 @@ impl Reader<'_> {
         let (line, _) = self.place(section.start);
         let (name, nic, address) = (name?, port?, address?);
         let vlan = self.vlan(section, &nic, address)?;
-        let port = vlan.as_ref().map_or_else(|| nic.clone(), |vlan| format!("{nic}.{}", vlan.tag));
+        let port = vlan.as_ref().map_or_else(|| nic.clone(), Vlan::link);
         Some(Bridge { name, also, port, vlan, mac, address, line })
     }
 

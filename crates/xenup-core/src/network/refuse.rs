@@ -102,17 +102,6 @@ fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(&Nic { master: None, ..nic.clone() }));
     found.extend(name_taken(kernel, bridge));
-    if networkd::configures(facts, nic) {
-        found.push(Finding::blocking(
-            "vlan-not-made",
-            format!("systemd-networkd configures {}, and this version makes no VLAN for it", nic.name),
-            "the file that the NIC gets would have to name the VLAN",
-            format!(
-                "write {0}.netdev (Kind=vlan) and VLAN={0} into {1}'s file, then ports = [\"{0}\"] without vlan",
-                bridge.port, nic.name
-            ),
-        ));
-    }
     if kernel.link(&bridge.port).is_some() {
         found.push(Finding::blocking(
             "vlan-there-already",

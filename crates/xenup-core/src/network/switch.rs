@@ -79,7 +79,7 @@ pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: Add
 pub fn on_vlan(network: &Network, bridge: &str, vlan: &Vlan, mac: Mac) -> Vec<LinkOp> {
     let Vlan { nic, tag } = vlan;
     let Some(below) = network.link(nic) else { return Vec::new() };
-    let port = format!("{nic}.{tag}");
+    let port = vlan.link();
     let mut ops = Vec::new();
     if !below.up {
         ops.push(LinkOp::SetUp { link: nic.clone(), up: true });

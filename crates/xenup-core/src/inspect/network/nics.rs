@@ -19,8 +19,8 @@ pub(super) fn gather(reader: &Reader<'_>, network: &Network) -> Vec<Nic> {
         .filter(|link| matches!(link.kind.as_deref(), None | Some("bond" | "vlan")))
         .map(|link| nic(reader, network, link))
         .collect();
-    if nics.is_empty() {
-        // A container or a network namespace: its end of a veth pair is all the NIC it has.
+    if nics.iter().all(|nic| nic.kind.as_deref() == Some("vlan")) {
+        // A container or a network namespace: its end of a veth pair is all the NIC it has, VLANs on it apart.
         let ends = network.links.iter().filter(|link| link.kind.as_deref() == Some("veth"));
         nics.extend(ends.filter(|link| link.master.is_none()).map(|link| nic(reader, network, link)));
     }

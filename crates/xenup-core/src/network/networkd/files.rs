@@ -13,6 +13,7 @@ use xenup_machine::network::Mac;
 use super::declared::Declared;
 use super::matching::{Device, Host, Matched};
 use super::refuse::{self, Goes, goes};
+use super::tagged;
 use super::tree::{DIRECTORIES, Tree, Unit};
 use crate::host::AddressPolicy;
 use crate::inspect::facts::{At, ConfigFile};
@@ -40,6 +41,8 @@ pub struct Wanted<'a> {
     pub lease: Lease,
     /// The addresses it has that nobody lent and no router advertised.
     pub lasting: Vec<IpAddr>,
+    /// The VLANs that are made on the NIC for other bridges, as their links are called.
+    pub vlans: Vec<String>,
 }
 
 /// How DHCP servers know a link.
@@ -89,7 +92,9 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     let theirs = Tree::new(files, ".network").without(is_ours);
     let unit = refuse::source(&theirs, &wanted.port, host).map_err(|finding| vec![*finding])?;
     let mut blocking = refuse::settings(unit, wanted);
-    blocking.extend(refuse::undeclared(unit, wanted));
+    if wanted.address == AddressPolicy::Keep {
+        blocking.extend(refuse::undeclared(unit, &wanted.port.name, &wanted.lasting));
+    }
     let mut findings = refuse::changing_addresses(unit, wanted);
     let devices = [wanted.port.clone(), Device::bridge(wanted.bridge, wanted.mac)];
     let prefix = prefix(&theirs, devices, host).unwrap_or_else(|finding| {
@@ -107,7 +112,7 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
     if !blocking.is_empty() {
         return Err(blocking);
     }
-    let path = |name: &str, end: &str| PathBuf::from(format!("{}/{prefix}{name}.{end}", DIRECTORIES[0]));
+    let path = |name: &str, end: &str| path(prefix, name, end);
     let mut own = Vec::new();
     let caught = caught(&theirs, host);
     if !caught.is_empty() {
@@ -133,14 +138,24 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
         why: "the first file that matches a link wins: the NIC's own stays as it is, and counts again without this one",
     });
     findings.extend(renaming(files, wanted, host));
-    let hold = OwnFile {
-        path: format!("{RUNTIME}/{prefix}{}.network.d/switch.conf", wanted.bridge).into(),
+    let hold = hold(prefix, wanted.bridge);
+    Ok(Change { files: own, hold, findings })
+}
+
+/// Returns where a file of ours lies.
+pub(super) fn path(prefix: &str, name: &str, end: &str) -> PathBuf {
+    PathBuf::from(format!("{}/{prefix}{name}.{end}", DIRECTORIES[0]))
+}
+
+/// Returns the drop-in by which a link keeps its lent address over the start of systemd-networkd.
+pub(super) fn hold(prefix: &str, link: &str) -> OwnFile {
+    OwnFile {
+        path: format!("{RUNTIME}/{prefix}{link}.network.d/switch.conf").into(),
         text: "# Written by xenup for the switch: systemd-networkd starts without taking the lent address away.\n\
                [Network]\nKeepConfiguration=dhcp\n"
             .to_owned(),
         why: "systemd-networkd would take the lent address away and ask for it again; a reboot ends this",
-    };
-    Ok(Change { files: own, hold, findings })
+    }
 }
 
 /// Returns the beginning of a name that comes before every file that is, or may be, for these links or guests' vifs.
@@ -271,8 +286,7 @@ fn header(text: &str) -> String {
 }
 
 fn netdev(unit: &Unit, wanted: &Wanted<'_>) -> String {
-    let mtu = unit.last("Link", "MTUBytes").filter(|line| !line.setting.value.is_empty());
-    let mtu = mtu.map(|line| format!("MTUBytes={}\n", line.setting.value)).unwrap_or_default();
+    let mtu = unit.mtu();
     format!(
         "# Written by xenup: the bridge over {}, with its address. See systemd.netdev(5).\n\
          [NetDev]\nName={}\nKind=bridge\nMACAddress={}\n{mtu}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n",
@@ -291,16 +305,19 @@ fn bridge_network(unit: &Unit, wanted: &Wanted<'_>, identity: &str) -> String {
             text.push_str(identity);
             text
         }
-        AddressPolicy::None => {
-            let mut text = header(&format!("{bridge} is for guests alone."));
-            let _ = write!(
-                text,
-                "[Match]\nName={bridge}\n\n[Link]\nRequiredForOnline=no\n\n\
-                 [Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
-            );
-            text
-        }
+        AddressPolicy::None => without_addresses(bridge),
     }
+}
+
+/// Returns the file of a bridge on which dom0 has no address, IPv6 included.
+pub(super) fn without_addresses(bridge: &str) -> String {
+    let mut text = header(&format!("{bridge} is for guests alone."));
+    let _ = write!(
+        text,
+        "[Match]\nName={bridge}\n\n[Link]\nRequiredForOnline=no\n\n\
+         [Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
+    );
+    text
 }
 
 fn port_network(unit: &Unit, wanted: &Wanted<'_>) -> String {
@@ -312,6 +329,7 @@ fn port_network(unit: &Unit, wanted: &Wanted<'_>) -> String {
         "[Match]\nName={port}\n\n[Link]\nRequiredForOnline=no\n\n\
          [Network]\nBridge={bridge}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
     );
+    text.push_str(&tagged::named(&wanted.vlans));
     text.push_str(&sections(unit, &[Goes::ToPort, Goes::ToBoth]));
     text
 }

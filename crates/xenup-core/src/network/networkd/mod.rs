@@ -6,7 +6,7 @@
 //! with path and line.
 //!
 //! Reading order: `tree` (files, drop-ins, masks, precedence) → `matching` ([Match]) → `declared` (what a file says) →
-//! `files` (the bridge's files) → `netplan` (a NIC that is netplan's) → `steps` (the owner's state). Sources: the manual pages named above and systemd's
+//! `files` (the bridge's files) → `tagged` (a VLAN with its bridge) → `netplan` (a NIC that is netplan's) → `steps` (the owner's state). Sources: the manual pages named above and systemd's
 //! `net-condition.c` and `networkd-dhcp-common.c`.
 
 mod declared;
@@ -16,6 +16,7 @@ mod netplan;
 mod portless;
 mod refuse;
 mod steps;
+mod tagged;
 mod tree;
 
 pub use declared::Declared;
@@ -24,4 +25,5 @@ pub use files::{Change, Lease, OwnFile, RUNTIME, Wanted, change};
 pub use matching::{Device, Host, Matched};
 pub use netplan::{WAITS_FOR, configures};
 pub use steps::{Edited, edit};
+pub use tagged::{Carrier, below, over};
 pub use tree::{DIRECTORIES, Taken, Tree, Unit};

@@ -40,8 +40,8 @@ fn is_netplans(unit: &Unit) -> bool {
 }
 
 /// Returns what somebody should know of a bridge over a NIC of netplan's; `None` where the NIC is not netplan's.
-pub(super) fn outranked(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
-    let nic = facts.network.nic(&bridge.port)?;
+pub(super) fn outranked(facts: &Facts, nic: &str, bridge: &Bridge) -> Option<Finding> {
+    let nic = facts.network.nic(nic)?;
     let owner = nic.owners.iter().find(|owner| owner.kind == OwnerKind::Netplan)?;
     Some(Finding {
         at: owner.at.clone(),

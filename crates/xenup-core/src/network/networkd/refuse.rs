@@ -6,7 +6,6 @@ use super::declared::Declared;
 use super::files::Wanted;
 use super::matching::{Device, Host};
 use super::tree::{Line, Tree, Unit};
-use crate::host::AddressPolicy;
 use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
 
@@ -187,17 +186,15 @@ fn setting(line: &Line, wanted: &Wanted<'_>) -> Option<Finding> {
 
 /// Returns a finding for each address that the NIC has and its file does not declare: networkd takes such an address
 /// away when it starts.
-pub(super) fn undeclared(unit: &Unit, wanted: &Wanted<'_>) -> Vec<Finding> {
+pub(super) fn undeclared(unit: &Unit, nic: &str, lasting: &[IpAddr]) -> Vec<Finding> {
     let declared = Declared::of(unit);
     let by_client = |ip: &IpAddr| if ip.is_ipv4() { declared.dhcp4 } else { declared.dhcp6 };
-    let kept = wanted.address == AddressPolicy::Keep;
-    let strangers =
-        wanted.lasting.iter().filter(|ip| kept && !declared.addresses.contains(ip) && !by_client(ip));
+    let strangers = lasting.iter().filter(|ip| !declared.addresses.contains(ip) && !by_client(ip));
     let found = strangers.map(|ip| Finding {
         at: vec![unit.matched_at()],
         ..Finding::blocking(
             "networkd-address-not-declared",
-            format!("{} has {ip}, and its file does not declare it", wanted.port.name),
+            format!("{nic} has {ip}, and its file does not declare it"),
             "it was set by hand or by another program: systemd-networkd takes it away when it starts",
             format!("write Address={ip} with its prefix length into the file, or take it off the NIC"),
         )

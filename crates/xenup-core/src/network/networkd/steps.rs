@@ -5,6 +5,7 @@
 //! anew, it finds what its files say and takes it over.
 //! Never: runs a command.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use xenup_engine::action::{Action, Condition};
@@ -16,7 +17,8 @@ use super::files::{Change, Lease, OwnFile, Wanted, change};
 use super::matching::{Device, Host};
 use super::netplan;
 use super::portless::own_bridge;
-use crate::host::{AddressPolicy, Bridge};
+use super::tagged::{Carrier, below, over};
+use crate::host::{AddressPolicy, Bridge, Vlan};
 use crate::inspect::facts::Facts;
 use crate::inspect::{Finding, Weight};
 use crate::network::portless::Portless;
@@ -56,20 +58,13 @@ pub fn edit(
     let mut edited = Edited::default();
     let mut blocking = Vec::new();
     let (mut files, mut holds) = (Vec::new(), Vec::new());
+    let switched = bridges.iter().any(|(bridge, _)| !is_made(&facts.network.kernel, bridge));
     for (bridge, mac) in bridges {
-        let Some(wanted) = wanted(facts, bridge, *mac) else { continue };
-        match change(&facts.network.files, &host, &wanted) {
-            Ok(Change { files: own, hold, findings }) => {
-                files.extend(own.into_iter().filter(|file| !is_there(facts, file)));
-                let made = is_made(&facts.network.kernel, bridge);
-                holds.extend(
-                    (wanted.lease.lent && !made && bridge.address == AddressPolicy::Keep).then_some(hold),
-                );
-                edited.findings.extend(findings);
-                edited.findings.extend(learnt_anew(facts, bridge).filter(|_| !made));
-                let outranked = netplan::outranked(facts, bridge);
-                files.extend(outranked.is_some().then(netplan::waits).filter(|file| !is_there(facts, file)));
-                edited.findings.extend(outranked.filter(|_| !made));
+        match one(facts, &host, bridges, bridge, *mac) {
+            Ok(found) => {
+                files.extend(found.files.into_iter().filter(|file| !is_there(facts, file)));
+                holds.extend(found.holds.into_iter().filter(|_| switched));
+                edited.findings.extend(found.findings);
             }
             Err(findings) => blocking.extend(findings),
         }
@@ -89,7 +84,6 @@ pub fn edit(
         seen.push(file.path.clone());
         first
     });
-    let switched = bridges.iter().any(|(bridge, _)| !is_made(&facts.network.kernel, bridge));
     let runs = facts.services.active.iter().any(|unit| unit == SERVICE);
     let mut steps: Vec<Step> = files.iter().filter_map(|file| file_step(facts, file)).collect();
     steps.extend(
@@ -111,30 +105,132 @@ pub fn edit(
         _ => edited.before.extend(steps),
     }
     if runs {
-        edited.checks = bridges.iter().filter_map(|(bridge, _)| online(bridge)).collect();
+        edited.checks = bridges.iter().filter_map(|(bridge, _)| online(facts, bridges, bridge)).collect();
     }
     Ok(edited)
 }
 
+/// What one bridge needs.
+#[derive(Default)]
+struct Found {
+    files: Vec<OwnFile>,
+    holds: Vec<OwnFile>,
+    findings: Vec<Finding>,
+}
+
+fn one(
+    facts: &Facts,
+    host: &Host,
+    bridges: &[(&Bridge, Mac)],
+    bridge: &Bridge,
+    mac: Mac,
+) -> Result<Found, Vec<Finding>> {
+    match &bridge.vlan {
+        None => over_nic(facts, host, bridges, bridge, mac),
+        Some(vlan) => over_vlan(facts, host, bridges, bridge, vlan, mac),
+    }
+}
+
+fn over_nic(
+    facts: &Facts,
+    host: &Host,
+    bridges: &[(&Bridge, Mac)],
+    bridge: &Bridge,
+    mac: Mac,
+) -> Result<Found, Vec<Finding>> {
+    let files = &facts.network.files;
+    let Some(wanted) = wanted(facts, bridges, bridge, mac) else { return Ok(Found::default()) };
+    let Change { files: own, hold, findings } = change(files, host, &wanted)?;
+    let mut found = Found { files: own, findings, ..Found::default() };
+    found.holds.extend((wanted.lease.lent && bridge.address == AddressPolicy::Keep).then_some(hold));
+    let made = is_made(&facts.network.kernel, bridge);
+    found.findings.extend(learnt_anew(facts, bridge).filter(|_| !made));
+    let outranked = netplan::outranked(facts, &bridge.port, bridge);
+    found.files.extend(outranked.is_some().then(netplan::waits));
+    found.findings.extend(outranked.filter(|_| !made));
+    Ok(found)
+}
+
+/// The NIC's own file is in the care of the first bridge over one of its VLANs, unless the NIC is a port itself.
+fn over_vlan(
+    facts: &Facts,
+    host: &Host,
+    bridges: &[(&Bridge, Mac)],
+    bridge: &Bridge,
+    vlan: &Vlan,
+    mac: Mac,
+) -> Result<Found, Vec<Finding>> {
+    let network = &facts.network;
+    let Some(nic) = network.nic(&vlan.nic) else { return Ok(Found::default()) };
+    let device = Device::nic(nic, network.kernel.link(&nic.name));
+    let mut found = Found::default();
+    if carries(bridges, bridge) {
+        let carrier = Carrier {
+            nic: device.clone(),
+            vlans: vlans(bridges, &vlan.nic),
+            lasting: lasting(facts, &vlan.nic),
+        };
+        let Change { files, hold, findings } = below(&network.files, host, &carrier)?;
+        found.files.extend(files);
+        found.findings.extend(findings);
+        found.holds.extend(is_lent(facts, &[&vlan.nic]).then_some(hold));
+        let made = is_made(&network.kernel, bridge);
+        found.findings.extend(netplan::outranked(facts, &vlan.nic, bridge).filter(|_| !made));
+        found.findings.extend(learnt_anew_on(facts, &vlan.nic).filter(|_| !made));
+    }
+    found.files.extend(over(&network.files, host, bridge.name.as_str(), vlan, &device, mac)?);
+    Ok(found)
+}
+
+/// Whether the NIC below a bridge's VLAN is no port, and this bridge the first over one of its VLANs.
+fn carries(bridges: &[(&Bridge, Mac)], bridge: &Bridge) -> bool {
+    let mut on_nic = bridges.iter().map(|(other, _)| *other).filter(|other| other.nic() == bridge.nic());
+    bridge.vlan.is_some()
+        && bridges.iter().all(|(other, _)| other.port != bridge.nic())
+        && on_nic.next().is_some_and(|first| first.name == bridge.name)
+}
+
+/// The VLANs that are made on a NIC.
+fn vlans(bridges: &[(&Bridge, Mac)], nic: &str) -> Vec<String> {
+    let made = bridges.iter().filter_map(|(bridge, _)| bridge.vlan.as_ref());
+    made.filter(|vlan| vlan.nic == nic).map(Vlan::link).collect()
+}
+
 /// Measured with systemd 252: it takes the routes away that a router advertised, and waits for the next advertisement.
 fn learnt_anew(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
-    let mut addresses = facts.network.kernel.addresses_on(&bridge.port);
+    (bridge.address == AddressPolicy::Keep).then(|| learnt_anew_on(facts, &bridge.port)).flatten()
+}
+
+fn learnt_anew_on(facts: &Facts, nic: &str) -> Option<Finding> {
+    let mut addresses = facts.network.kernel.addresses_on(nic);
     let learnt = addresses.any(|address| address.ip.is_ipv6() && address.valid.is_some());
-    if !learnt || facts.distro.version != "12" || bridge.address == AddressPolicy::None {
+    if !learnt || facts.distro.version != "12" {
         return None;
     }
     Some(Finding {
         weight: Weight::Note,
         ..Finding::blocking(
             "ipv6-learnt-anew",
-            format!("{} has IPv6 addresses that a router or a DHCPv6 server gave", bridge.port),
+            format!("{nic} has IPv6 addresses that a router or a DHCPv6 server gave"),
             "Debian 12's systemd-networkd learns their routes anew when it starts: up to 5 seconds without IPv6",
             "nothing to do; IPv4 goes on meanwhile",
         )
     })
 }
 
-fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>> {
+/// The addresses of a link that nobody lent and no router advertised.
+fn lasting(facts: &Facts, link: &str) -> Vec<IpAddr> {
+    let own = facts.network.kernel.addresses_on(link).filter(|address| address.valid.is_none());
+    own.filter(|address| !address.is_link_local()).map(|address| address.ip).collect()
+}
+
+/// Whether one of the links has an IPv4 address that was lent.
+fn is_lent(facts: &Facts, links: &[&str]) -> bool {
+    let mut addresses = links.iter().flat_map(|link| facts.network.kernel.addresses_on(link));
+    addresses.any(|address| address.ip.is_ipv4() && address.valid.is_some())
+}
+
+fn wanted<'a>(facts: &Facts, bridges: &[(&Bridge, Mac)], bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>> {
     let network = &facts.network;
     let nic = network.nic(&bridge.port)?;
     // Before the switch the NIC has the client, afterwards the bridge.
@@ -144,13 +240,11 @@ fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>>
         clients.into_iter().flatten().find_map(of)
     };
     let holders = [bridge.port.as_str(), bridge.name.as_str()];
-    let mut addresses = holders.into_iter().flat_map(|link| network.kernel.addresses_on(link));
-    let made = is_made(&network.kernel, bridge);
     // Once the bridge is made, networkd has judged its addresses.
-    let own = network.kernel.addresses_on(&bridge.port).filter(|address| !made && address.valid.is_none());
-    let lasting = own.filter(|address| !address.is_link_local()).map(|address| address.ip).collect();
+    let made = is_made(&network.kernel, bridge);
     Some(Wanted {
-        lasting,
+        lasting: if made { Vec::new() } else { lasting(facts, &bridge.port) },
+        vlans: vlans(bridges, &bridge.port),
         bridge: bridge.name.as_str(),
         port: Device::nic(nic, network.kernel.link(&bridge.port)),
         mac,
@@ -158,7 +252,7 @@ fn wanted<'a>(facts: &Facts, bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>>
         lease: Lease {
             iaid4: iaid(|client| client.iaid4),
             iaid6: iaid(|client| client.iaid6),
-            lent: addresses.any(|address| address.ip.is_ipv4() && address.valid.is_some()),
+            lent: is_lent(facts, &holders),
         },
     })
 }
@@ -251,10 +345,15 @@ fn reload() -> [Step; 2] {
     ]
 }
 
-/// A bridge without an address never counts as online.
-fn online(bridge: &Bridge) -> Option<Condition> {
-    let interface = format!("--interface={}", bridge.name);
+/// A bridge without an address never counts as online; the NIC below its VLAN, which gets another file, does as before.
+fn online(facts: &Facts, bridges: &[(&Bridge, Mac)], bridge: &Bridge) -> Option<Condition> {
+    let has_address =
+        |link: &&str| facts.network.kernel.addresses_on(link).any(|address| !address.is_link_local());
+    let link = match bridge.address {
+        AddressPolicy::Keep => Some(bridge.name.as_str()),
+        AddressPolicy::None => Some(bridge.nic()).filter(|_| carries(bridges, bridge)).filter(has_address),
+    }?;
+    let interface = format!("--interface={link}");
     let timeout = format!("--timeout={ONLINE_SECONDS}");
-    (bridge.address == AddressPolicy::Keep)
-        .then(|| Condition::Succeeds { command: vec![WAIT_ONLINE.to_owned(), interface, timeout] })
+    Some(Condition::Succeeds { command: vec![WAIT_ONLINE.to_owned(), interface, timeout] })
 }

@@ -62,6 +62,12 @@ impl Unit {
         self.last("Link", "Name").map(|line| line.setting.value.as_str()).filter(|name| !name.is_empty())
     }
 
+    /// Returns the line by which a .netdev file gives a link the MTU that this file gives; empty where it gives none.
+    pub(super) fn mtu(&self) -> String {
+        let mtu = self.last("Link", "MTUBytes").filter(|line| !line.setting.value.is_empty());
+        mtu.map(|line| format!("MTUBytes={}\n", line.setting.value)).unwrap_or_default()
+    }
+
     /// Returns where the file says which links it is for.
     #[must_use]
     pub fn matched_at(&self) -> At {
