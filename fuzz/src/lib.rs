@@ -238,7 +238,7 @@ fn request(port: &str, address: BridgeAddress) -> Request {
         forward_delay: 0,
         max_wait: 0,
         wait_port: None,
-        vlan_aware: false,
+        vlans: Vec::new(),
     };
     Request { bridges: vec![bridge], file: "/etc/network/interfaces.d/xenup".into() }
 }

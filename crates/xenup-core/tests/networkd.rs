@@ -88,6 +88,12 @@ impl Case {
             },
             lasting: self.word("lasting").into_iter().map(|ip| ip.parse().unwrap()).collect(),
             vlans: self.word("vlans").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+            for_guests: self
+                .word("for-guests")
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(|word| word.parse().unwrap())
+                .collect(),
             lease: Lease {
                 iaid4: self.number("iaid4"),
                 iaid6: self.number("iaid6"),

@@ -6,7 +6,7 @@ use cases_of::{expect, folders, text};
 use serde::Deserialize;
 use xenup_core::host::AddressPolicy;
 use xenup_core::network::switch::switch;
-use xenup_machine::network::{Mac, Network};
+use xenup_machine::network::{Mac, Network, VlanRange};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +15,8 @@ struct Request {
     port: String,
     mac: Mac,
     address: String,
+    #[serde(default)]
+    vlans: Vec<VlanRange>,
 }
 
 #[test]
@@ -29,7 +31,7 @@ fn every_case_gives_its_sequence() {
             "none" => AddressPolicy::None,
             other => panic!("{}: {other}", case.display()),
         };
-        let ops = switch(&network, &request.bridge, &request.port, request.mac, policy);
+        let ops = switch(&network, &request.bridge, &request.port, request.mac, policy, &request.vlans);
         let lines: String = ops.iter().map(|op| format!("{op}\n")).collect();
         expect(&case, "ops.txt", &lines);
     }

@@ -140,6 +140,10 @@ fn restore_link(ops: &mut Vec<LinkOp>, before: &Link, now: Option<&Link>) {
     if now.master != before.master {
         ops.push(LinkOp::SetMaster { link: name(), master: before.master.clone() });
     }
+    // A port that leaves its bridge loses them.
+    let missing =
+        before.vlans.iter().filter(|vlans| now.master != before.master || !now.vlans.contains(vlans));
+    ops.extend(missing.map(|vlans| LinkOp::AddVlans { link: name(), vlans: *vlans }));
     if now.mtu != before.mtu {
         ops.push(LinkOp::SetMtu { link: name(), mtu: before.mtu });
     }
@@ -254,6 +258,7 @@ pub fn differences(before: &Network, now: &Network, touches: &[String]) -> Vec<S
 fn same_link(one: &Link, two: &Link) -> bool {
     (one.up, one.mtu, &one.master, one.bridge) == (two.up, two.mtu, &two.master, two.bridge)
         && (one.mac, one.ipv6_generation, &one.kind) == (two.mac, two.ipv6_generation, &two.kind)
+        && one.vlans == two.vlans
 }
 
 fn address_differences(found: &mut Vec<String>, before: &Network, now: &Network) {
@@ -339,7 +344,10 @@ fn creates(op: &LinkOp, name: &str) -> bool {
 fn same_setting(later: &LinkOp, earlier: &LinkOp, name: &str) -> bool {
     std::mem::discriminant(later) == std::mem::discriminant(earlier)
         && named(later) == Some(name)
-        && !matches!(earlier, LinkOp::AddAddress { .. } | LinkOp::DeleteAddress { .. })
+        && !matches!(
+            earlier,
+            LinkOp::AddAddress { .. } | LinkOp::DeleteAddress { .. } | LinkOp::AddVlans { .. }
+        )
 }
 
 fn named(op: &LinkOp) -> Option<&str> {
@@ -350,6 +358,7 @@ fn named(op: &LinkOp) -> Option<&str> {
         | LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
         | LinkOp::SetMaster { link, .. }
+        | LinkOp::AddVlans { link, .. }
         | LinkOp::SetMtu { link, .. }
         | LinkOp::SetIpv6Generation { link, .. }
         | LinkOp::SetIpv6 { link, .. }
@@ -375,6 +384,7 @@ fn holds(op: &LinkOp, now: &Network) -> bool {
         LinkOp::Delete { link: name } => link(name).is_none(),
         LinkOp::SetUp { link: name, up } => link(name).is_some_and(|found| found.up == *up),
         LinkOp::SetMaster { link: name, master } => link(name).is_some_and(|found| found.master == *master),
+        LinkOp::AddVlans { link: name, vlans } => link(name).is_some_and(|found| found.carries(*vlans)),
         LinkOp::SetMtu { link: name, mtu } => link(name).is_some_and(|found| found.mtu == *mtu),
         LinkOp::SetIpv6Generation { link: name, mode } => {
             link(name).is_some_and(|found| found.ipv6_generation.is_none_or(|there| there == *mode))

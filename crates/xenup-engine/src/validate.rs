@@ -181,6 +181,7 @@ fn changed_links(op: &LinkOp) -> Vec<&str> {
         | LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
         | LinkOp::SetMaster { link, .. }
+        | LinkOp::AddVlans { link, .. }
         | LinkOp::SetMtu { link, .. }
         | LinkOp::SetIpv6Generation { link, .. }
         | LinkOp::SetIpv6 { link, .. }

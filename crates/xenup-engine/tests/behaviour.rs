@@ -28,7 +28,7 @@ use xenup_engine::validate::validate;
 use xenup_machine::Probe;
 use xenup_machine::fake::{FakeMachine, FakeNetwork, nic};
 use xenup_machine::file::Attributes;
-use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Mac, Network};
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Mac, Network, VlanRange};
 
 use harness::{case, store, with};
 
@@ -499,14 +499,36 @@ fn there_and_back(ops: &[LinkOp]) {
     for op in ops {
         let _ = network.change(op);
     }
+    lead_to(&before, &mut network, &touches);
+}
+
+/// Restores a state; panics where it is not there again.
+fn lead_to(wanted: &Network, network: &mut FakeNetwork, touches: &[String]) {
     for _ in 0..5 {
-        for op in links::restore_ops(&before, &network.state, &touches) {
+        for op in links::restore_ops(wanted, &network.state, touches) {
             if network.change(&op).is_err() {
                 break;
             }
         }
     }
-    assert_eq!(links::differences(&before, &network.state, &touches), Vec::<String>::new());
+    assert_eq!(links::differences(wanted, &network.state, touches), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_gets_its_vlans_back_with_its_bridge() {
+    let (mut network, ops, touches) = switch();
+    let before = network.state.clone();
+    ops.iter().for_each(|op| network.change(op).unwrap());
+    let port = network.state.links.iter().find(|link| link.master.is_some()).unwrap().name.clone();
+    for (first, last) in [(100, 100), (200, 209)] {
+        let vlans = VlanRange::new(first, last).unwrap();
+        network.change(&LinkOp::AddVlans { link: port.clone(), vlans }).unwrap();
+    }
+    let made = network.state.clone();
+    lead_to(&before, &mut network, &touches);
+    assert!(network.state.link(&port).unwrap().vlans.is_empty());
+    lead_to(&made, &mut network, &touches);
+    assert_eq!(network.state.link(&port).unwrap().vlans, made.link(&port).unwrap().vlans);
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! Field values follow rtnetlink(7), rt-link, rt-addr and rt-route. Never talks to a kernel.
 
 mod op;
+mod vlans;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 pub use op::{IPV4_SETTINGS, IPV6_SETTINGS, LinkOp};
+pub use vlans::{NoVlans, VlanRange};
 use serde::{Deserialize, Serialize};
 
 /// An Ethernet address, written `52:54:00:aa:bb:cc`.
@@ -150,12 +152,24 @@ pub struct Link {
     /// The link below and the tag, where it is a VLAN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<Vlan>,
+    /// VLANs that a port of a VLAN-aware bridge lets through with their tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlans: Vec<VlanRange>,
     /// How IPv6 link-local addresses are made (IFLA_INET6_ADDR_GEN_MODE): 0 eui64, 1 none, 2 stable, 3 random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_generation: Option<u8>,
     /// Other names (IFLA_PROP_LIST).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternative_names: Vec<String>,
+}
+
+impl Link {
+    /// Returns whether it lets these VLANs through with their tags.
+    #[must_use]
+    pub fn carries(&self, vlans: VlanRange) -> bool {
+        let covers = |own: &VlanRange| own.has(vlans.first()) && own.has(vlans.last());
+        VlanRange::joined(self.vlans.clone()).iter().any(covers)
+    }
 }
 
 /// Settings of a bridge that xenup makes or restores.

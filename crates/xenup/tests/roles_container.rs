@@ -46,7 +46,7 @@ fn picture(container: &Container) -> String {
         "-c",
         "cd / && find etc/network etc/systemd etc/sysctl.d etc/xenup -exec stat -c '%n %U:%G %a %N' {} + | sort; \
          find etc/network etc/systemd etc/sysctl.d etc/xenup -type f -exec md5sum {} + | sort; \
-         ip -o link show type bridge | cut -d' ' -f2; ip -o link show type vlan | cut -d' ' -f2; ip -o -4 address show | cut -d' ' -f2-7; \
+         ip -o link show type bridge | cut -d' ' -f2; ip -o link show type vlan | cut -d' ' -f2; bridge vlan show dev host0; ip -o -4 address show | cut -d' ' -f2-7; \
          ip -4 route show | sed 's/ linkdown//'; \
          cd /proc/sys/net/ipv4 && grep . ip_forward conf/*/forwarding conf/all/accept_redirects; nft list ruleset; \
          systemctl list-units --no-legend --plain 'xenup-nat*' 'xenup-dhcp*' | cut -d' ' -f1",
@@ -372,6 +372,91 @@ fn guests_on_vlans_with_networkd() {
 #[test]
 fn guests_on_vlans_with_netplan() {
     vlans("vlans-netplan", netplan);
+}
+
+const AWARE: &str = "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr0\"\nports = [\"host0\"]\n\
+                     vlans = [100, \"200-201\"]\naddress = \"keep\"\n";
+
+/// Runs the hook as vif-bridge does at its end, with what xenstore has of the interface.
+fn hooked(guest: &Guest<'_>, bridge: &str, vlan: &str) -> Output {
+    let script = format!(
+        "set -e; command=online; type_if=vif; dev=vif-{}; XENBUS_PATH=path; fatal() {{ echo \"$*\" >&2; exit 1; }}; \
+         xenstore_read_default() {{ case $1 in */vlan) echo '{vlan}' ;; */bridge) echo '{bridge}' ;; *) echo \"$2\" ;; esac; }}; \
+         . /etc/xen/scripts/vif-post.d/xenup-vlan.hook; bridge vlan show dev vif-{}",
+        guest.name, guest.name
+    );
+    guest.container.output(&["bash", "-c", &script])
+}
+
+/// The VLANs of a port as bridge(8) shows them, in one line.
+fn shown(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.split_whitespace().skip_while(|word| !word.starts_with("vif-")).skip(1).collect::<Vec<_>>().join(" ")
+}
+
+/// Guests are in what has no tag until the hook gives them a VLAN; the port carries what host.toml names.
+fn guests_name_their_vlan(container: &Container) {
+    tags_outside(container);
+    let guest = Guest::start(container, "one", "xenbr0");
+    for network in ["10.213.0.9/24", "192.168.100.9/24", "192.168.200.9/24"] {
+        assert!(guest.says(&["ip", "address", "add", network, "dev", "eth0"]).status.success());
+    }
+    let reached =
+        |guest: &Guest<'_>| [OUTSIDE, "192.168.100.1", "192.168.200.1"].map(|whom| guest.reaches(whom));
+    assert_eq!(shown(&hooked(&guest, "xenbr0", "")), "1 PVID Egress Untagged");
+    assert_eq!(reached(&guest), [true, false, false], "without a VLAN");
+    assert_eq!(shown(&hooked(&guest, "xenbr0", "100")), "100 PVID Egress Untagged");
+    assert_eq!(reached(&guest), [false, true, false], "vlan=100");
+    assert_eq!(shown(&hooked(&guest, "xenbr0.200", "")), "200 PVID Egress Untagged");
+    assert_eq!(reached(&guest), [false, false, true], "bridge=xenbr0.200");
+    let several = shown(&hooked(&guest, "xenbr0", "100p/200-201/300+10x2"));
+    assert_eq!(several, "100 PVID Egress Untagged 200 201 300 310 320");
+    for bad in ["5000", "x", "100p/0", "1-2-3", "$(reboot)"] {
+        assert!(!hooked(&guest, "xenbr0", bad).status.success(), "{bad}");
+    }
+}
+
+/// A VLAN-aware bridge that dom0's address moves to, from the plan to the last rollback.
+fn aware(name: &str, change: impl FnOnce(&Path)) {
+    if skipped() || no_vlans() {
+        return;
+    }
+    let mut container = Container::boot_with(name, |dir| {
+        std::fs::create_dir_all(dir.join("etc/xen/scripts")).unwrap();
+        change(dir);
+    });
+    let before = picture(&container);
+    apply(&container, AWARE);
+    let carried = container.run(&["bridge", "vlan", "show", "dev", "host0"]);
+    let carried: Vec<&str> = carried.split_whitespace().skip(3).collect();
+    assert_eq!(carried.join(" "), "1 PVID Egress Untagged 100 200 201");
+    guests_name_their_vlan(&container);
+    confirm(&container);
+    let made = picture(&container);
+    container.reboot();
+    guests_name_their_vlan(&container);
+    assert_eq!(picture(&container), made);
+    // Nobody confirms the rollback: the bridge comes back, with its VLANs.
+    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", "20"]);
+    assert_eq!(back.status.code(), Some(6), "{}", String::from_utf8_lossy(&back.stderr));
+    container.wait_for_end(container.pid_of("xenup-guard-"));
+    assert_eq!(picture(&container), made);
+    guests_name_their_vlan(&container);
+    roll_back(&container);
+    assert_eq!(picture(&container), before);
+    container.reboot();
+    assert_eq!(picture(&container), before);
+}
+
+#[test]
+fn guests_name_their_vlans_with_ifupdown() {
+    aware("aware", |_| ());
+}
+
+#[test]
+fn guests_name_their_vlans_with_networkd() {
+    aware("aware-networkd", networkd);
 }
 
 /// Where a program is not there everything is undone at once; a second network comes and goes beside the first.

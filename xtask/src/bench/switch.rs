@@ -58,7 +58,7 @@ pub fn run(here: &SwitchHere) -> Outcome {
         return back(here, &mut machine, before);
     }
     let mac = before.link(&here.port).and_then(|link| link.mac).ok_or("no such NIC")?;
-    let mut ops = switch(&before, &here.bridge, &here.port, mac, AddressPolicy::Keep);
+    let mut ops = switch(&before, &here.bridge, &here.port, mac, AddressPolicy::Keep, &[]);
     if here.routes_first {
         routes_first(&mut ops);
     }

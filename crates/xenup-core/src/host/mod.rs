@@ -13,7 +13,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use xenup_machine::network::Mac;
+use xenup_machine::network::{Mac, VlanRange};
 
 pub use error::{Fault, HostError};
 pub use value::{Console, LinkName, Memory, Serial, Subnet};
@@ -90,6 +90,9 @@ pub struct Bridge {
     /// The VLAN that the port is and that is made with the bridge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlan: Option<Vlan>,
+    /// VLANs of the cable that guests may have; with any, the bridge is VLAN-aware.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vlans: Vec<VlanRange>,
     /// Other names by which guests of an older host know it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,

@@ -1,6 +1,9 @@
 //! host.toml, read by hand so that every fault is named with its line and none hides another.
 //! Decides which keys there are; what a value means is decided in `value`.
 
+mod portless;
+mod vlans;
+
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,24 +12,19 @@ use toml_edit::{Document, Item, TableLike};
 use xenup_machine::network::Mac;
 
 use super::near::nearest;
-use super::value::{LONGEST_NAME, LinkName, Refused, Subnet, xen_option};
+use super::value::{LONGEST_NAME, Refused, xen_option};
 use super::{
-    AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, Isolated, Nat, OnShutdown,
-    Vlan, Xen,
+    AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, OnShutdown, Vlan, Xen,
 };
 
 const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "isolated", "guests"];
 const XEN: &[&str] = &["dom0-memory", "dom0-vcpus", "console", "options"];
 const BOOT: &[&str] = &["default"];
-const BRIDGE: &[&str] = &["name", "also", "ports", "vlan", "mac", "address"];
-const NAT: &[&str] = &["name", "subnet", "address"];
-const ISOLATED: &[&str] = &["name"];
+const BRIDGE: &[&str] = &["name", "also", "ports", "vlan", "vlans", "mac", "address"];
 const GUESTS: &[&str] = &["on-shutdown"];
 
 /// The hypervisor's own limit is far above; more than this is a slip.
 const MOST_VCPUS: i64 = 4096;
-/// IEEE 802.1Q: twelve bits, of which all zeros and all ones mean something else.
-const MOST_VLAN: u16 = 4094;
 
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Host, HostError> {
     let mut reader = Reader { text: "", faults: Vec::new() };
@@ -183,8 +181,9 @@ impl Reader<'_> {
         let (line, _) = self.place(section.start);
         let (name, nic, address) = (name?, port?, address?);
         let vlan = self.vlan(section, &nic, address)?;
+        let vlans = self.vlans(section, vlan.as_ref())?;
         let port = vlan.as_ref().map_or_else(|| nic.clone(), Vlan::link);
-        Some(Bridge { name, also, port, vlan, mac, address, line })
+        Some(Bridge { name, also, port, vlan, vlans, mac, address, line })
     }
 
     fn also(&mut self, section: Section<'_>) -> Vec<String> {
@@ -198,35 +197,6 @@ impl Reader<'_> {
             self.fault(found.span, what, "write the name as guests have it in bridge=, such as \"eth0\"");
         }
         names
-    }
-
-    /// The VLAN, if one is asked for; nothing at all where it cannot be had.
-    fn vlan(&mut self, section: Section<'_>, nic: &str, address: AddressPolicy) -> Option<Option<Vlan>> {
-        if !section.table.contains_key("vlan") {
-            return Some(None);
-        }
-        let found = self.integer(section, "vlan")?;
-        let tag = u16::try_from(found.value).ok().filter(|tag| (1..=MOST_VLAN).contains(tag));
-        let Some(tag) = tag else {
-            let what = format!("{} is no VLAN", found.value);
-            self.fault(found.span, what, format!("write 1 to {MOST_VLAN}, as the switch has it"));
-            return None;
-        };
-        let port = format!("{nic}.{tag}");
-        if port.len() > LONGEST_NAME {
-            let what = format!("`{port}` has {} bytes; a link's name has {LONGEST_NAME} at most", port.len());
-            self.fault(found.span, what, "give the NIC a shorter name by a file for systemd.link(5)");
-            return None;
-        }
-        if address == AddressPolicy::Keep {
-            let what =
-                format!("the VLAN {port} is made for this bridge, and has no address that it could keep");
-            let hint =
-                format!("write address = \"none\"; for a VLAN that is there already, ports = [\"{port}\"]");
-            self.fault(found.span, what, hint);
-            return None;
-        }
-        Some(Some(Vlan { nic: nic.to_owned(), tag }))
     }
 
     fn port(&mut self, section: Section<'_>) -> Option<String> {
@@ -263,41 +233,6 @@ impl Reader<'_> {
             Err(error) => self.fault(found.span, error.to_string(), hint),
         }
         None
-    }
-
-    fn nat(&mut self, section: Section<'_>) -> Option<Nat> {
-        self.keys(section, NAT);
-        self.required(section, "name", "name = \"xenbr2\"");
-        self.required(section, "subnet", "subnet = \"10.77.0.0/24\"");
-        let name = self.parsed::<LinkName>(section, "name");
-        let subnet = self.parsed::<Subnet>(section, "subnet");
-        let written = self.string(section, "address");
-        let (name, subnet) = (name?, subnet?);
-        let address = match written {
-            None => subnet.first_host(),
-            Some(found) => match found.value.parse() {
-                Ok(address) if subnet.has_host(address) => address,
-                _ => {
-                    let what = format!("`{}` is no host's address in {subnet}", found.value.escape_debug());
-                    let hint = format!(
-                        "write an address of that network, such as \"{}\", or leave it out",
-                        subnet.first_host()
-                    );
-                    self.fault(found.span, what, hint);
-                    return None;
-                }
-            },
-        };
-        let (line, _) = self.place(section.start);
-        Some(Nat { name, subnet, address, line })
-    }
-
-    fn isolated(&mut self, section: Section<'_>) -> Option<Isolated> {
-        self.keys(section, ISOLATED);
-        self.required(section, "name", "name = \"xenbr3\"");
-        let name = self.parsed(section, "name")?;
-        let (line, _) = self.place(section.start);
-        Some(Isolated { name, line })
     }
 
     /// Looks at wishes that exclude each other.
@@ -354,15 +289,8 @@ impl Reader<'_> {
                 self.fault_at(bridge.line, what, "name a NIC as its port");
             }
         }
-        for (index, nat) in host.nats.iter().enumerate() {
-            if let Some(other) = host.nats[..index].iter().find(|other| other.subnet.overlaps(nat.subnet)) {
-                let what = format!(
-                    "{} overlaps {} of `{}`, line {}",
-                    nat.subnet, other.subnet, other.name, other.line
-                );
-                self.fault_at(nat.line, what, "give each its own network");
-            }
-        }
+        self.subnets(host);
+        self.taken_tags(host);
     }
 
     fn fault_at(&mut self, line: u32, what: String, hint: &str) {

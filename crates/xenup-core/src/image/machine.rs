@@ -91,7 +91,7 @@ fn network(wanted: &Wanted<'_>, host: &Host) -> NetworkFacts {
     for bridge in &host.bridges {
         let is_own = bridge.vlan.is_none();
         let master = Some(bridge.name.to_string());
-        let settings = BridgeSettings { stp: false, forward_delay: 0, vlan_filtering: false };
+        let settings = BridgeSettings { stp: false, forward_delay: 0, vlan_filtering: !bridge.vlans.is_empty() };
         kernel.links.push(Link {
             kind: Some("bridge".to_owned()),
             mac: bridge.mac,
@@ -109,6 +109,7 @@ fn network(wanted: &Wanted<'_>, host: &Host) -> NetworkFacts {
             mac: bridge.mac,
             permanent_mac: bridge.mac,
             master: master.filter(|_| is_own),
+            vlans: bridge.vlans.clone(),
             ..link(bridge.nic())
         };
         match kernel.links.iter_mut().find(|link| link.name == own.name) {
@@ -117,6 +118,7 @@ fn network(wanted: &Wanted<'_>, host: &Host) -> NetworkFacts {
                 there.mac = there.mac.or(own.mac);
                 there.permanent_mac = there.permanent_mac.or(own.permanent_mac);
                 there.master = there.master.take().or(own.master);
+                there.vlans.extend(own.vlans);
             }
         }
         if nics.iter().all(|nic| nic.name != bridge.nic()) {
@@ -146,6 +148,7 @@ fn link(name: &str) -> Link {
         master: None,
         bridge: None,
         vlan: None,
+        vlans: Vec::new(),
         ipv6_generation: None,
         alternative_names: Vec::new(),
     }

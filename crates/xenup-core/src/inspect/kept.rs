@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::facts::ConfigFile;
 use super::reader::Reader;
+use crate::network::guest_vlans::HOOK;
 use crate::network::networkd::WAITS_FOR;
 
 /// Single files.
-pub const FILES: [&str; 13] = [
+pub const FILES: [&str; 14] = [
     "/boot/grub/custom.cfg",
     "/etc/default/grub.d/00-xenup.cfg",
     "/etc/default/grub.d/zz-xenup.cfg",
@@ -17,6 +18,7 @@ pub const FILES: [&str; 13] = [
     WAITS_FOR,
     "/etc/systemd/system/xendomains.service.d/xenup.conf",
     "/etc/systemd/system/xenup-nat.service",
+    HOOK,
     "/etc/xen/xl.conf",
     "/etc/xenup/host.toml",
     "/etc/xenup/nat.nft",

@@ -68,7 +68,7 @@ fn request(facts: &Facts, bridges: &[&Bridge], portless: &[Portless<'_>]) -> Req
         forward_delay: 0,
         max_wait: 0,
         wait_port: None,
-        vlan_aware: false,
+        vlans: bridge.vlans.clone(),
     });
     let bridges = over_nics.chain(portless.iter().map(portless::request)).collect();
     Request { bridges, file: interfaces::OWN_FILE.into() }

@@ -16,7 +16,7 @@ use super::ifupdown::Made;
 use super::portless::{Maker, Portless};
 use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, on_vlan, switch, touched};
-use super::{dhcp, ifupdown, nat, networkd, other_names, portless};
+use super::{dhcp, guest_vlans, ifupdown, nat, networkd, other_names, portless};
 
 /// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
 const CONFIRM_SECONDS: u64 = 180;
@@ -104,6 +104,7 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     plan.steps.extend(networkd.after);
     plan.steps.extend(edited.iter().flat_map(|edited| ifupdown::state(facts, &made, edited)));
     plan.steps.extend(other_names::steps(facts, host));
+    plan.steps.extend(guest_vlans::steps(facts, host));
     plan.steps.extend(nat::steps(facts, host, &portless));
     plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
     let standing: Vec<Condition> =
@@ -154,7 +155,7 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     };
     let links = match &bridge.vlan {
         None => Action::Links {
-            ops: switch(kernel, name, &bridge.port, mac, bridge.address),
+            ops: switch(kernel, name, &bridge.port, mac, bridge.address, &bridge.vlans),
             touches: touched(name, &bridge.port, bridge.address),
         },
         Some(vlan) => {

@@ -140,7 +140,7 @@ pub fn request(bridge: &Portless<'_>) -> BridgeRequest {
         forward_delay: 0,
         max_wait: 0,
         wait_port: None,
-        vlan_aware: false,
+        vlans: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use xenup_machine::network::Network;
 
-use super::{nat, networkd, other_names, portless};
+use super::{guest_vlans, nat, networkd, other_names, portless};
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, Owner, OwnerKind};
@@ -46,7 +46,10 @@ pub fn is_made(network: &Network, bridge: &Bridge) -> bool {
 fn one(facts: &Facts, file: &Path, bridge: &Bridge) -> Vec<Finding> {
     let found = match facts.network.nic(bridge.nic()) {
         None => vec![absent(facts, bridge)],
-        Some(nic) if is_made(&facts.network.kernel, bridge) => owner(facts, nic).into_iter().collect(),
+        Some(nic) if is_made(&facts.network.kernel, bridge) => {
+            let other_vlans = guest_vlans::refuse_made(&facts.network.kernel, bridge);
+            owner(facts, nic).into_iter().chain(other_vlans).collect()
+        }
         Some(nic) if bridge.vlan.is_some() => tagged(facts, bridge, nic),
         Some(nic) => present(facts, bridge, nic),
     };
@@ -88,6 +91,7 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found.extend(not_bridgeable(nic));
     found.extend(name_taken(kernel, bridge));
     found.extend(routing(kernel, &nic.name));
+    found.extend(guest_vlans::refuse(kernel, bridge));
     match bridge.address {
         AddressPolicy::Keep => found.extend(nothing_to_keep(kernel, bridge)),
         AddressPolicy::None => found.extend(own_session(facts, bridge)),

@@ -11,7 +11,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use xenup_machine::network::{
-    Address, Bridge, Countdown, Link, LinkOp, Mac, Network, Prefix, Route, Vlan as Tagged,
+    Address, Bridge as Settings, Countdown, Link, LinkOp, Mac, Network, Prefix, Route, Vlan as Tagged,
+    VlanRange,
 };
 
 use crate::host::{AddressPolicy, Vlan};
@@ -40,11 +41,20 @@ const KEPT_FLAGS: u32 = 0x80 | 0x100 | 0x200;
 ///
 /// With [`AddressPolicy::Keep`] the port's addresses and routes move up. Link-local IPv6 addresses of the kernel's
 /// making do not: the bridge makes the same ones itself from the same MAC. With [`AddressPolicy::None`] the bridge
-/// gets none, IPv6 is off on it, and what the port had goes.
+/// gets none, IPv6 is off on it, and what the port had goes. With `vlans` the bridge looks at tags, and the port lets
+/// these through beside what has none, which is the bridge's VLAN 1 as the kernel has it, dom0's own packets among it.
 #[must_use]
-pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: AddressPolicy) -> Vec<LinkOp> {
+pub fn switch(
+    network: &Network,
+    bridge: &str,
+    port: &str,
+    mac: Mac,
+    policy: AddressPolicy,
+    vlans: &[VlanRange],
+) -> Vec<LinkOp> {
     let Some(link) = network.link(port) else { return Vec::new() };
-    let mut ops = create(link, bridge, mac, policy);
+    let settings = Settings { stp: false, forward_delay: 0, vlan_filtering: !vlans.is_empty() };
+    let mut ops = create(link, bridge, mac, policy, settings);
     if policy == AddressPolicy::Keep {
         ops.extend(helper_in(bridge));
     }
@@ -58,6 +68,7 @@ pub fn switch(network: &Network, bridge: &str, port: &str, mac: Mac, policy: Add
         ops.push(LinkOp::SetIpv6Generation { link: port.to_owned(), mode: GENERATION_NONE });
     }
     ops.push(LinkOp::SetMaster { link: port.to_owned(), master: Some(bridge.to_owned()) });
+    ops.extend(vlans.iter().map(|vlans| LinkOp::AddVlans { link: port.to_owned(), vlans: *vlans }));
     if !link.up {
         ops.push(LinkOp::SetUp { link: port.to_owned(), up: true });
     }
@@ -94,13 +105,14 @@ pub fn on_vlan(network: &Network, bridge: &str, vlan: &Vlan, mac: Mac) -> Vec<Li
         up: false,
         master: None,
         bridge: None,
+        vlans: Vec::new(),
         vlan: Some(Tagged { below: nic.clone(), tag: *tag }),
         ipv6_generation: Some(0),
         alternative_names: Vec::new(),
         ..below.clone()
     };
     let made = Network { links: vec![network.link(&port).cloned().unwrap_or(new)], ..network.clone() };
-    ops.extend(switch(&made, bridge, &port, mac, AddressPolicy::None));
+    ops.extend(switch(&made, bridge, &port, mac, AddressPolicy::None, &[]));
     ops
 }
 
@@ -114,10 +126,9 @@ pub fn touched(bridge: &str, port: &str, policy: AddressPolicy) -> Vec<String> {
     links
 }
 
-fn create(port: &Link, bridge: &str, mac: Mac, policy: AddressPolicy) -> Vec<LinkOp> {
+fn create(port: &Link, bridge: &str, mac: Mac, policy: AddressPolicy, settings: Settings) -> Vec<LinkOp> {
     let link = || bridge.to_owned();
-    let plain = Bridge { stp: false, forward_delay: 0, vlan_filtering: false };
-    let mut ops = vec![LinkOp::CreateBridge { link: link(), mac, bridge: plain }];
+    let mut ops = vec![LinkOp::CreateBridge { link: link(), mac, bridge: settings }];
     if port.mtu != USUAL_MTU {
         ops.push(LinkOp::SetMtu { link: link(), mtu: port.mtu });
     }

@@ -62,6 +62,7 @@ fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
     for link in &kept.links {
         if link.master != undone.link(&link.name).and_then(|there| there.master.clone()) {
             ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+            ops.extend(its_vlans(link));
         }
         ops.push(LinkOp::SetUp { link: link.name.clone(), up: link.up });
         let extra = undone.addresses_on(&link.name).filter(|address| !address.is_link_local());
@@ -78,6 +79,11 @@ fn links_again(kept: &Network, undone: &Network) -> Vec<String> {
     ops.extend(own_routes(kept, |link| kept.link(link).is_some()));
     lines.extend(ops.iter().map(ToString::to_string));
     lines
+}
+
+/// A port has lost them with its bridge.
+fn its_vlans(link: &Link) -> impl Iterator<Item = LinkOp> + '_ {
+    link.vlans.iter().map(|vlans| LinkOp::AddVlans { link: link.name.clone(), vlans: *vlans })
 }
 
 /// A kernel without VLAN filtering refuses to hear of it, even that it is off.
@@ -137,6 +143,7 @@ fn links(touches: &[String], before: &Network) -> Vec<String> {
     let mut ops = Vec::new();
     for link in old.iter().filter_map(|name| before.link(name)) {
         ops.push(LinkOp::SetMaster { link: link.name.clone(), master: link.master.clone() });
+        ops.extend(its_vlans(link));
     }
     ops.extend(new.iter().map(|name| LinkOp::Delete { link: (*name).clone() }));
     for link in old.iter().filter_map(|name| before.link(name)) {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route, Vlan};
+use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route, Vlan, VlanRange};
 
 /// IFA_F_NOPREFIXROUTE.
 const NO_PREFIX_ROUTE: u32 = 0x200;
@@ -38,6 +38,7 @@ pub fn nic(name: &str, mac: Mac) -> Link {
         master: None,
         bridge: None,
         vlan: None,
+        vlans: Vec::new(),
         ipv6_generation: Some(0),
         alternative_names: Vec::new(),
     }
@@ -72,6 +73,7 @@ impl FakeNetwork {
             LinkOp::Delete { link } => self.delete(link)?,
             LinkOp::SetUp { link, up } => self.set_up(link, *up)?,
             LinkOp::SetMaster { link, master } => self.set_master(link, master.as_deref())?,
+            LinkOp::AddVlans { link, vlans } => self.add_vlans(link, *vlans)?,
             LinkOp::SetMtu { link, mtu } => self.link(link)?.mtu = *mtu,
             LinkOp::SetIpv6Generation { link, mode } => self.link(link)?.ipv6_generation = Some(*mode),
             LinkOp::SetIpv6 { link, enabled } => self.set_ipv6(link, *enabled)?,
@@ -125,6 +127,7 @@ impl FakeNetwork {
         self.state.routes.retain(|route| !route.link.as_deref().is_some_and(is_gone));
         for link in self.state.links.iter_mut().filter(|link| link.master.as_deref().is_some_and(is_gone)) {
             link.master = None;
+            link.vlans.clear();
         }
         Ok(())
     }
@@ -150,10 +153,25 @@ impl FakeNetwork {
         {
             return Err("Operation not supported");
         }
-        self.link(name)?.master = master.map(str::to_owned);
+        let link = self.link(name)?;
+        // A port's VLANs are its bridge's.
+        if link.master.as_deref() != master {
+            link.vlans.clear();
+        }
+        link.master = master.map(str::to_owned);
         if master.is_some() && self.retraining.iter().any(|nic| nic == name) {
             self.dark.push(name.to_owned());
         }
+        Ok(())
+    }
+
+    fn add_vlans(&mut self, name: &str, vlans: VlanRange) -> Result<(), &'static str> {
+        let link = self.link(name)?;
+        if link.master.is_none() {
+            return Err("Operation not supported");
+        }
+        let all = std::mem::take(&mut link.vlans).into_iter().chain([vlans]).collect();
+        link.vlans = VlanRange::joined(all);
         Ok(())
     }
 

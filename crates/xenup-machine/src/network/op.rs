@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Bridge, Mac, Route};
+use super::{Address, Bridge, Mac, Route, VlanRange};
 
 /// Settings under `net.ipv6.conf` that say how a link gets addresses and routes: what ifupdown sets for its stanzas
 /// (`accept_ra`, `autoconf`, `privext`), and whether it has IPv6 at all.
@@ -62,6 +62,13 @@ pub enum LinkOp {
         link: String,
         /// The bridge.
         master: Option<String>,
+    },
+    /// Lets a port of a VLAN-aware bridge carry VLANs, with their tags; those that it carries already stay.
+    AddVlans {
+        /// The port.
+        link: String,
+        /// The VLANs.
+        vlans: VlanRange,
     },
     /// Sets the MTU.
     SetMtu {
@@ -152,6 +159,7 @@ impl fmt::Display for LinkOp {
             Self::SetUp { link, up } => write!(f, "ip link set {link} {}", if *up { "up" } else { "down" }),
             Self::SetMaster { link, master: Some(master) } => write!(f, "ip link set {link} master {master}"),
             Self::SetMaster { link, master: None } => write!(f, "ip link set {link} nomaster"),
+            Self::AddVlans { link, vlans } => write!(f, "bridge vlan add dev {link} vid {vlans}"),
             Self::SetMtu { link, mtu } => write!(f, "ip link set {link} mtu {mtu}"),
             Self::SetIpv6Generation { link, mode } => {
                 write!(f, "ip link set {link} addrgenmode {}", generation(*mode))

@@ -10,10 +10,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use xenup_machine::network::{Address, Bridge, IPV4_SETTINGS, IPV6_SETTINGS, LinkOp, Mac, Route};
+use xenup_machine::network::{Address, Bridge, IPV4_SETTINGS, IPV6_SETTINGS, LinkOp, Mac, Route, VlanRange};
 use xenup_machine::{MachineError, Reason};
 
-use super::dump::{GET_LINK, INET, INET6, LINK_BODY, LINK_NAME, NEW_LINK, link_state};
+use super::dump::{
+    BRIDGE, FAMILY_SPECIFIC, GET_LINK, INET, INET6, LINK_BODY, LINK_NAME, NEW_LINK, RANGE_BEGIN, RANGE_END,
+    VLAN_INFO, link_state,
+};
 use super::neighbour::Announcer;
 use super::socket::{Connection, Refusal};
 use super::wire::{APPEND, CREATE, EXCLUSIVE, REPLACE, Writer, i32_at};
@@ -111,6 +114,10 @@ impl Changer {
             LinkOp::CreateVlan { link, below, tag } => {
                 let below = self.index(below)?;
                 self.create(link, create_vlan(link, below, *tag))
+            }
+            LinkOp::AddVlans { link, vlans } => {
+                let index = self.index(link)?;
+                Ok(self.kernel.execute(add_vlans(index, *vlans))?)
             }
             LinkOp::Delete { link } => {
                 let index = self.index(link)?;
@@ -312,6 +319,7 @@ fn names(op: &LinkOp) -> Vec<&str> {
         LinkOp::SetMaster { link, master } => [link.as_str()].into_iter().chain(master.as_deref()).collect(),
         LinkOp::Delete { link }
         | LinkOp::SetUp { link, .. }
+        | LinkOp::AddVlans { link, .. }
         | LinkOp::SetMtu { link, .. }
         | LinkOp::SetIpv6Generation { link, .. }
         | LinkOp::SetIpv6 { link, .. }
@@ -365,6 +373,28 @@ fn create_vlan(link: &str, below: i32, tag: u16) -> Writer {
         info.put_text(1, "vlan").nest(2, |data| {
             data.put(1, &tag.to_ne_bytes());
         });
+    });
+    message
+}
+
+/// As bridge(8) asks for it: `IFLA_AF_SPEC` of the bridge family, with `struct bridge_vlan_info` for a VLAN or for both
+/// ends of a row (`BRIDGE_VLAN_INFO_RANGE_BEGIN`, `_END` of linux/if_bridge.h).
+fn add_vlans(index: i32, vlans: VlanRange) -> Writer {
+    let mut body = link_body(index, 0, 0);
+    body[0] = BRIDGE;
+    let mut message = Writer::new(SET_LINK, 0, &body);
+    message.nest(FAMILY_SPECIFIC, |spec| {
+        let mut info = |flags: u16, tag: u16| {
+            let [a, b] = flags.to_ne_bytes();
+            let [c, d] = tag.to_ne_bytes();
+            spec.put(VLAN_INFO, &[a, b, c, d]);
+        };
+        if vlans.first() == vlans.last() {
+            info(0, vlans.first());
+        } else {
+            info(RANGE_BEGIN, vlans.first());
+            info(RANGE_END, vlans.last());
+        }
     });
     message
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use xenup_machine::MachineError;
 use xenup_machine::network::{
-    Address, Bridge, Countdown, Link, LinkAddress, Mac, Network, Prefix, Route, Rule, Vlan,
+    Address, Bridge, Countdown, Link, LinkAddress, Mac, Network, Prefix, Route, Rule, Vlan, VlanRange,
 };
 
 use super::socket::{Connection, Refusal};
@@ -15,6 +15,20 @@ use super::wire::{Attributes, Message, i32_at, u8_at, u16_at, u32_at};
 pub(super) const INET: u8 = 2;
 /// `AF_INET6`.
 pub(super) const INET6: u8 = 10;
+/// `AF_BRIDGE`.
+pub(super) const BRIDGE: u8 = 7;
+/// `IFLA_AF_SPEC`.
+pub(super) const FAMILY_SPECIFIC: u16 = 26;
+/// `IFLA_BRIDGE_VLAN_INFO`.
+pub(super) const VLAN_INFO: u16 = 2;
+/// `BRIDGE_VLAN_INFO_RANGE_BEGIN`.
+pub(super) const RANGE_BEGIN: u16 = 8;
+/// `BRIDGE_VLAN_INFO_RANGE_END`.
+pub(super) const RANGE_END: u16 = 16;
+/// `BRIDGE_VLAN_INFO_PVID` and `BRIDGE_VLAN_INFO_UNTAGGED`.
+const WITHOUT_TAG: u16 = 2 | 4;
+/// `RTEXT_FILTER_BRVLAN_COMPRESSED`: rows of VLANs are told by their ends.
+const VLAN_ROWS: u32 = 4;
 /// `RTM_GETLINK`.
 pub(super) const GET_LINK: u16 = 18;
 /// `RTM_NEWLINK`.
@@ -72,9 +86,49 @@ fn read() -> Result<Network, Refusal> {
         let mut rules = |message: Message<'_>| network.rules.extend(rule(message));
         absent(kernel.dump(GET_RULE, &body, &nothing, &mut rules))?;
     }
+    if raw.iter().any(|link| link.link.bridge.is_some_and(|bridge| bridge.vlan_filtering)) {
+        vlans(&mut kernel, &mut raw)?;
+    }
     network.links = raw.into_iter().map(|link| link.named(&names)).collect();
     network.links.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(network)
+}
+
+/// Reads which VLANs the ports of bridges let through with their tags.
+fn vlans(kernel: &mut Connection, links: &mut [RawLink]) -> Result<(), Refusal> {
+    let mut body = [0; LINK_BODY];
+    body[0] = BRIDGE;
+    let filter = |message: &mut super::wire::Writer| {
+        message.put_u32(LINK_FILTER, VLAN_ROWS);
+    };
+    kernel.dump(GET_LINK, &body, &filter, &mut |message| {
+        let Some((index, found)) = port_vlans(message) else { return };
+        // The bridge is told of beside its ports.
+        let port = links.iter_mut().find(|link| link.index == index && link.link.bridge.is_none());
+        if let Some(port) = port {
+            port.link.vlans = found;
+        }
+    })
+}
+
+fn port_vlans(message: Message<'_>) -> Option<(i32, Vec<VlanRange>)> {
+    if message.kind != NEW_LINK {
+        return None;
+    }
+    let (body, attributes) = message.split(LINK_BODY)?;
+    let (mut found, mut begun) = (Vec::new(), None);
+    for (_, info) in attributes.within(FAMILY_SPECIFIC).iter().filter(|&(kind, _)| kind == VLAN_INFO) {
+        let (Some(flags), Some(tag)) = (u16_at(info, 0), u16_at(info, 2)) else { continue };
+        if flags & RANGE_BEGIN != 0 {
+            begun = Some(tag);
+            continue;
+        }
+        let first = begun.take().unwrap_or(tag);
+        if flags & WITHOUT_TAG == 0 {
+            found.extend(VlanRange::new(first, tag));
+        }
+    }
+    Some((i32_at(body, 4)?, VlanRange::joined(found)))
 }
 
 /// A kernel without IPv6 or policy routing has none of it, which is no error.
@@ -117,6 +171,7 @@ impl RawLink {
             master: None,
             bridge: is("bridge").then(|| bridge(data)),
             vlan: None,
+            vlans: Vec::new(),
             ipv6_generation: attributes.within(26).within(u16::from(INET6)).u8(8),
             alternative_names: attributes
                 .within(52)
@@ -143,7 +198,14 @@ impl RawLink {
 pub(super) fn read_any(message: Message<'_>) {
     let names = Names::new();
     let link = RawLink::parse(message).map(|link| link.named(&names));
-    let _ = (link, link_state(message), address(message, &names), route(message, &names), rule(message));
+    let _ = (
+        link,
+        link_state(message),
+        address(message, &names),
+        route(message, &names),
+        rule(message),
+        port_vlans(message),
+    );
 }
 
 /// Returns a link's name; `if7` for one in another namespace, as ip(8) writes it.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use xenup_machine::network::VlanRange;
 
 use super::address::HwAddress;
 use super::error::{InterfacesError, Place};
@@ -56,9 +57,9 @@ pub struct BridgeRequest {
     /// Seconds to wait for ports to appear; chosen by xenup where it is not given.
     #[serde(default)]
     pub wait_port: Option<u32>,
-    /// VLAN filtering.
+    /// VLANs that the ports let through with their tags; any makes the bridge VLAN-aware.
     #[serde(default)]
-    pub vlan_aware: bool,
+    pub vlans: Vec<VlanRange>,
 }
 
 /// What becomes of the port's addresses.

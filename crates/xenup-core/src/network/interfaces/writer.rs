@@ -44,8 +44,15 @@ impl BridgeLines<'_> {
         if let (Some(seconds), Creation::BridgeUtils) = (self.wait_port, creation) {
             option(out, "bridge_waitport", &format!("{seconds} {ports}"));
         }
-        if request.vlan_aware {
-            option(out, "bridge_vlan_aware", "yes");
+        if request.vlans.is_empty() {
+            return;
+        }
+        option(out, "bridge_vlan_aware", "yes");
+        // bridge-utils has no option for them. The bridge's ports are there by then.
+        for port in &request.ports {
+            for vlans in &request.vlans {
+                option(out, "up", &format!("bridge vlan add dev {port} vid {vlans}"));
+            }
         }
     }
 
@@ -64,7 +71,7 @@ impl BridgeLines<'_> {
             (None, Some(port)) => format!(" address $(cat /sys/class/net/{port}/address)"),
             (None, None) => String::new(),
         };
-        let filtering = if request.vlan_aware { " vlan_filtering 1" } else { "" };
+        let filtering = if !request.vlans.is_empty() { " vlan_filtering 1" } else { "" };
         let create = format!("ip link add name $IFACE{address} type bridge{filtering}");
         option(out, "pre-up", &format!("test -d /sys/class/net/$IFACE || {create}"));
         let no_link_local = "ip link set dev $IFACE addrgenmode none";

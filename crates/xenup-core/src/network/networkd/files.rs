@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use xenup_machine::network::Mac;
+use xenup_machine::network::{Mac, VlanRange};
 
 use super::declared::Declared;
 use super::matching::{Device, Host, Matched};
@@ -43,6 +43,8 @@ pub struct Wanted<'a> {
     pub lasting: Vec<IpAddr>,
     /// The VLANs that are made on the NIC for other bridges, as their links are called.
     pub vlans: Vec<String>,
+    /// The VLANs that the bridge gives guests; any makes it VLAN-aware.
+    pub for_guests: Vec<VlanRange>,
 }
 
 /// How DHCP servers know a link.
@@ -289,8 +291,11 @@ fn netdev(unit: &Unit, wanted: &Wanted<'_>) -> String {
     let mtu = unit.mtu();
     format!(
         "# Written by xenup: the bridge over {}, with its address. See systemd.netdev(5).\n\
-         [NetDev]\nName={}\nKind=bridge\nMACAddress={}\n{mtu}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n",
-        wanted.port.name, wanted.bridge, wanted.mac
+         [NetDev]\nName={}\nKind=bridge\nMACAddress={}\n{mtu}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n{}",
+        wanted.port.name,
+        wanted.bridge,
+        wanted.mac,
+        if wanted.for_guests.is_empty() { "" } else { "VLANFiltering=yes\n" }
     )
 }
 
@@ -331,6 +336,7 @@ fn port_network(unit: &Unit, wanted: &Wanted<'_>) -> String {
     );
     text.push_str(&tagged::named(&wanted.vlans));
     text.push_str(&sections(unit, &[Goes::ToPort, Goes::ToBoth]));
+    text.push_str(&tagged::for_guests(&wanted.for_guests));
     text
 }
 

@@ -245,6 +245,7 @@ fn wanted<'a>(facts: &Facts, bridges: &[(&Bridge, Mac)], bridge: &'a Bridge, mac
     Some(Wanted {
         lasting: if made { Vec::new() } else { lasting(facts, &bridge.port) },
         vlans: vlans(bridges, &bridge.port),
+        for_guests: bridge.vlans.clone(),
         bridge: bridge.name.as_str(),
         port: Device::nic(nic, network.kernel.link(&bridge.port)),
         mac,

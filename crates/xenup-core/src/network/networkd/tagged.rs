@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use xenup_machine::network::Mac;
+use xenup_machine::network::{Mac, VlanRange};
 
 use super::files::{
     Change, OwnFile, caught, guests_left_alone, hold, is_ours, path, prefix, without_addresses,
@@ -63,6 +63,15 @@ pub fn below(files: &[ConfigFile], host: &Host, carrier: &Carrier) -> Result<Cha
 /// Returns the lines that have VLANs made on the link whose file has them.
 pub(super) fn named(vlans: &[String]) -> String {
     vlans.iter().map(|vlan| format!("VLAN={vlan}\n")).collect()
+}
+
+/// Returns the section by which a port lets through what has no tag, dom0's own packets among it, and these VLANs.
+pub(super) fn for_guests(vlans: &[VlanRange]) -> String {
+    if vlans.is_empty() {
+        return String::new();
+    }
+    let lines: String = vlans.iter().map(|vlans| format!("VLAN={vlans}\n")).collect();
+    format!("\n[BridgeVLAN]\nPVID=1\nEgressUntagged=1\n{lines}")
 }
 
 /// Everything that a file and its drop-ins declare, but for which links.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use xenup_engine::action::{Action, FileState, LineEdit};
-use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Vlan};
+use xenup_machine::network::{Address, Link, LinkAddress, LinkOp, Network, Vlan, VlanRange};
 
 use super::owners::named;
 use crate::inspect::Facts;
@@ -125,6 +125,10 @@ fn change(network: &mut Network, pairs: &mut Pairs, op: &LinkOp) -> Result<(), N
             (found.up, found.carrier) = (*up, found.carrier || *up);
         }
         LinkOp::SetMaster { link, master } => get(network, op, link)?.master.clone_from(master),
+        LinkOp::AddVlans { link, vlans } => {
+            let port = get(network, op, link)?;
+            port.vlans = VlanRange::joined(port.vlans.iter().copied().chain([*vlans]).collect());
+        }
         LinkOp::SetMtu { link, mtu } => get(network, op, link)?.mtu = *mtu,
         LinkOp::SetIpv6 { link, enabled } => {
             get(network, op, link)?;
@@ -198,6 +202,7 @@ fn made(name: &str, kind: &str) -> Link {
         master: None,
         bridge: None,
         vlan: None,
+        vlans: Vec::new(),
         ipv6_generation: None,
         alternative_names: Vec::new(),
     }

@@ -10,7 +10,7 @@ use super::drawing::{Drawn, Kind};
 use super::owners::owners;
 use crate::inspect::Facts;
 use crate::network::interfaces::{InterfacesTree, MAIN, StanzaView, by_path, load};
-use crate::network::units::{Setting, parse};
+use crate::network::units::{Setting, boolean, parse};
 
 /// Returns the links that files declare, by name.
 pub(super) fn declared(facts: &Facts) -> Vec<Drawn> {
@@ -72,7 +72,8 @@ fn stanza(links: &mut Links, tree: &InterfacesTree, view: &StanzaView<'_>) {
     }
     let link = get(links, name);
     if bridged {
-        is(link, Kind::Bridge, "bridge");
+        let aware = value("bridge_vlan_aware") == Some("yes");
+        is(link, Kind::Bridge, if aware { "VLAN-aware bridge" } else { "bridge" });
     } else if !slaves.is_empty() {
         is(link, Kind::Bond, "bond");
     }
@@ -132,7 +133,10 @@ fn netdev(links: &mut Links, settings: &[Setting]) {
     let (Some(name), Some(kind)) = (last("NetDev", "Name"), last("NetDev", "Kind")) else { return };
     let link = get(links, name);
     match kind {
-        "bridge" => is(link, Kind::Bridge, "bridge"),
+        "bridge" => {
+            let aware = last("Bridge", "VLANFiltering").and_then(boolean) == Some(true);
+            is(link, Kind::Bridge, if aware { "VLAN-aware bridge" } else { "bridge" });
+        }
         "bond" => is(link, Kind::Bond, "bond"),
         "vlan" => {
             let tag = last("VLAN", "Id").map(|id| format!(" {id}")).unwrap_or_default();

@@ -255,9 +255,19 @@ fn kind(link: &Link, guest: Option<&OfGuest>, wireless: bool) -> (Kind, String) 
     if guest.is_some() {
         return (Kind::Vif, "vif".to_owned());
     }
-    if link.bridge.is_some() {
-        return (Kind::Bridge, "bridge".to_owned());
+    if let Some(bridge) = link.bridge {
+        let what = if bridge.vlan_filtering { "VLAN-aware bridge" } else { "bridge" };
+        return (Kind::Bridge, what.to_owned());
     }
+    let (kind, what) = without_vlans(link, wireless);
+    if link.vlans.is_empty() {
+        return (kind, what);
+    }
+    let vlans: Vec<String> = link.vlans.iter().map(ToString::to_string).collect();
+    (kind, format!("{what} for VLANs {}", vlans.join(", ")))
+}
+
+fn without_vlans(link: &Link, wireless: bool) -> (Kind, String) {
     match (link.kind.as_deref(), &link.vlan) {
         (Some("bond"), _) => (Kind::Bond, "bond".to_owned()),
         (_, Some(vlan)) => (Kind::Vlan, format!("VLAN {} on {}", vlan.tag, vlan.below)),
