@@ -239,6 +239,7 @@ fn request(port: &str, address: BridgeAddress) -> Request {
         max_wait: 0,
         wait_port: None,
         vlans: Vec::new(),
+        routes: Vec::new(),
     };
     Request { bridges: vec![bridge], file: "/etc/network/interfaces.d/xenup".into() }
 }

@@ -115,7 +115,9 @@ const CHECKS: &[Item] = &[
     long("kernel-config", |options| crate::kernel_config::run(options.long)),
     long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
     long("kernel-build", |_| crate::kernel_build::run()),
-    long("networkd", |_| in_containers(&["networkd_container", "roles_container"])),
+    long("networkd", |_| {
+        in_containers(&["networkd_container", "roles_container", "routed_container", "vlans_container"])
+    }),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),
     long("installer", |_| crate::installer::run()),

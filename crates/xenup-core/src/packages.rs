@@ -11,6 +11,7 @@ use xenup_machine::process::{Output, Query};
 use crate::host::Host;
 use crate::inspect::facts::OwnerKind;
 use crate::inspect::{Facts, Finding};
+use crate::network::nat;
 use crate::network::portless::{self, Maker};
 
 /// The metapackage that follows Debian's current hypervisor and toolstack through upgrades.
@@ -37,8 +38,11 @@ pub fn wants(host: &Host, facts: &Facts) -> Vec<String> {
         wanted.push(BRIDGE_UTILS);
     }
     wanted.dedup();
+    if nat::needs_table(host) {
+        wanted.push(NFTABLES);
+    }
     if !host.nats.is_empty() {
-        wanted.extend([NFTABLES, DNSMASQ]);
+        wanted.push(DNSMASQ);
     }
     wanted.retain(|name| facts.packages.version(name).is_none());
     wanted.into_iter().map(str::to_owned).collect()

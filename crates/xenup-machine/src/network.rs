@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 pub use op::{IPV4_SETTINGS, IPV6_SETTINGS, LinkOp};
-pub use vlans::{NoVlans, VlanRange};
 use serde::{Deserialize, Serialize};
+pub use vlans::{NoVlans, VlanRange};
 
 /// An Ethernet address, written `52:54:00:aa:bb:cc`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

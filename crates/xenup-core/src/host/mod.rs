@@ -36,6 +36,9 @@ pub struct Host {
     /// Bridges behind dom0's own address.
     #[serde(rename = "nat")]
     pub nats: Vec<Nat>,
+    /// Bridges that dom0 routes to.
+    #[serde(rename = "routed", skip_serializing_if = "Vec::is_empty")]
+    pub routed: Vec<Routed>,
     /// Bridges of guests among themselves.
     #[serde(rename = "isolated", skip_serializing_if = "Vec::is_empty")]
     pub isolated: Vec<Isolated>,
@@ -151,6 +154,25 @@ pub struct Nat {
     pub subnet: Subnet,
     /// dom0's address in it: the first one unless written.
     pub address: std::net::Ipv4Addr,
+    /// The line of host.toml, for findings.
+    #[serde(skip)]
+    pub line: u32,
+}
+
+/// `[[routed]]`: a bridge without a port, to whose guests dom0 routes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Routed {
+    /// Its name.
+    pub name: LinkName,
+    /// dom0's address there, the guests' gateway.
+    pub address: std::net::Ipv4Addr,
+    /// The network of that address; of 32 bits where it is the address alone.
+    pub network: Subnet,
+    /// Further networks, and single addresses, that are sent to guests there.
+    pub routes: Vec<Subnet>,
+    /// Whether dom0 answers for them on its own cable.
+    pub proxy_arp: bool,
     /// The line of host.toml, for findings.
     #[serde(skip)]
     pub line: u32,

@@ -17,7 +17,7 @@ use super::{
     AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, OnShutdown, Vlan, Xen,
 };
 
-const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "isolated", "guests"];
+const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "routed", "isolated", "guests"];
 const XEN: &[&str] = &["dom0-memory", "dom0-vcpus", "console", "options"];
 const BOOT: &[&str] = &["default"];
 const BRIDGE: &[&str] = &["name", "also", "ports", "vlan", "vlans", "mac", "address"];
@@ -101,6 +101,7 @@ impl Reader<'_> {
             boot: self.table(top, "boot").map(|section| self.boot(section)).unwrap_or_default(),
             bridges: self.each(top, "bridge", Self::bridge),
             nats: self.each(top, "nat", Self::nat),
+            routed: self.each(top, "routed", Self::routed),
             isolated: self.each(top, "isolated", Self::isolated),
             guests: self.table(top, "guests").map(|section| self.guests(section)).unwrap_or_default(),
             path: std::path::PathBuf::new(),
@@ -241,7 +242,8 @@ impl Reader<'_> {
         let bridges = host.bridges.iter().map(|bridge| (bridge.name.as_str(), bridge.line));
         let nats = host.nats.iter().map(|nat| (nat.name.as_str(), nat.line));
         let isolated = host.isolated.iter().map(|isolated| (isolated.name.as_str(), isolated.line));
-        for (name, line) in bridges.chain(nats).chain(isolated) {
+        let routed = host.routed.iter().map(|routed| (routed.name.as_str(), routed.line));
+        for (name, line) in bridges.chain(nats).chain(routed).chain(isolated) {
             match names.iter().find(|(other, _)| *other == name) {
                 Some((_, first)) => self.fault_at(
                     line,
@@ -368,6 +370,16 @@ impl Reader<'_> {
         None
     }
 
+    /// Whether a key is true; false where it is left out.
+    fn switch(&mut self, section: Section<'_>, key: &str) -> bool {
+        let Some(item) = section.table.get(key) else { return false };
+        if item.as_bool().is_none() {
+            let what = format!("`{key}` is {}, neither true nor false", article(item));
+            self.fault(self.span(section, key), what, format!("write {key} = true"));
+        }
+        item.as_bool().unwrap_or_default()
+    }
+
     fn strings(&mut self, section: Section<'_>, key: &str) -> Option<Vec<Found<String>>> {
         let item = section.table.get(key)?;
         let span = self.span(section, key);
@@ -427,6 +439,7 @@ fn title(name: &'static str) -> &'static str {
         "guests" => "[guests]",
         "bridge" => "[[bridge]]",
         "nat" => "[[nat]]",
+        "routed" => "[[routed]]",
         "isolated" => "[[isolated]]",
         _ => name,
     }

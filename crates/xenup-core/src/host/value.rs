@@ -187,7 +187,7 @@ fn serial(word: &str, hint: &str) -> Result<Serial, Refused> {
 pub struct Subnet {
     /// Network address.
     pub network: Ipv4Addr,
-    /// Length of its prefix in bits, 8 to 30.
+    /// Length of its prefix in bits, 8 to 30; to 32 where it is routed.
     pub length: u8,
 }
 
@@ -254,28 +254,47 @@ impl Serialize for Subnet {
     }
 }
 
+impl Subnet {
+    /// Reads an address with its prefix of 8 to 32 bits; returns the address and its network.
+    pub(super) fn of_address(text: &str) -> Option<(Ipv4Addr, Self)> {
+        let (ip, length) = text.split_once('/')?;
+        let length = length.parse::<u8>().ok().filter(|length| (8..=32).contains(length))?;
+        let ip = ip.parse::<Ipv4Addr>().ok()?;
+        let network = Self { network: ip, length };
+        Some((ip, Self { network: Ipv4Addr::from(u32::from(ip) & network.mask()), length }))
+    }
+
+    /// Reads a network, a single address with its 32 bits among them.
+    ///
+    /// # Errors
+    /// Text that is none, and an address within a network.
+    pub(super) fn up_to_a_host(text: &str) -> Result<Self, Refused> {
+        let Some((ip, subnet)) = Self::of_address(text) else {
+            let what = format!("`{}` is not an IPv4 network", text.escape_debug());
+            return refused(what, "write address and prefix, 8 to 32 bits, such as \"198.51.100.0/28\"");
+        };
+        subnet.beginning_at(ip)
+    }
+
+    fn beginning_at(self, ip: Ipv4Addr) -> Result<Self, Refused> {
+        if self.network == ip {
+            return Ok(self);
+        }
+        let what = format!("`{ip}/{}` is an address in a network, not a network", self.length);
+        refused(what, format!("write \"{self}\""))
+    }
+}
+
 impl FromStr for Subnet {
     type Err = Refused;
 
     fn from_str(text: &str) -> Result<Self, Refused> {
-        let parts = text.split_once('/').and_then(|(ip, length)| {
-            let length = length.parse::<u8>().ok().filter(|length| (8..=30).contains(length))?;
-            Some((ip.parse::<Ipv4Addr>().ok()?, length))
-        });
-        let Some((ip, length)) = parts else {
+        let read = Self::of_address(text).filter(|(_, subnet)| subnet.length <= 30);
+        let Some((ip, subnet)) = read else {
             let what = format!("`{}` is not an IPv4 network", text.escape_debug());
             return refused(what, "write address and prefix, 8 to 30 bits, such as \"10.77.0.0/24\"");
         };
-        let subnet = Self { network: ip, length };
-        let network = Ipv4Addr::from(u32::from(ip) & subnet.mask());
-        if network == ip {
-            Ok(subnet)
-        } else {
-            refused(
-                format!("`{text}` is an address in a network, not a network"),
-                format!("write \"{network}/{length}\""),
-            )
-        }
+        subnet.beginning_at(ip)
     }
 }
 

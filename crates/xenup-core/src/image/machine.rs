@@ -91,7 +91,8 @@ fn network(wanted: &Wanted<'_>, host: &Host) -> NetworkFacts {
     for bridge in &host.bridges {
         let is_own = bridge.vlan.is_none();
         let master = Some(bridge.name.to_string());
-        let settings = BridgeSettings { stp: false, forward_delay: 0, vlan_filtering: !bridge.vlans.is_empty() };
+        let settings =
+            BridgeSettings { stp: false, forward_delay: 0, vlan_filtering: !bridge.vlans.is_empty() };
         kernel.links.push(Link {
             kind: Some("bridge".to_owned()),
             mac: bridge.mac,

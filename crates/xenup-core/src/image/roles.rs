@@ -12,7 +12,7 @@ use crate::network::pin::is_kernels_name;
 /// Returns the host without what an image cannot have: the address of a bridge without a port is made from the machine's
 /// id, which the first boot draws.
 pub(super) fn made(host: &Host) -> Host {
-    Host { nats: Vec::new(), isolated: Vec::new(), ..host.clone() }
+    Host { nats: Vec::new(), routed: Vec::new(), isolated: Vec::new(), ..host.clone() }
 }
 
 /// Returns everything that is to be said of the roles; what blocks among it.
@@ -125,6 +125,7 @@ fn addresses(wanted: &Wanted<'_>) -> Option<Finding> {
 /// What is left to the machine.
 fn later(host: &Host) -> Vec<Finding> {
     let nats = host.nats.iter().map(|nat| (nat.name.as_str(), nat.line));
+    let routed = host.routed.iter().map(|routed| (routed.name.as_str(), routed.line));
     let isolated = host.isolated.iter().map(|isolated| (isolated.name.as_str(), isolated.line));
     let finding = |(name, line): (&str, u32)| Finding {
         weight: Weight::Warning,
@@ -136,5 +137,5 @@ fn later(host: &Host) -> Vec<Finding> {
             "xenup apply, once on the machine: host.toml is there",
         )
     };
-    nats.chain(isolated).map(finding).collect()
+    nats.chain(routed).chain(isolated).map(finding).collect()
 }

@@ -394,6 +394,9 @@ pub struct NetworkFacts {
     /// `net.ipv4.conf.all.accept_redirects` is 0 though `forwarding` is off: somebody's own wish.
     #[serde(default, skip_serializing_if = "is_false")]
     pub refuses_redirects: bool,
+    /// Links on which the kernel answers for others (`net.ipv4.conf.LINK.proxy_arp`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_arp: Vec<String>,
     /// The line of sysctl.d(5) that switches forwarding off at boot, in spite of a file of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarding_off: Option<At>,

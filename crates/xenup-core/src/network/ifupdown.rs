@@ -69,6 +69,7 @@ fn request(facts: &Facts, bridges: &[&Bridge], portless: &[Portless<'_>]) -> Req
         max_wait: 0,
         wait_port: None,
         vlans: bridge.vlans.clone(),
+        routes: Vec::new(),
     });
     let bridges = over_nics.chain(portless.iter().map(portless::request)).collect();
     Request { bridges, file: interfaces::OWN_FILE.into() }

@@ -4,6 +4,7 @@
 //! Never: touches a file or a link.
 
 pub mod dhcp;
+pub mod forwarding;
 pub mod guest_vlans;
 pub mod ifupdown;
 pub mod import;
@@ -16,6 +17,7 @@ pub mod pin;
 pub mod plan;
 pub mod portless;
 pub mod refuse;
+pub mod routed;
 pub mod show;
 pub mod switch;
 pub(crate) mod units;

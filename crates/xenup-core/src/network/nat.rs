@@ -16,6 +16,7 @@ use xenup_engine::plan::{Risk, Step};
 use xenup_machine::network::Network;
 use xenup_machine::process::Command;
 
+use super::forwarding;
 use super::portless::{Portless, is_made};
 use crate::host::{Host, Isolated, Nat};
 use crate::inspect::facts::{At, Facts};
@@ -102,19 +103,6 @@ pub fn refuse(facts: &Facts, file: &Path, nat: &Nat) -> Vec<Finding> {
     found.into_iter().map(|finding| Finding { at: vec![here.clone()], ..finding }).collect()
 }
 
-/// Returns what stands in the way of forwarding, for the sake of `nat`.
-#[must_use]
-pub fn forbidden(facts: &Facts, file: &Path, nat: &Nat) -> Option<Finding> {
-    let off = facts.network.forwarding_off.clone()?;
-    let finding = Finding::blocking(
-        "forwarding-forbidden",
-        format!("{} switches forwarding off at boot, and {} needs it", off.path.display(), nat.name),
-        "files of sysctl.d(5) are read in the order of their names, and that one comes behind ours",
-        "take the line out, or let it say 1",
-    );
-    Some(Finding { at: vec![off, At { path: file.to_owned(), line: nat.line }], ..finding })
-}
-
 /// An address or a route in the network that is somebody else's.
 fn taken(kernel: &Network, nat: &Nat) -> Option<String> {
     let ours = |link: &str| link == nat.name.as_str();
@@ -143,36 +131,6 @@ pub fn findings(facts: &Facts, host: &Host) -> Vec<Finding> {
     let at = || vec![At { path: host.path.clone(), line: nat.line }];
     let mut found = Vec::new();
     let kernel = &facts.network.kernel;
-    let with_address = |link: &str| kernel.addresses_on(link).any(|address| address.ip.is_ipv4());
-    let mut links: Vec<&str> = kernel
-        .links
-        .iter()
-        .filter(|link| !link.loopback && !host.nats.iter().any(|nat| nat.name.as_str() == link.name))
-        .map(|link| link.name.as_str())
-        .filter(|link| with_address(link))
-        .collect();
-    links.sort_unstable();
-    if !facts.network.forwarding {
-        let several = links.len() > 1;
-        let why = if several {
-            format!(
-                "it then carries packets between {} too, for whoever sends them to it",
-                links.join(" and ")
-            )
-        } else {
-            "without it no packet of a guest leaves dom0; it has no other network to carry packets to"
-                .to_owned()
-        };
-        let fix = if several {
-            "say in a forward chain of /etc/nftables.conf what may pass between them"
-        } else {
-            "nothing to do"
-        };
-        let weight = if several { Weight::Warning } else { Weight::Note };
-        let finding =
-            Finding::blocking("forwarding-turned-on", "dom0 begins to forward IPv4 packets", why, fix);
-        found.push(Finding { weight, at: at(), ..finding });
-    }
     if let Some(chain) = &facts.network.forward_drop {
         let finding = Finding::blocking(
             "nat-forward-dropped",
@@ -206,6 +164,12 @@ pub fn findings(facts: &Facts, host: &Host) -> Vec<Finding> {
     found
 }
 
+/// Whether there is anything that the table is for: dom0 forwards, and guests among themselves are to stay so.
+#[must_use]
+pub fn needs_table(host: &Host) -> bool {
+    !host.nats.is_empty() || (!host.routed.is_empty() && !host.isolated.is_empty())
+}
+
 /// Returns the unit that serves a NAT network.
 fn server(nat: &Nat) -> String {
     format!("xenup-dhcp-{}.service", nat.name)
@@ -214,7 +178,7 @@ fn server(nat: &Nat) -> String {
 /// Returns the steps after which the NAT networks of `host` work; none where they do.
 #[must_use]
 pub fn steps(facts: &Facts, host: &Host, bridges: &[Portless<'_>]) -> Vec<Step> {
-    if host.nats.is_empty() {
+    if !needs_table(host) {
         return Vec::new();
     }
     let kernel = &facts.network.kernel;
@@ -236,7 +200,7 @@ pub fn steps(facts: &Facts, host: &Host, bridges: &[Portless<'_>]) -> Vec<Step> 
     // Nothing is forwarded before the table is there, nor after it is gone.
     let mut starts = units.iter().map(|unit| start(unit));
     steps.extend(starts.next());
-    steps.push(forwarding(facts));
+    steps.extend((!host.nats.is_empty()).then(|| forwarding::step(facts)));
     steps.extend(starts);
     steps.extend(known.into_iter().map(anew));
     steps
@@ -252,36 +216,11 @@ fn is_known_otherwise(facts: &Facts, files: &[OwnFile], unit: &str) -> bool {
 /// Returns what holds once they work.
 #[must_use]
 pub fn checks(host: &Host) -> Vec<Condition> {
-    if host.nats.is_empty() {
+    if !needs_table(host) {
         return Vec::new();
     }
     let units = std::iter::once(SERVICE.to_owned()).chain(host.nats.iter().map(server));
     units.map(|unit| Condition::UnitActive { unit }).collect()
-}
-
-/// The switch of all is undone together with those that the kernel sets by itself whenever that one changes. It is set again
-/// by a file at every boot, so that an undo in any boot has to switch it off.
-fn forwarding(facts: &Facts) -> Step {
-    let network = &facts.network;
-    let set = |value| format!("echo {value} >/proc/sys/net/ipv4/ip_forward");
-    let mut off = set(0);
-    if network.refuses_redirects {
-        off.push_str(" && echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects");
-    }
-    let mut words = vec!["-c".to_owned(), off];
-    if !network.forwards_from.is_empty() {
-        let each = " && for link; do f=/proc/sys/net/ipv4/conf/$link/forwarding; \
-                    [ ! -e \"$f\" ] || echo 1 >\"$f\" || exit; done";
-        words.iter_mut().skip(1).for_each(|script| script.push_str(each));
-        words.push("sh".to_owned());
-        words.extend(network.forwards_from.iter().cloned());
-    }
-    let action = Action::run(
-        Some(Command::new("sh", ["-c".to_owned(), set(1)]).within(30)),
-        (!network.forwarding).then(|| Command::new("sh", words).within(30)),
-    );
-    let why = "without it no packet of a guest leaves dom0";
-    Draft::new("nat-forwarding", "Forward IPv4 packets", why, action).risks(&[Risk::CutsNetwork]).step()
 }
 
 fn start(unit: &str) -> Step {
@@ -346,13 +285,14 @@ fn file_step(facts: &Facts, file: &OwnFile) -> Option<Step> {
 
 fn files(host: &Host) -> Vec<OwnFile> {
     let sysctl = "# Written by xenup: guests behind dom0 are reached through it. See sysctl.d(5).\nnet.ipv4.ip_forward = 1\n";
-    let mut files = vec![
-        OwnFile {
-            path: Path::new("/etc/sysctl.d").join(SYSCTL_NAME),
-            unit: None,
-            text: sysctl.to_owned(),
-            why: "dom0 carries the packets of guests from the next boot on too",
-        },
+    let forwards = (!host.nats.is_empty()).then(|| OwnFile {
+        path: Path::new("/etc/sysctl.d").join(SYSCTL_NAME),
+        unit: None,
+        text: sysctl.to_owned(),
+        why: "dom0 carries the packets of guests from the next boot on too",
+    });
+    let mut files: Vec<OwnFile> = forwards.into_iter().collect();
+    files.extend([
         OwnFile {
             path: TABLE.into(),
             unit: Some(SERVICE.to_owned()),
@@ -371,7 +311,7 @@ fn files(host: &Host) -> Vec<OwnFile> {
             text: DROP_IN_TEXT.to_owned(),
             why: "nftables.service flushes every table, this one too; nothing else of it changes",
         },
-    ];
+    ]);
     for nat in &host.nats {
         files.push(OwnFile {
             path: format!("/etc/xenup/dhcp-{}.conf", nat.name).into(),

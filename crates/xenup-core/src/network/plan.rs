@@ -16,7 +16,7 @@ use super::ifupdown::Made;
 use super::portless::{Maker, Portless};
 use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, on_vlan, switch, touched};
-use super::{dhcp, guest_vlans, ifupdown, nat, networkd, other_names, portless};
+use super::{dhcp, forwarding, guest_vlans, ifupdown, nat, networkd, other_names, portless, routed};
 
 /// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
 const CONFIRM_SECONDS: u64 = 180;
@@ -105,15 +105,23 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     plan.steps.extend(edited.iter().flat_map(|edited| ifupdown::state(facts, &made, edited)));
     plan.steps.extend(other_names::steps(facts, host));
     plan.steps.extend(guest_vlans::steps(facts, host));
-    plan.steps.extend(nat::steps(facts, host, &portless));
+    let translating = nat::steps(facts, host, &portless);
+    let forwards = !host.nats.is_empty() && !translating.is_empty();
+    plan.steps.extend(translating);
+    plan.steps.extend(routed::steps(facts, host, &portless, forwards));
     plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
-    let standing: Vec<Condition> =
-        portless.iter().flat_map(portless::checks).chain(nat::checks(host)).collect();
+    let standing: Vec<Condition> = portless
+        .iter()
+        .flat_map(portless::checks)
+        .chain(nat::checks(host))
+        .chain(routed::checks(facts, host))
+        .collect();
     plan.checks.extend(networkd.checks.iter().cloned());
     plan.checks.extend(standing.iter().cloned());
     plan.lasting_checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, is_lasting)).collect();
     plan.lasting_checks.extend(networkd.checks);
     plan.lasting_checks.extend(standing);
+    findings.extend(forwarding::turned_on(facts, host));
     findings.extend(nat::findings(facts, host));
     plan.findings = edited.map(|edited| edited.findings).unwrap_or_default();
     plan.findings.extend(findings);

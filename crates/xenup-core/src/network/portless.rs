@@ -1,5 +1,5 @@
-//! Bridges without a port: those behind dom0's own address (`[[nat]]`) and those of guests among themselves
-//! (`[[isolated]]`).
+//! Bridges without a port: those behind dom0's own address (`[[nat]]`), those that dom0 routes to (`[[routed]]`) and
+//! those of guests among themselves (`[[isolated]]`).
 //!
 //! Decides: which program makes them at boot, their Ethernet addresses, and the link operations that make them now.
 //! Never: what is translated or lent on them (see `nat`).
@@ -9,11 +9,11 @@ use std::path::Path;
 
 use xenup_engine::action::{Action, Condition};
 use xenup_engine::plan::{Risk, Step};
-use xenup_machine::network::{Address, Bridge, LinkOp, Mac, Network};
+use xenup_machine::network::{Address, Bridge, Countdown, LinkOp, Mac, Network, Prefix, Route};
 
 use super::interfaces::{BridgeAddress, BridgeRequest, HwAddress, MAIN};
 use super::networkd;
-use crate::host::{Host, Subnet};
+use crate::host::{Host, LinkName, Subnet};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, OwnerKind};
 use crate::plan::step::Draft;
@@ -21,6 +21,11 @@ use crate::plan::step::Draft;
 const NETWORKD: &str = "systemd-networkd.service";
 /// How IPv6 link-local addresses are made: not at all.
 const GENERATION_NONE: u8 = 1;
+/// RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK and RTN_UNICAST of linux/rtnetlink.h.
+const MAIN_TABLE: u32 = 254;
+const STATIC: u8 = 4;
+const LINK: u8 = 253;
+const UNICAST: u8 = 1;
 
 /// A bridge without a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +34,12 @@ pub struct Portless<'a> {
     pub name: &'a str,
     /// Its Ethernet address: the same at every boot, whoever makes it.
     pub mac: Mac,
+    /// Whose it is, in words.
+    pub whose: &'static str,
     /// dom0's address there and its network; `None` where dom0 has none.
     pub address: Option<(Ipv4Addr, Subnet)>,
+    /// Further networks that are sent there.
+    pub routes: &'a [Subnet],
     /// The line of host.toml.
     pub line: u32,
 }
@@ -44,13 +53,25 @@ pub enum Maker {
     Networkd,
 }
 
-/// Returns the bridges without a port that `host` wants, in the order of the file's two lists.
+/// Returns the bridges without a port that `host` wants, in the order of the file's three lists.
 #[must_use]
 pub fn of<'a>(host: &'a Host, machine_id: &str) -> Vec<Portless<'a>> {
-    let nats = host.nats.iter().map(|nat| (nat.name.as_str(), Some((nat.address, nat.subnet)), nat.line));
-    let isolated = host.isolated.iter().map(|isolated| (isolated.name.as_str(), None, isolated.line));
-    let all = nats.chain(isolated);
-    all.map(|(name, address, line)| Portless { name, mac: mac(machine_id, name), address, line }).collect()
+    let of = |name: &'a LinkName, whose, address, routes, line| {
+        let name = name.as_str();
+        Portless { name, mac: mac(machine_id, name), whose, address, routes, line }
+    };
+    let nats = host.nats.iter().map(|nat| {
+        of(&nat.name, "for guests behind dom0", Some((nat.address, nat.subnet)), &[][..], nat.line)
+    });
+    let routed = host.routed.iter().map(|routed| {
+        let address = Some((routed.address, routed.network));
+        of(&routed.name, "for guests that dom0 routes to", address, &routed.routes, routed.line)
+    });
+    let isolated = host
+        .isolated
+        .iter()
+        .map(|isolated| of(&isolated.name, "for guests among themselves", None, &[][..], isolated.line));
+    nats.chain(routed).chain(isolated).collect()
 }
 
 /// An address that nobody else has by chance: locally administered, made from the machine's id and the bridge's name
@@ -122,7 +143,13 @@ pub fn is_made(network: &Network, bridge: &Portless<'_>) -> bool {
         .collect();
     let wanted: Vec<String> =
         bridge.address.iter().map(|(ip, subnet)| format!("{ip}/{}", subnet.length)).collect();
-    is_bridge && has == wanted
+    let is_sent = |subnet: &Subnet| network.routes_by(bridge.name).any(|there| leads_to(there, *subnet));
+    is_bridge && has == wanted && bridge.routes.iter().all(is_sent)
+}
+
+fn leads_to(route: &Route, subnet: Subnet) -> bool {
+    let to = Prefix { ip: IpAddr::V4(subnet.network), length: subnet.length };
+    route.destination == Some(to) && route.gateway.is_none() && route.table == MAIN_TABLE
 }
 
 /// Returns the stanzas to ask for.
@@ -141,6 +168,7 @@ pub fn request(bridge: &Portless<'_>) -> BridgeRequest {
         max_wait: 0,
         wait_port: None,
         vlans: Vec::new(),
+        routes: bridge.routes.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -171,10 +199,34 @@ fn ops(bridge: &Portless<'_>) -> Vec<LinkOp> {
     ];
     ops.extend(bridge.address.map(|(ip, subnet)| {
         let address = Address::new(IpAddr::V4(ip), subnet.length);
-        let broadcast = Some(IpAddr::V4(subnet.broadcast()));
+        // RFC 3021: a network of two addresses or one has none.
+        let broadcast = (subnet.length <= 30).then(|| IpAddr::V4(subnet.broadcast()));
         LinkOp::AddAddress { link: link(), address: Address { broadcast, ..address } }
     }));
+    ops.extend(
+        bridge.routes.iter().map(|subnet| LinkOp::ReplaceRoute { route: direct(bridge.name, *subnet) }),
+    );
     ops
+}
+
+/// A network without a gateway in it: each of its addresses is asked for on the bridge.
+fn direct(link: &str, subnet: Subnet) -> Route {
+    Route {
+        ipv6: false,
+        destination: Some(Prefix { ip: IpAddr::V4(subnet.network), length: subnet.length }),
+        gateway: None,
+        link: Some(link.to_owned()),
+        source: None,
+        metric: 0,
+        table: MAIN_TABLE,
+        protocol: STATIC,
+        scope: LINK,
+        kind: UNICAST,
+        onlink: false,
+        mtu: None,
+        expires: Countdown::default(),
+        multipath: false,
+    }
 }
 
 /// Returns what holds once it is there.

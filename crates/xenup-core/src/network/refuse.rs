@@ -4,7 +4,7 @@ use std::path::Path;
 
 use xenup_machine::network::Network;
 
-use super::{guest_vlans, nat, networkd, other_names, portless};
+use super::{forwarding, guest_vlans, nat, networkd, other_names, portless, routed};
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, Owner, OwnerKind};
@@ -20,7 +20,8 @@ pub fn refuse(facts: &Facts, host: &Host) -> Vec<Finding> {
         findings.extend(portless::refuse(facts, file, &bridge));
     }
     findings.extend(host.nats.iter().flat_map(|nat| nat::refuse(facts, file, nat)));
-    findings.extend(host.nats.first().and_then(|nat| nat::forbidden(facts, file, nat)));
+    findings.extend(host.routed.iter().flat_map(|one| routed::refuse(facts, host, file, one)));
+    findings.extend(forwarding::forbidden(facts, host, file));
     if let Some(error) = &facts.network.interfaces_error {
         let fix = "correct the file; `ifquery --list --all` says whether ifupdown takes it";
         let what = format!("the interfaces files cannot be read: {error}");

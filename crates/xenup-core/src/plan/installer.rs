@@ -15,11 +15,13 @@ use crate::boot;
 use crate::host::Host;
 use crate::inspect::Finding;
 use crate::inspect::facts::At;
+use crate::network::nat;
 
 /// Returns the plan without what only a machine that runs can do.
 ///
 /// # Errors
-/// What host.toml asks for and an installer cannot do: services of `[[nat]]`, and the further names of a bridge.
+/// What host.toml asks for and an installer cannot do: services of `[[nat]]`, the table of `[[routed]]` beside
+/// `[[isolated]]`, and the further names of a bridge.
 pub fn only(planned: Planned, host: &Host) -> Result<Planned, Vec<Finding>> {
     let found = later(host);
     if !found.is_empty() {
@@ -32,8 +34,12 @@ pub fn only(planned: Planned, host: &Host) -> Result<Planned, Vec<Finding>> {
 
 fn later(host: &Host) -> Vec<Finding> {
     let nats = host.nats.iter().map(|nat| (format!("[[nat]] {}", nat.name), nat.line));
+    let forwarding = nat::needs_table(host) && host.nats.is_empty();
+    let routed = host.routed.iter().filter(|_| forwarding);
+    let routed =
+        routed.map(|routed| (format!("[[routed]] {} beside [[isolated]]", routed.name), routed.line));
     let named = host.bridges.iter().filter(|bridge| !bridge.also.is_empty());
-    let all = nats.chain(named.map(|bridge| (format!("also of {}", bridge.name), bridge.line)));
+    let all = nats.chain(routed).chain(named.map(|bridge| (format!("also of {}", bridge.name), bridge.line)));
     all.map(|(what, line)| Finding {
         at: vec![At { path: host.path.clone(), line }],
         ..Finding::blocking(

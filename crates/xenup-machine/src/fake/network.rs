@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use crate::network::{Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route, Vlan, VlanRange};
+use crate::network::{
+    Address, Countdown, Link, LinkAddress, LinkOp, Mac, Network, Prefix, Route, Vlan, VlanRange,
+};
 
 /// IFA_F_NOPREFIXROUTE.
 const NO_PREFIX_ROUTE: u32 = 0x200;

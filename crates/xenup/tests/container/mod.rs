@@ -2,6 +2,8 @@
 //!
 //! Every process is ended by the id it was started with. Readiness is heard by sd_notify(3), never guessed by time.
 
+pub mod roles;
+
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -98,7 +98,9 @@ impl Lint<'_> {
         for (at, word) in inert {
             let why = match word {
                 "ip" => "Debian's vif-bridge sets no filter by it",
-                "vlan" => "no script of Xen 4.20 reads it; on a bridge with `vlans` in host.toml a hook of ours does",
+                "vlan" => {
+                    "no script of Xen 4.20 reads it; on a bridge with `vlans` in host.toml a hook of ours does"
+                }
                 _ => "they are about an emulated NIC, which only HVM guests have",
             };
             let what = format!("{word} of this interface: nothing comes of it");

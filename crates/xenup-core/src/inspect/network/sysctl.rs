@@ -28,6 +28,8 @@ pub(super) fn gather(reader: &Reader<'_>, facts: &mut NetworkFacts) {
     let is = |path: &str, value: &str| reader.word(path).as_deref() == Some(value);
     facts.forwarding = is("/proc/sys/net/ipv4/ip_forward", "1");
     facts.forwarding_off = forwarding_off(reader);
+    let answers = |link: &String| is(&format!("{LINKS}/{link}/proxy_arp"), "1");
+    facts.proxy_arp = reader.list(LINKS).into_iter().filter(answers).collect();
     if facts.forwarding {
         return;
     }

@@ -186,6 +186,13 @@ impl<'a> Work<'a> {
                 writer::option(&mut out, "address", &format!("{ip}/{length}"));
                 lines.no_addresses(&mut out);
                 lines.options(&mut out, Creation::Before);
+                for route in &bridge.routes {
+                    writer::option(
+                        &mut out,
+                        "up",
+                        &format!("ip route replace {route} dev $IFACE scope link proto static"),
+                    );
+                }
             }
         }
         Ok(out)

@@ -60,6 +60,9 @@ pub struct BridgeRequest {
     /// VLANs that the ports let through with their tags; any makes the bridge VLAN-aware.
     #[serde(default)]
     pub vlans: Vec<VlanRange>,
+    /// Networks that are sent there without a gateway, such as `198.51.100.0/28`; for a bridge without a port.
+    #[serde(default)]
+    pub routes: Vec<String>,
 }
 
 /// What becomes of the port's addresses.

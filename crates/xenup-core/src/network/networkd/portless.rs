@@ -22,10 +22,11 @@ pub(super) fn own_bridge(
     let prefix = prefix(&theirs, [Device::bridge(bridge.name, bridge.mac)], host)?;
     let path = |end: &str| format!("{}/{prefix}{}.{end}", DIRECTORIES[0], bridge.name).into();
     let Portless { name, mac, .. } = bridge;
-    let (whose, address) = match bridge.address {
-        Some((ip, subnet)) => ("for guests behind dom0", format!("Address={ip}/{}\n", subnet.length)),
-        None => ("for guests among themselves", String::new()),
-    };
+    let whose = bridge.whose;
+    let address =
+        bridge.address.map(|(ip, subnet)| format!("Address={ip}/{}\n", subnet.length)).unwrap_or_default();
+    let routes: String =
+        bridge.routes.iter().map(|subnet| format!("\n[Route]\nDestination={subnet}\nScope=link\n")).collect();
     let mut own = Vec::new();
     if !caught(&theirs, host).is_empty() {
         own.push(guests_left_alone(prefix));
@@ -43,7 +44,7 @@ pub(super) fn own_bridge(
         text: format!(
             "# Written by xenup: {name} is {whose}. See systemd.network(5).\n\
              [Match]\nName={name}\n\n[Link]\nRequiredForOnline=no\n\n\
-             [Network]\n{address}LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
+             [Network]\n{address}LinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n{routes}"
         ),
         why: "dom0 has that address there and no other, IPv6 included",
     });
