@@ -148,6 +148,9 @@ pub fn findings_for(facts: &Facts, host: &Host) -> Vec<Finding> {
     let over_nics = host.bridges.iter().filter(|bridge| bridge.vlan.is_none());
     let ports: Vec<&str> = over_nics.map(|bridge| bridge.port.as_str()).collect();
     let mut findings = findings(facts, Some(&ports));
+    for finding in findings.iter_mut().filter(|finding| finding.id == "nic-named-elsewhere") {
+        finding.fix = network::lines_for_bridges(facts, host, finding);
+    }
     if host.boot.default == DefaultBoot::Linux {
         for finding in findings.iter_mut().filter(|finding| OF_TRIAL.contains(&finding.id.as_str())) {
             finding.weight = Weight::Warning;
@@ -163,5 +166,62 @@ fn joined(names: &[&str]) -> String {
         [] => String::new(),
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::findings_for;
+    use crate::host::Host;
+    use crate::inspect::facts::{At, Facts, Mention, Nic};
+
+    #[test]
+    fn lines_that_name_a_port_are_shown_for_its_bridge() {
+        let mut facts = Facts::default();
+        facts.network.nics = vec![Nic {
+            name: "eno1".to_owned(),
+            mac: None,
+            driver: None,
+            kind: None,
+            path: None,
+            wireless: false,
+            owners: Vec::new(),
+            master: None,
+            default_route: true,
+        }];
+        let mention = |line, of: &str, text: &str| Mention {
+            at: At { path: "/etc/x".into(), line },
+            nic: "eno1".to_owned(),
+            text: text.to_owned(),
+            of: of.to_owned(),
+        };
+        facts.network.mentions = vec![
+            mention(1, "nftables", "iifname \"eno1\" accept"),
+            mention(2, "iptables", "-A INPUT -i en+ -j ACCEPT"),
+            mention(3, "sysctl", "net.ipv4.conf.eno1.rp_filter = 1"),
+            mention(4, "systemd", "ExecStart=tc qdisc add dev eno1 root fq"),
+        ];
+        let said = |address: &str| {
+            let host =
+                format!("[[bridge]]\nname = \"xenbr0\"\nports = [\"eno1\"]\naddress = \"{address}\"\n");
+            let host = Host::parse(Path::new("host.toml"), host.as_bytes()).ok();
+            let found = host.map(|host| findings_for(&facts, &host)).unwrap_or_default();
+            found
+                .into_iter()
+                .find(|one| one.id == "nic-named-elsewhere")
+                .map(|one| one.fix)
+                .unwrap_or_default()
+        };
+        let usual = "name the bridge beside eno1 in these lines before the change";
+        assert_eq!(said("none"), usual);
+        assert_eq!(
+            said("keep"),
+            format!(
+                "{usual}; beside each of these: /etc/x:1 `iifname \"xenbr0\" accept`, \
+                 /etc/x:3 `net.ipv4.conf.xenbr0.rp_filter = 1`"
+            )
+        );
     }
 }

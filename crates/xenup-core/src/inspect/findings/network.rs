@@ -1,8 +1,11 @@
 //! Findings about NICs. Decides for the ports of the bridges that are wanted, and for what names any NIC; never for a
 //! NIC that stays as it is.
 
-use super::super::facts::{Facts, Nic};
+use super::super::facts::{Facts, Mention, Nic};
+use super::super::finding::Finding;
+use super::super::network::mentions::renamed;
 use super::{Context, Hit, joined};
+use crate::host::{AddressPolicy, Bridge, Host};
 use crate::network::refuse;
 
 impl<'a> Context<'a> {
@@ -164,6 +167,40 @@ pub(super) fn named_elsewhere(context: &Context<'_>) -> Vec<Hit> {
         )
     })
     .collect()
+}
+
+/// Lines of these are shown as they have to be for the bridge; the others say more than a name can tell.
+const SHOWN: [&str; 5] = ["nftables", "iptables", "ufw", "sysctl", "wireguard"];
+/// More of them say nothing that the first do not.
+const MOST_SHOWN: usize = 8;
+
+/// Returns what is to be done about lines that name a port: each as it has to be for its bridge, as far as that is sure.
+pub(super) fn lines_for_bridges(facts: &Facts, host: &Host, finding: &Finding) -> String {
+    let moves = host.bridges.iter().filter(|bridge| bridge.address == AddressPolicy::Keep);
+    let lines = |bridge: &Bridge| -> Vec<String> {
+        let of_port = facts.network.mentions.iter().filter(|mention| mention.nic == bridge.port);
+        let here = of_port.filter(|mention| finding.at.contains(&mention.at));
+        let sure = here.filter(|mention| SHOWN.contains(&mention.of.as_str()));
+        let one = |mention: &Mention| {
+            let line = renamed(&mention.text, &mention.nic, bridge.name.as_str())?;
+            Some(format!("{}:{} `{line}`", mention.at.path.display(), mention.at.line))
+        };
+        sure.filter_map(one).collect()
+    };
+    let all: Vec<String> = moves.flat_map(lines).collect();
+    let rest = all.len().saturating_sub(MOST_SHOWN);
+    let shown: Vec<&str> = all.iter().take(MOST_SHOWN).map(String::as_str).collect();
+    match (shown.is_empty(), rest) {
+        (true, _) => finding.fix.clone(),
+        (false, 0) => format!("{}; beside each of these: {}", finding.fix, shown.join(", ")),
+        (false, rest) => {
+            format!(
+                "{}; beside each of these: {}, and {rest} more in the same way",
+                finding.fix,
+                shown.join(", ")
+            )
+        }
+    }
 }
 
 pub(super) fn cloud_init(context: &Context<'_>) -> Vec<Hit> {

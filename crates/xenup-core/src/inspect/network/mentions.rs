@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::facts::{At, Mention, Nic};
 use super::super::reader::Reader;
 use super::filter::Rules;
+use crate::network::routed::SYSCTL;
 
 /// Files and directories searched, and what they belong to. A directory is searched one level deep.
 const PLACES: [(&str, &str); 43] = [
@@ -66,6 +67,10 @@ pub(super) fn gather(reader: &Reader<'_>, nics: &[Nic], rules: &Rules) -> Vec<Me
     let mut mentions = Vec::new();
     for (place, of) in PLACES {
         for path in files(reader, place) {
+            // What a plan of ours wrote, a plan of ours writes anew.
+            if path == Path::new(SYSCTL) {
+                continue;
+            }
             let Some(text) = reader.text(&path).filter(|text| text.len() <= SIZE_MAX) else { continue };
             search(&path, &text, of, nics, &mut mentions);
         }
@@ -135,8 +140,25 @@ fn may_name(text: &str, nic: &str, of: &str) -> bool {
 
 /// Returns whether a line names a NIC as a word of its own: `eth0` is not in `eth01`, `veth0` or the VLAN `eth0.5`.
 pub(super) fn names(line: &str, nic: &str) -> bool {
+    places(line, nic).next().is_some()
+}
+
+/// Returns the line as it has to be for another link; `None` where it does not name the NIC as a word of its own.
+pub(crate) fn renamed(line: &str, nic: &str, other: &str) -> Option<String> {
+    let (mut text, mut from) = (String::new(), 0);
+    for start in places(line, nic) {
+        text.push_str(line.get(from..start)?);
+        text.push_str(other);
+        from = start.saturating_add(nic.len());
+    }
+    text.push_str(line.get(from..)?);
+    (from > 0).then_some(text)
+}
+
+/// Where a line names a NIC as a word of its own, in bytes.
+fn places<'a>(line: &'a str, nic: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    line.match_indices(nic).any(|(start, _)| {
+    let is_word = move |start: usize| {
         let before = line[..start].chars().next_back();
         let mut after = line[start + nic.len()..].chars();
         let vlan = |c: char, after: &mut std::str::Chars<'_>| {
@@ -145,7 +167,8 @@ pub(super) fn names(line: &str, nic: &str) -> bool {
         let begins = before.is_none_or(|c| !part(c));
         let ends = after.next().is_none_or(|c| !part(c) && !vlan(c, &mut after));
         begins && ends
-    })
+    };
+    line.match_indices(nic).map(|(start, _)| start).filter(move |start| is_word(*start))
 }
 
 /// `eth+` (iptables(8)) and `"en*"` (nft(8)) name all links that begin so.
@@ -181,7 +204,7 @@ fn instances(reader: &Reader<'_>, nics: &[Nic], mentions: &mut Vec<Mention>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{fits_wildcard, names};
+    use super::{fits_wildcard, names, renamed};
 
     #[test]
     fn a_name_is_a_word_of_its_own() {
@@ -198,6 +221,18 @@ mod tests {
         for line in ["eth01", "veth0", "eth0.100", "my-eth0-rule", "eth0_x", ""] {
             assert!(!names(line, "eth0"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_is_written_for_the_bridge() {
+        let bridge = |line| renamed(line, "eth0", "xenbr0");
+        assert_eq!(bridge("iifname \"eth0\" accept").as_deref(), Some("iifname \"xenbr0\" accept"));
+        assert_eq!(
+            bridge("-A FORWARD -i eth0 -o eth0.5 -o eth0").as_deref(),
+            Some("-A FORWARD -i xenbr0 -o eth0.5 -o xenbr0")
+        );
+        assert_eq!(bridge("-A INPUT -i eth+"), None);
+        assert_eq!(bridge(""), None);
     }
 
     #[test]

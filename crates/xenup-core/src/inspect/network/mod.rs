@@ -5,7 +5,7 @@
 
 mod dhcp;
 mod filter;
-mod mentions;
+pub(crate) mod mentions;
 mod netplan;
 mod networkd;
 mod nics;
