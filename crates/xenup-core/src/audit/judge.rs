@@ -154,10 +154,16 @@ impl Case<'_> {
                 "this processor has no nested page tables (EPT, NPT), and Xen {} has no shadow paging",
                 self.xen.name
             );
+            let advice = match kind {
+                GuestType::Pvh => {
+                    "give the guest type = \"pv\" where its kernel can be that, keep a Xen with CONFIG_SHADOW_PAGING, or take another machine"
+                }
+                _ => "keep a Xen with CONFIG_SHADOW_PAGING, or take another machine",
+            };
             let reason = Reason::new("audit-no-hap", Effect::Stops, what)
                 .seen(Evidence::words("the processor's flags, or virt_caps of xl info"))
                 .seen(Evidence::words(shadow.source.clone()))
-                .advice("keep a Xen with CONFIG_SHADOW_PAGING, or take another machine");
+                .advice(advice);
             self.push(reason);
         } else if asked {
             self.asked_for_shadow(&shadow);
