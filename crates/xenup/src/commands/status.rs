@@ -2,13 +2,12 @@
 //!
 //! Decides: how a run's state reads. Never: changes anything; the state is a fold over the journal.
 
-use std::path::Path;
+mod waits;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use xenup_core::inspect::{Surroundings, gather};
 use xenup_core::upgrade::apply;
-use xenup_core::upgrade::pending::{Pending, pending};
+use xenup_core::upgrade::pending::Pending;
 use xenup_engine::journal::{Cause, End, UndoNote};
 use xenup_engine::plan::Watch;
 use xenup_engine::status::{ArmedGuard, StageState, StageStatus, Status, StepState};
@@ -60,7 +59,7 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
     let machine = machine::running()?;
     let store = machine::store();
     let run = newest(&store, &machine)?;
-    let waits = waits(&machine);
+    let waits = waits::waits(&machine);
     let known_good = known_good::told(&machine);
     if args.json {
         let run = run.map(|run| RunTold { id: run.id, purpose: run.plan.purpose, status: run.status });
@@ -70,36 +69,20 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
     let Some(run) = run else {
         ui.heading("No run yet: xenup has changed nothing on this machine.");
         ui.result("next: xenup inspect");
-        told_of(ui, waits.as_ref());
+        waits::tell(ui, waits.as_ref(), false);
         return Ok(Exit::Done);
     };
     let still_runs = lasting::ends_with_this_boot(&machine, &run);
     for line in page(&run, &machine.clock(), still_runs) {
         ui.result(line);
     }
-    told_of(ui, waits.as_ref());
-    if let Some((heading, lines)) = known_good.as_ref().map(known_good::Told::lines) {
+    let leads = waits::leads(&run);
+    waits::tell(ui, waits.as_ref(), leads);
+    if let Some((heading, lines)) = known_good.as_ref().map(|told| told.lines(leads)) {
         ui.heading(heading);
         lines.into_iter().for_each(|line| ui.result(line));
     }
     Ok(if run.status.awaiting().is_some() { Exit::AwaitingConfirm } else { Exit::Done })
-}
-
-/// What waits for a reboot: only a dom0 is asked more than whether it is one.
-fn waits(probe: &dyn Probe) -> Option<Pending> {
-    let capabilities = probe.read(Path::new("/proc/xen/capabilities"), 4096).ok()?;
-    let dom0 = String::from_utf8_lossy(&capabilities).contains("control_d");
-    dom0.then(|| pending(probe, &gather(probe, &Surroundings::default()))).flatten()
-}
-
-fn told_of(ui: &mut Ui, waits: Option<&Pending>) {
-    let Some(Pending { differs, until_then, next }) = waits else { return };
-    ui.heading("Waits for a reboot");
-    for words in differs {
-        ui.result(format!("  {words}"));
-    }
-    ui.result(format!("  until then: {until_then}"));
-    ui.result(format!("  next: {next}"));
 }
 
 fn newest(store: &Store, probe: &dyn Probe) -> Result<Option<Run>, CommandError> {

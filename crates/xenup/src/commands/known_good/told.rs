@@ -77,9 +77,10 @@ fn obstacle(probe: &dyn Probe) -> Option<String> {
 }
 
 impl Told {
-    /// Returns a heading, and the lines below it.
-    pub fn lines(&self) -> (&'static str, Vec<String>) {
+    /// Returns a heading, and the lines below it. Where an upgrade leads, that plain Linux is the default is its own doing.
+    pub fn lines(&self, upgrade_leads: bool) -> (&'static str, Vec<String>) {
         let known = match &self.known {
+            Some(known) if upgrade_leads => format!("  known to boot: {known}"),
             Some(known) => format!("  known to boot: {known}, which boots by itself"),
             None => "  known to boot: nothing; plain Linux boots by itself".to_owned(),
         };
@@ -102,7 +103,8 @@ impl Told {
             .iter()
             .map(|words| format!("  not asked of a trial, since it does not hold now: {words}"));
         lines.extend(unmet);
-        lines.extend(self.obstacle.iter().map(|why| format!("  NOTHING NEWER IS TRIED: {why}")));
+        let obstacle = self.obstacle.iter().filter(|_| !upgrade_leads);
+        lines.extend(obstacle.map(|why| format!("  NOTHING NEWER IS TRIED: {why}")));
         (heading, lines)
     }
 }
