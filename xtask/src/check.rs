@@ -123,6 +123,7 @@ const CHECKS: &[Item] = &[
     long("installer", |_| crate::installer::run()),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
+    long("rehearsal-upgrade", |_| rehearsal(&["--scenario", "upgrade", "--resume"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
     long("rehearsal-kernels", |_| own_kernel()),
@@ -265,6 +266,9 @@ fn in_containers(tests: &[&str]) -> crate::Outcome {
     shown(&cargo.env("XENUP_CONTAINERS", "1"))
 }
 
+/// An upgrade of Debian and its disturbances take two hours on a busy machine.
+const REHEARSED: Duration = Duration::from_secs(21_600);
+
 /// Plays a scenario on real Xen, with the package that was just built.
 fn rehearsal(args: &[&str], say: Say<'_>) -> crate::Outcome {
     let package = crate::package::built()?;
@@ -276,7 +280,7 @@ fn rehearsal(args: &[&str], say: Say<'_>) -> crate::Outcome {
         .arg("--report")
         .arg(&report)
         .args(args);
-    tool.timeout(Duration::from_secs(7200)).run_lines(say)?;
+    tool.timeout(REHEARSED).run_lines(say)?;
     Ok(true)
 }
 

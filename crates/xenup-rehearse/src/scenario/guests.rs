@@ -146,8 +146,11 @@ fn wait_for_answer(bench: &mut Bench, kind: Kind) -> Result<String, Failure> {
     }
 }
 
-/// What the outside gets from a web server; empty where nothing answers.
-fn page(bench: &Bench, address: Ipv4Addr) -> Result<String, Failure> {
+/// Returns what the outside gets from a web server; empty where nothing answers.
+///
+/// # Errors
+/// The outside cannot ask.
+pub fn page(bench: &Bench, address: Ipv4Addr) -> Result<String, Failure> {
     let ask = format!("exec 3<>/dev/tcp/{address}/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
     let output = bench.lan.exec("timeout", &["5", "bash", "-c", &ask]).output();
     Ok(output.map_err(crate::error::during("ask a guest's web server"))?.text())

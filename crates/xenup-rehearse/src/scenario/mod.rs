@@ -6,6 +6,7 @@
 
 mod bench;
 mod conversion;
+mod counters;
 mod disk;
 pub mod dom0;
 mod failure;
@@ -19,6 +20,7 @@ mod sabotage;
 mod smallest;
 mod switch;
 pub mod tree;
+mod upgrade;
 mod whole;
 
 use std::path::PathBuf;
@@ -48,6 +50,8 @@ pub enum Scenario {
     Kernels,
     /// Packages of kernels of one's own are installed for dom0, and used.
     Dom0,
+    /// A host with guests that work is upgraded from Debian 12 to 13, with a power cut and a Xen that does not boot as well.
+    Upgrade,
 }
 
 /// Where the machine's address comes from.
@@ -104,7 +108,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. A conversion, later versions, roles, kernels and dom0 only.
+    /// to. Every scenario but plain and sabotage.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -145,6 +149,7 @@ impl RehearseOptions {
             Scenario::Roles => "kernels start as what they are said to be",
             Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
             Scenario::Dom0 => "a kernel of one's own is dom0's",
+            Scenario::Upgrade => "a Xen host with guests that work goes from Debian 12 to 13",
         };
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",
@@ -199,6 +204,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
         Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
         Scenario::Dom0 => dom0::play(&mut bench, &mut rec, options),
+        Scenario::Upgrade => upgrade::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {
         rec.fact("the console's last lines", &bench.vm.console().tail(40));

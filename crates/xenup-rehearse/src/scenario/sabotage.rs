@@ -181,7 +181,7 @@ fn broken_boot(bench: &mut Bench, s: &mut StepScope<'_, '_>, case: &BrokenBoot) 
 }
 
 /// Logs in wherever the machine stands; while that is still the trial boot of Xen, waits for its restart.
-fn wait_for_linux(bench: &mut Bench) -> Result<(), Failure> {
+pub(super) fn wait_for_linux(bench: &mut Bench) -> Result<(), Failure> {
     let watch = xenup_system::stopwatch::Stopwatch::start();
     loop {
         bench.vm.console().expect(&Pattern::text("Linux version"), TRIAL)?;
