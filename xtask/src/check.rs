@@ -116,7 +116,13 @@ const CHECKS: &[Item] = &[
     long("kernel-configs", |_| crate::kernel_configs::run(&KernelConfigs { check: true })),
     long("kernel-build", |_| crate::kernel_build::run()),
     long("networkd", |_| {
-        in_containers(&["networkd_container", "roles_container", "routed_container", "vlans_container"])
+        in_containers(&[
+            "networkd_container",
+            "nm_container",
+            "roles_container",
+            "routed_container",
+            "vlans_container",
+        ])
     }),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),

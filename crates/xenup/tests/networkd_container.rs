@@ -12,13 +12,9 @@ mod container;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Child, Stdio};
 
+use container::cable::{Server, Traffic, address, confirm, write_plan};
 use container::{Container, INSIDE, OUTSIDE, missing};
-use serde_json::json;
-use xenup_core::host::Host;
-use xenup_core::inspect::Facts;
-use xenup_core::network::plan::{NetworkPlan, plan};
 
 const LAN: &str = "/etc/systemd/network/20-lan.network";
 const NETPLAN: &str = "/etc/netplan/50-cloud-init.yaml";
@@ -81,22 +77,9 @@ fn addresses(container: &Container) -> String {
     masked.map(|line| line.replace(" metric 1024 brd ", " brd ")).collect::<Vec<_>>().join("\n")
 }
 
-/// Writes the network's part of the plan that this machine's own facts give.
-fn write_plan(container: &Container) {
-    let mut said: serde_json::Value =
-        serde_json::from_str(&container.run(&["xenup", "inspect", "--json"])).unwrap();
-    let facts: Facts = serde_json::from_value(said["facts"].take()).unwrap();
-    let host = Host::parse(Path::new("host.toml"), HOST.as_bytes()).unwrap();
-    let network = plan(&facts, &host).unwrap();
-    let plan = json!({"schema": 1, "machine_id": facts.machine_id, "purpose": "a test",
-        "stages": [{"id": "network", "title": "The bridges", "guard": NetworkPlan::guard(),
-                    "steps": network.steps, "checks": network.checks}]});
-    std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
-}
-
 /// Makes the bridge; `deadline` is in seconds.
 fn apply(container: &Container, deadline: &str) {
-    write_plan(container);
+    write_plan(container, HOST);
     let output = container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", deadline]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(6), "{words}\n{}", networkd_says(container));
@@ -111,46 +94,10 @@ fn networkd_says(container: &Container) -> String {
     String::from_utf8_lossy(&said.stdout).into_owned()
 }
 
-/// A hundred packets a second from outside, until it is asked what came of them.
-struct Traffic(Option<Child>);
-
-impl Traffic {
-    fn begin(container: &Container, to: &str) -> Self {
-        let mut ping = container.outer_program("/usr/bin/ping");
-        Self(Some(ping.args(["-q", "-i", "0.01", to]).stdout(Stdio::piped()).spawn().unwrap()))
-    }
-
-    /// Prints how many were sent and how many came back.
-    fn end(mut self) {
-        let ping = self.0.take().unwrap();
-        let pid = ping.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        let said = String::from_utf8(ping.wait_with_output().unwrap().stdout).unwrap();
-        let line = said.lines().find(|line| line.contains("packets transmitted")).unwrap();
-        println!("{line}");
-    }
-}
-
-impl Drop for Traffic {
-    fn drop(&mut self) {
-        if let Some(ping) = &mut self.0 {
-            let _ = ping.kill();
-            let _ = ping.wait();
-        }
-    }
-}
-
 /// What networkctl calls a link: `routable configured`.
 fn state(container: &Container, link: &str) -> String {
     let said = container.run(&["networkctl", "--no-pager", "--no-legend", "list", link]);
     said.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
-}
-
-fn confirm(container: &Container, at: &str) {
-    let guard = container.pid_of("xenup-guard-");
-    let output = container.ssh_to(at, &[], &["xenup", "confirm"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    container.wait_for_end(guard);
 }
 
 /// Ends the traffic. How much of it was lost is printed and no more, since a busy machine loses some by itself; that the
@@ -294,52 +241,4 @@ fn a_lease_moves_with_the_identity_of_its_client() {
     assert_eq!(address(&container, "xenbr0"), lent);
     let leases = server.leases(&container);
     assert_eq!(leases.lines().count(), 1, "one client, one lease:\n{leases}");
-}
-
-/// The IPv4 address on a link.
-fn address(container: &Container, link: &str) -> String {
-    let said = container.run(&["ip", "-4", "-o", "address", "show", "dev", link]);
-    said.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned()
-}
-
-/// A DHCP server outside.
-struct Server(Child);
-
-impl Server {
-    fn begin(container: &Container) -> Self {
-        let mut server = container.outer_program("/usr/sbin/dnsmasq");
-        server.args([
-            "-k",
-            "--port=0",
-            "--interface=ve-guarded",
-            "--dhcp-authoritative",
-            "--user=root",
-            "--log-dhcp",
-        ]);
-        server.args(["--dhcp-range=10.213.0.100,10.213.0.150,120s", "--no-ping", "--pid-file="]);
-        server.args(["--dhcp-leasefile=/root/leases", "--log-facility=/root/dhcp.log"]);
-        Self(server.spawn().unwrap())
-    }
-
-    /// A reboot takes the link outside away as well.
-    fn again(self, container: &Container) -> Self {
-        drop(self);
-        Self::begin(container)
-    }
-
-    fn log(&self, container: &Container) -> String {
-        container.read("/root/dhcp.log")
-    }
-
-    fn leases(&self, container: &Container) -> String {
-        let all = container.read("/root/leases");
-        all.lines().filter(|line| !line.starts_with("duid")).collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -228,6 +228,9 @@ fn today_has(facts: &Facts, link: &str) -> Option<String> {
     if facts.network.networkd.iter().any(|client| client.link == link && client.iaid4.is_some()) {
         words.push("by DHCP (systemd-networkd)".to_owned());
     }
+    if facts.network.manager.iter().any(|managed| managed.link == link && managed.client4.is_some()) {
+        words.push("by DHCP (NetworkManager)".to_owned());
+    }
     global().next()?;
     Some(words.join(", "))
 }

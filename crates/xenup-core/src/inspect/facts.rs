@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xenup_machine::network::{Mac, Network};
 
+pub use super::clients::{ManagedLink, NetworkdClient};
 use super::devices::Devices;
 use crate::network::netplan::NetplanDevice;
 
@@ -412,6 +413,9 @@ pub struct NetworkFacts {
     /// How DHCP servers know the links that systemd-networkd configures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub networkd: Vec<NetworkdClient>,
+    /// What NetworkManager has on its NICs and on the bridges over them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manager: Vec<ManagedLink>,
     /// `/run/network/ifstate`, line by line.
     #[serde(default)]
     pub ifstate: Vec<String>,
@@ -453,19 +457,6 @@ pub struct Nic {
     /// Whether the default route leaves by it.
     #[serde(default)]
     pub default_route: bool,
-}
-
-/// The DHCP clients of systemd-networkd on a link, as `networkctl status` shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct NetworkdClient {
-    /// The link.
-    pub link: String,
-    /// IAID of the DHCPv4 client, where its identifier has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub iaid4: Option<u32>,
-    /// IAID of the DHCPv6 client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub iaid6: Option<u32>,
 }
 
 /// A name that is configured, but that no link has.

@@ -4,6 +4,7 @@
 //! Never: writes, or plans a change.
 
 mod boot;
+pub mod clients;
 pub mod devices;
 pub(crate) mod distro;
 pub mod facts;

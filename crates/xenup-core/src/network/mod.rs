@@ -9,6 +9,7 @@ pub mod guest_vlans;
 pub mod ifupdown;
 pub mod import;
 pub mod interfaces;
+pub mod manager;
 pub mod nat;
 pub mod netplan;
 pub mod networkd;

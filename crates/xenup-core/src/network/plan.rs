@@ -16,7 +16,7 @@ use super::ifupdown::Made;
 use super::portless::{Maker, Portless};
 use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, on_vlan, switch, touched};
-use super::{dhcp, forwarding, guest_vlans, ifupdown, nat, networkd, other_names, portless, routed};
+use super::{dhcp, forwarding, guest_vlans, ifupdown, manager, nat, networkd, other_names, portless, routed};
 
 /// Three minutes: a new login, a look around, `xenup confirm`. A machine that is cut off is back after them.
 const CONFIRM_SECONDS: u64 = 180;
@@ -60,17 +60,22 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
         return if blocking.is_empty() { Ok(NetworkPlan::default()) } else { Err(blocking) };
     }
     let by = |maker| if portless::maker(facts) == Some(maker) { portless.as_slice() } else { &[] };
+    let (managers, others): (Vec<&Bridge>, Vec<&Bridge>) =
+        host.bridges.iter().partition(|bridge| is_managers(facts, bridge));
     let (theirs, ifupdowns): (Vec<&Bridge>, Vec<&Bridge>) =
-        host.bridges.iter().partition(|bridge| is_networkds(facts, bridge));
+        others.into_iter().partition(|bridge| is_networkds(facts, bridge));
     let edited = edit_interfaces(facts, &ifupdowns, by(Maker::Ifupdown)).unwrap_or_else(|finding| {
         blocking.push(*finding);
         None
     });
-    let theirs: Vec<(&Bridge, Mac)> =
-        theirs.into_iter().filter_map(|bridge| Some((bridge, ifupdown::mac(facts, bridge)?))).collect();
-    let networkd = networkd::edit(facts, &theirs, by(Maker::Networkd)).unwrap_or_else(|findings| {
+    let networkd =
+        networkd::edit(facts, &addressed(facts, theirs), by(Maker::Networkd)).unwrap_or_else(|findings| {
+            blocking.extend(findings);
+            networkd::Edited::default()
+        });
+    let manager = manager::edit(facts, &addressed(facts, managers)).unwrap_or_else(|findings| {
         blocking.extend(findings);
-        networkd::Edited::default()
+        manager::Edited::default()
     });
     let unmade = |bridge: &&Bridge| !is_made(&facts.network.kernel, bridge);
     let kernel = &facts.network.kernel;
@@ -100,7 +105,9 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     let mut plan = NetworkPlan { dhcp: moves_dhcp, ..NetworkPlan::default() };
     plan.steps.extend(edited.iter().flat_map(|edited| edited.steps.iter().cloned()));
     plan.steps.extend(networkd.before);
+    plan.steps.extend(manager.before);
     plan.steps.extend(live);
+    plan.steps.extend(manager.after);
     plan.steps.extend(networkd.after);
     plan.steps.extend(edited.iter().flat_map(|edited| ifupdown::state(facts, &made, edited)));
     plan.steps.extend(other_names::steps(facts, host));
@@ -109,24 +116,40 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     let forwards = !host.nats.is_empty() && !translating.is_empty();
     plan.steps.extend(translating);
     plan.steps.extend(routed::steps(facts, host, &portless, forwards));
-    plan.checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, |_| true)).collect();
+    let stays = |bridge: &Bridge| is_managers(facts, bridge);
+    let checks = |counts: fn(&Address) -> bool| -> Vec<Condition> {
+        host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, stays(bridge), counts)).collect()
+    };
+    plan.checks = checks(|_| true);
     let standing: Vec<Condition> = portless
         .iter()
         .flat_map(portless::checks)
         .chain(nat::checks(host))
         .chain(routed::checks(facts, host))
         .collect();
-    plan.checks.extend(networkd.checks.iter().cloned());
+    plan.checks.extend(networkd.checks.iter().chain(&manager.checks).cloned());
     plan.checks.extend(standing.iter().cloned());
-    plan.lasting_checks = host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, is_lasting)).collect();
+    plan.lasting_checks = checks(is_lasting);
     plan.lasting_checks.extend(networkd.checks);
+    plan.lasting_checks.extend(manager.checks);
     plan.lasting_checks.extend(standing);
     findings.extend(forwarding::turned_on(facts, host));
     findings.extend(nat::findings(facts, host));
     plan.findings = edited.map(|edited| edited.findings).unwrap_or_default();
     plan.findings.extend(findings);
     plan.findings.extend(networkd.findings);
+    plan.findings.extend(manager.findings);
     Ok(plan)
+}
+
+/// Bridges with the address that each and its port have; one without is refused by itself.
+fn addressed<'a>(facts: &Facts, bridges: Vec<&'a Bridge>) -> Vec<(&'a Bridge, Mac)> {
+    bridges.into_iter().filter_map(|bridge| Some((bridge, ifupdown::mac(facts, bridge)?))).collect()
+}
+
+/// Whether the bridge's port is configured by NetworkManager.
+fn is_managers(facts: &Facts, bridge: &Bridge) -> bool {
+    facts.network.nic(bridge.nic()).is_some_and(manager::configures)
 }
 
 /// Whether the bridge's port is configured by systemd-networkd; without any owner, ifupdown is to have it.
@@ -157,7 +180,9 @@ fn one(facts: &Facts, bridge: &Bridge) -> Result<(Vec<Step>, bool), Vec<Finding>
     };
     let name = bridge.name.as_str();
     let clients = match bridge.address {
-        AddressPolicy::Keep if is_networkds(facts, bridge) => no_clients(facts, bridge)?,
+        AddressPolicy::Keep if is_networkds(facts, bridge) || is_managers(facts, bridge) => {
+            no_clients(facts, bridge)?
+        }
         AddressPolicy::Keep => dhcp::moves(facts, bridge)?,
         AddressPolicy::None => no_clients(facts, bridge)?,
     };
@@ -218,10 +243,9 @@ fn no_clients(facts: &Facts, bridge: &Bridge) -> Result<dhcp::Moved, Vec<Finding
                     format!("{} is to have no address, and it would get one again", bridge.name)
                 }
                 AddressPolicy::Keep => {
-                    format!(
-                        "systemd-networkd has {}, and this client would take its address back",
-                        bridge.port
-                    )
+                    let owner =
+                        if is_managers(facts, bridge) { "NetworkManager" } else { "systemd-networkd" };
+                    format!("{owner} has {}, and this client would take its address back", bridge.port)
                 }
             };
             let fix = match bridge.address {
@@ -247,7 +271,8 @@ fn is_ours(address: &Address) -> bool {
 }
 
 /// Returns what holds on a bridge that is as it should be, the addresses that `counts` lets through among it.
-fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Vec<Condition> {
+/// NetworkManager makes link-local addresses anew, from the profile: those of its NICs are not asked for.
+fn checks(kernel: &Network, bridge: &Bridge, managers: bool, counts: fn(&Address) -> bool) -> Vec<Condition> {
     let name = || bridge.name.to_string();
     let made = is_made(kernel, bridge);
     let holder = if made { bridge.name.as_str() } else { &bridge.port };
@@ -261,7 +286,8 @@ fn checks(kernel: &Network, bridge: &Bridge, counts: fn(&Address) -> bool) -> Ve
     let mac = kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(Mac([0; 6]));
     let addresses = moved_addresses(kernel, holder, mac);
     let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
-    checks.extend(addresses.iter().filter(|address| is_ours(address) && counts(address)).map(has));
+    let stays = |address: &&Address| is_ours(address) && !(managers && address.is_link_local());
+    checks.extend(addresses.iter().filter(stays).filter(|address| counts(address)).map(has));
     checks.extend(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }));
     checks
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use xenup_machine::network::Network;
 
-use super::{forwarding, guest_vlans, nat, networkd, other_names, portless, routed};
+use super::{forwarding, guest_vlans, manager, nat, networkd, other_names, portless, routed};
 use crate::host::{AddressPolicy, Bridge, Host};
 use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, Owner, OwnerKind};
@@ -90,6 +90,14 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     let mut found: Vec<Finding> = owner(facts, nic).into_iter().collect();
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(nic));
+    if !bridge.vlans.is_empty() && manager::configures(nic) {
+        found.push(Finding::blocking(
+            "vlan-not-made",
+            format!("NetworkManager configures {}, and this version gives its bridges no VLANs", nic.name),
+            "NetworkManager would take the bridge for one without VLANs, and guests would be cut off",
+            "configure the NIC in /etc/network/interfaces, or leave vlans out",
+        ));
+    }
     found.extend(name_taken(kernel, bridge));
     found.extend(routing(kernel, &nic.name));
     found.extend(guest_vlans::refuse(kernel, bridge));
@@ -107,6 +115,14 @@ fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(&Nic { master: None, ..nic.clone() }));
     found.extend(name_taken(kernel, bridge));
+    if manager::configures(nic) {
+        found.push(Finding::blocking(
+            "vlan-not-made",
+            format!("NetworkManager configures {}, and this version makes no VLAN for it", nic.name),
+            "the VLAN would have no profile, and be gone after a reboot",
+            "configure the NIC and its VLAN in /etc/network/interfaces",
+        ));
+    }
     if kernel.link(&bridge.port).is_some() {
         found.push(Finding::blocking(
             "vlan-there-already",
@@ -129,7 +145,7 @@ pub(crate) fn unsupported<'a>(facts: &Facts, nic: &'a Nic) -> Option<&'a Owner> 
     let supported = |kind: OwnerKind| match kind {
         OwnerKind::Ifupdown | OwnerKind::Networkd => true,
         OwnerKind::Netplan => networkd::configures(facts, nic),
-        OwnerKind::NetworkManager => false,
+        OwnerKind::NetworkManager => manager::configures(nic),
     };
     nic.owners.iter().find(|owner| !supported(owner.kind))
 }
@@ -145,13 +161,15 @@ pub(crate) fn not_supported(nic: &Nic, kind: OwnerKind) -> (String, &'static str
         );
         return (what, why, fix);
     }
+    if nic.owners.iter().any(|owner| owner.kind != kind) {
+        let why = "both would have a say in what becomes of a bridge";
+        let fix = format!("decide for one, and remove {name} from the other");
+        return (format!("{what}, and not by it alone"), why, fix);
+    }
+    let kind = nic.kind.as_deref().unwrap_or("link");
     let why =
-        "this version changes ifupdown, systemd-networkd, and netplan where systemd-networkd carries it out";
-    let fix = format!(
-        "configure {name} in /etc/network/interfaces, or wait for a version that knows {}",
-        kind.program()
-    );
-    (what, why, fix)
+        "this version makes bridges over NetworkManager's Ethernet NICs alone, not over what it makes itself";
+    (format!("{what}, and is a {kind}"), why, format!("configure {name} in /etc/network/interfaces"))
 }
 
 fn other_mac(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Option<Finding> {

@@ -48,6 +48,13 @@ pub fn carry_out(facts: &mut Facts, stage: &Stage) {
                 facts.network.kernel = machine.network().expect("the fake kernel answers");
                 for nic in &mut facts.network.nics {
                     nic.master = facts.network.kernel.link(&nic.name).and_then(|link| link.master.clone());
+                    // What NetworkManager had on the NIC, it has on the bridge.
+                    let mut clients = facts.network.manager.iter_mut();
+                    if let (Some(link), Some(master)) =
+                        (clients.find(|link| link.link == nic.name), nic.master.clone())
+                    {
+                        link.link = master;
+                    }
                 }
             }
             Action::Unit { unit, state } if unit == known_good::UNIT => {
@@ -67,6 +74,7 @@ pub fn carry_out(facts: &mut Facts, stage: &Stage) {
 
 fn file(facts: &mut Facts, path: &Path, state: &FileState) {
     let of_the_owner = path.starts_with("/etc/network")
+        || path.starts_with("/etc/NetworkManager")
         || (path.starts_with("/etc/systemd/network") && path.extension().is_none_or(|end| end != "link"))
         || path.starts_with("/run/systemd/network");
     if path == Path::new("/run/network/ifstate")

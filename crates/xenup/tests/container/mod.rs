@@ -8,7 +8,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use xenup_image::Suite;
+pub mod cable;
+
+pub use xenup_image::Suite;
 use xenup_image::plain_tree::{self, PlainTree};
 
 /// What the container needs beyond a minimal Debian.
@@ -61,17 +63,28 @@ pub fn missing() -> Option<String> {
     tools.iter().find(absent).map(|tool| format!("{tool} is not installed"))
 }
 
-/// The tree every container is copied from; made once, and anew where it was made of other packages.
+/// The tree every container is copied from.
 fn base() -> PathBuf {
     if let Some(given) = std::env::var_os("XENUP_GUARD_ROOT") {
         return given.into();
     }
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("container-root");
-    let (list, wanted) = (base.with_extension("packages"), PACKAGES.join(" "));
+    tree("container-root", Suite::Bookworm, PACKAGES)
+}
+
+/// The tree of a Debian whose network is NetworkManager's.
+fn managed(suite: Suite) -> PathBuf {
+    let packages = [PACKAGES, &["network-manager"]].concat();
+    tree(&format!("container-root-{}-nm", suite.name()), suite, &packages)
+}
+
+/// A tree, made once, and anew where it was made of other packages.
+fn tree(name: &str, suite: Suite, packages: &[&str]) -> PathBuf {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (list, wanted) = (base.with_extension("packages"), packages.join(" "));
     if std::fs::read_to_string(&list).is_ok_and(|made| made != wanted) || !list.exists() {
         run(Command::new("rm").arg("-rf").arg(&base));
     }
-    let spec = PlainTree { suite: Suite::Bookworm, packages: PACKAGES, script: "" };
+    let spec = PlainTree { suite, packages, script: "" };
     plain_tree::make(&spec, &base, &mut |line| eprintln!("{line}")).unwrap();
     std::fs::write(&list, wanted).unwrap();
     base
@@ -85,8 +98,17 @@ impl Container {
 
     /// Boots a fresh copy after `change` had its tree.
     pub fn boot_with(name: &str, change: impl FnOnce(&Path)) -> Self {
+        Self::boot_copy(&base(), name, change)
+    }
+
+    /// Boots a fresh copy of a Debian with NetworkManager after `change` had its tree.
+    pub fn boot_managed(name: &str, suite: Suite, change: impl FnOnce(&Path)) -> Self {
+        Self::boot_copy(&managed(suite), name, change)
+    }
+
+    fn boot_copy(base: &Path, name: &str, change: impl FnOnce(&Path)) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
-        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base()).arg(&dir));
+        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base).arg(&dir));
         furnish(&dir);
         change(&dir);
         let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();

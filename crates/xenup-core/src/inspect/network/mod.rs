@@ -5,6 +5,7 @@
 
 mod dhcp;
 mod filter;
+mod manager;
 pub(crate) mod mentions;
 mod netplan;
 mod networkd;
@@ -80,6 +81,7 @@ fn keep(reader: &Reader<'_>, files: &mut Vec<ConfigFile>, path: &Path, bytes: Ve
 /// Gives a text to every parser of this room.
 #[cfg(test)]
 pub(super) fn hostile(text: &str) {
+    manager::hostile(text);
     let _ = netplan::devices(text);
     let _ = crate::network::units::parse(text);
     let _ = mentions::names(text, "eno1");

@@ -6,17 +6,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use xenup_machine::process::Query;
-
 use super::super::facts::{AbsentNic, At, ConfigFile, NetworkFacts, Nic, Owner, OwnerKind, Packages};
 use super::super::processes::Process;
 use super::super::reader::Reader;
-use super::{keep, netplan, networkd};
+use super::{keep, manager, netplan, networkd};
 use crate::network::interfaces::glob::Pattern;
 use crate::network::interfaces::{InterfacesTree, MAIN, Selector, load_of};
 use crate::network::netplan::merged;
 use crate::network::networkd::{DIRECTORIES, Device, Host, Tree, Unit, is_ours};
-use crate::network::units;
 
 /// Fills in the owners of all NICs, the files they were read from, and the names that no link has.
 pub(super) fn gather(
@@ -30,14 +27,15 @@ pub(super) fn gather(
     ifupdown(reader, packages, facts);
     let runtime = netplans(reader, packages, facts);
     networkd_files(reader, active, host, runtime, facts);
+    manager::keep_files(reader, &mut facts.files);
     let manager = active.iter().any(|unit| unit == "NetworkManager.service")
         || processes.iter().any(|process| process.name == "NetworkManager");
     if manager {
-        network_manager(reader, facts);
+        manager::gather(reader, facts);
     }
 }
 
-fn add(nic: &mut Nic, kind: OwnerKind, at: impl IntoIterator<Item = At>) {
+pub(super) fn add(nic: &mut Nic, kind: OwnerKind, at: impl IntoIterator<Item = At>) {
     match nic.owners.iter_mut().find(|owner| owner.kind == kind) {
         Some(owner) => owner.at.extend(at),
         None => nic.owners.push(Owner { kind, at: at.into_iter().collect() }),
@@ -208,56 +206,5 @@ fn networkd_files(
     }
     if active {
         facts.networkd = owned.iter().filter_map(|link| networkd::client(reader, link)).collect();
-    }
-}
-
-fn network_manager(reader: &Reader<'_>, facts: &mut NetworkFacts) {
-    let Some(said) = reader.answer(&Query::new("nmcli", ["-g", "DEVICE,STATE", "device"])) else { return };
-    let managed = managed_devices(&said.text());
-    let mut profiles = Vec::new();
-    for directory in ["/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections"] {
-        profiles.extend(reader.ending(directory, ".nmconnection"));
-    }
-    for nic in facts.nics.iter_mut().filter(|nic| managed.contains(&nic.name)) {
-        // netplan may have NetworkManager do the work; the configuration is netplan's all the same.
-        if nic.owners.iter().any(|owner| owner.kind == OwnerKind::Netplan) {
-            continue;
-        }
-        let lines = profiles.iter().filter_map(|path| {
-            let settings = units::parse(&reader.text(path)?);
-            let named = settings.iter().find(|setting| {
-                setting.section == "connection"
-                    && setting.key == "interface-name"
-                    && setting.value == nic.name
-            })?;
-            Some(At { path: path.clone(), line: named.line })
-        });
-        let lines: Vec<At> = lines.collect();
-        add(nic, OwnerKind::NetworkManager, lines);
-    }
-}
-
-/// Returns the devices that NetworkManager manages itself, from `nmcli -g DEVICE,STATE device`.
-fn managed_devices(table: &str) -> BTreeSet<String> {
-    let rows = table.lines().filter_map(|line| {
-        let (device, state) = line.rsplit_once(':')?;
-        let theirs = state.starts_with("unmanaged")
-            || state.starts_with("unavailable")
-            || state.contains("(externally)");
-        // nmcli(1), -e: a colon in a name is escaped.
-        (!theirs).then(|| device.replace("\\:", ":").replace("\\\\", "\\"))
-    });
-    rows.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::managed_devices;
-
-    #[test]
-    fn unmanaged_and_external_devices_are_not_network_managers() {
-        let table = "eno1:connected\nwlp2s0:disconnected\neno2:unmanaged\nvirbr0:connected (externally)\nlo:unmanaged\n";
-        let managed: Vec<_> = managed_devices(table).into_iter().collect();
-        assert_eq!(managed, ["eno1", "wlp2s0"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The links that files declare, for a tree of files without a kernel.
 //!
-//! Decides: by interfaces(5), and by files of systemd-networkd that name a link by its whole name. Whether a link is up
+//! Decides: by interfaces(5), by files of systemd-networkd that name a link by its whole name, and by NetworkManager's
+//! profiles that do. Whether a link is up
 //! nobody can tell. Never: guesses a link from a pattern.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use super::drawing::{Drawn, Kind};
 use super::owners::owners;
 use crate::inspect::Facts;
 use crate::network::interfaces::{InterfacesTree, MAIN, StanzaView, by_path, load};
+use crate::network::manager::{Profile, profiles};
 use crate::network::units::{Setting, boolean, parse};
 
 /// Returns the links that files declare, by name.
@@ -29,6 +31,7 @@ pub(super) fn declared(facts: &Facts) -> Vec<Drawn> {
     units("network").for_each(|settings| network(&mut links, &settings));
     // What a VLAN is on stands in the file of the link below.
     units("netdev").for_each(|settings| netdev(&mut links, &settings));
+    profiles(files).iter().for_each(|profile| connection(&mut links, profile));
     for nic in &facts.network.nics {
         let link = get(&mut links, &nic.name);
         link.mac = nic.mac.map(|mac| mac.to_string());
@@ -145,4 +148,31 @@ fn netdev(links: &mut Links, settings: &[Setting]) {
         }
         other => is(link, Kind::Other, other),
     }
+}
+
+/// A profile for any link names none.
+fn connection(links: &mut Links, profile: &Profile) {
+    let (Some(name), false) = (profile.interface(), profile.is_external()) else { return };
+    let link = get(links, name);
+    match profile.kind() {
+        "bridge" => is(link, Kind::Bridge, "bridge"),
+        "bond" => is(link, Kind::Bond, "bond"),
+        "vlan" => {
+            let value = |key| profile.keyfile.value("vlan", key).unwrap_or_default();
+            if value("parent").is_empty() {
+                is(link, Kind::Vlan, format!("VLAN {}", value("id")));
+            } else {
+                vlan(links, name, value("parent"), value("id"));
+            }
+        }
+        _ => {}
+    }
+    let link = get(links, name);
+    let (addresses, gateways) = profile.addresses();
+    link.addresses.extend(addresses);
+    link.gateways.extend(gateways);
+    if profile.keyfile.value("ipv4", "method") == Some("auto") {
+        link.addresses.push("by DHCP".to_owned());
+    }
+    link.master = link.master.take().or_else(|| profile.controller().map(str::to_owned));
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::inspect::Facts;
 use crate::inspect::facts::{At, ConfigFile, Owner, OwnerKind};
 use crate::network::interfaces::{MAIN, by_path, load};
+use crate::network::manager::{Profile, profiles};
 use crate::network::units::parse;
 
 const NETWORKD: [&str; 2] = ["/etc/systemd/network", "/run/systemd/network"];
@@ -18,9 +19,13 @@ pub(super) fn owners(facts: &Facts, link: &str) -> Vec<Owner> {
     }
 }
 
-/// Returns the places in files of ifupdown and systemd-networkd that name a link.
+/// Returns the places in files of ifupdown, systemd-networkd and NetworkManager that name a link.
 pub(super) fn named(files: &[ConfigFile], link: &str) -> Vec<Owner> {
-    let found = [(OwnerKind::Ifupdown, stanzas(files, link)), (OwnerKind::Networkd, units(files, link))];
+    let found = [
+        (OwnerKind::Ifupdown, stanzas(files, link)),
+        (OwnerKind::Networkd, units(files, link)),
+        (OwnerKind::NetworkManager, connections(files, link)),
+    ];
     found.into_iter().filter(|(_, at)| !at.is_empty()).map(|(kind, at)| Owner { kind, at }).collect()
 }
 
@@ -46,4 +51,11 @@ fn units(files: &[ConfigFile], link: &str) -> Vec<At> {
         places.extend(names.map(|setting| At { path: file.path.clone(), line: setting.line }));
     }
     places
+}
+
+/// Profiles that are for the link by its name. What NetworkManager shows of links that others made is no configuration.
+fn connections(files: &[ConfigFile], link: &str) -> Vec<At> {
+    let own = profiles(files);
+    let own = own.iter().filter(|profile| profile.interface() == Some(link) && !profile.is_external());
+    own.map(Profile::matched_at).collect()
 }
