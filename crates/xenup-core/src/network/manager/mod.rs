@@ -6,7 +6,7 @@
 //! Never: reads or writes a file, or asks NetworkManager.
 //!
 //! Reading order: `keyfile` (lines) → `profile` (which NIC) → `change` (our profiles) → `steps` (the owner's state).
-//! Sources: the manual pages named above, and what NetworkManager 1.42 and 1.52 were seen to do (docs/design/0030).
+//! Sources: the manual pages named above, and what NetworkManager 1.42 and 1.52 were seen to do (docs/design/0027).
 
 mod change;
 mod goes;
