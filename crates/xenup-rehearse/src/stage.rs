@@ -129,10 +129,14 @@ impl Stages {
     /// The directory cannot be read.
     pub fn find(&self, key: &StageKey, spec: &VmSpec) -> Result<Option<Stage>, LabError> {
         let name = key.file_name(spec);
-        let Some(note) = read_note(&self.path(&name, "json")) else { return Ok(None) };
+        let written = self.path(&name, "json");
+        let Some(note) = read_note(&written) else { return Ok(None) };
         let disk = self.path(&name, "qcow2");
         let same = |path: &Path, size| files::size(path).is_ok_and(|now| now == size);
         if note.format != FORMAT || !same(&disk, note.disk_size) || !same(&note.base, note.base_size) {
+            return Ok(None);
+        }
+        if !is_older(&note.base, &written) {
             return Ok(None);
         }
         let variables = note.variables.then(|| self.path(&name, "efi.qcow2"));
@@ -273,6 +277,13 @@ impl Stage {
     }
 }
 
+/// Whether an image is still the one that a stage was kept over: one that was made again has the same name, mostly the
+/// same size, and other bytes.
+fn is_older(base: &Path, note: &Path) -> bool {
+    let Ok(note) = files::age(note) else { return false };
+    files::age(base).is_ok_and(|base| base >= note)
+}
+
 /// A kept stage, as far as keeping it matters.
 #[derive(Debug, Clone)]
 struct Kept {
@@ -323,6 +334,7 @@ mod tests {
     use crate::qemu::{Accelerator, Firmware, VmSpec};
     use crate::report::Report;
     use xenup_system::files;
+    use xenup_system::process::Tool;
 
     #[test]
     fn every_part_counts_and_so_does_where_it_ends() {
@@ -376,7 +388,7 @@ mod tests {
         let note = Note {
             format: FORMAT,
             name: name.clone(),
-            base,
+            base: base.clone(),
             base_size: 4,
             disk_size: 7,
             variables: false,
@@ -389,6 +401,12 @@ mod tests {
         files::write(&stages.path(&name, "qcow2"), b"too long").unwrap();
         assert!(stages.find(&key, &spec).unwrap().is_none());
         files::write(&stages.path(&name, "qcow2"), b"content").unwrap();
+        assert!(stages.find(&key, &spec).unwrap().is_some());
+        // The image below was made again since, as large as before.
+        let touched = |time: &str| Tool::new("touch").args(["-d", time]).arg(&base).run().unwrap();
+        touched("+1 hour");
+        assert!(stages.find(&key, &spec).unwrap().is_none());
+        touched("-1 hour");
         assert!(stages.find(&key, &spec).unwrap().is_some());
         files::write(&stages.path(&name, "json"), text.get(..20).unwrap()).unwrap();
         assert!(stages.find(&key, &spec).unwrap().is_none());
