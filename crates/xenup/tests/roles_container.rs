@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Child;
 
 use container::roles::{
-    Guest, applied, apply, confirm, inspected, networkd, picture, planned, roll_back, skipped,
+    Guest, applied, apply, confirm, networkd, picture, roll_back, skipped, there_and_back,
 };
 use container::{Container, INSIDE, OUTSIDE};
 
@@ -100,19 +100,7 @@ fn whole(name: &str, change: impl FnOnce(&Path)) {
     });
     let before = picture(&container);
     assert!(before.contains("accept_redirects:0") && before.contains("host0/forwarding:1"), "{before}");
-    apply(&container, ROLES);
-    guests_have_what_they_should(&container);
-    confirm(&container);
-    let again = planned(&inspected(&container), ROLES);
-    assert_eq!(again.steps, Vec::new(), "a second plan is empty");
-    let made = picture(&container);
-    container.reboot();
-    guests_have_what_they_should(&container);
-    assert_eq!(picture(&container), made);
-    roll_back(&container);
-    assert_eq!(picture(&container), before);
-    container.reboot();
-    assert_eq!(picture(&container), before);
+    there_and_back(&mut container, ROLES, &before, guests_have_what_they_should);
 }
 
 #[test]

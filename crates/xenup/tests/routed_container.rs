@@ -12,7 +12,7 @@ mod container;
 
 use std::path::Path;
 
-use container::roles::{Guest, apply, confirm, inspected, networkd, picture, planned, roll_back, skipped};
+use container::roles::{Guest, networkd, picture, skipped, there_and_back};
 use container::{Container, INSIDE, OUTSIDE};
 
 /// One address out of the network outside, for which dom0 answers; a network that is sent to dom0, and one behind it.
@@ -79,18 +79,7 @@ fn whole(name: &str, change: impl FnOnce(&Path)) {
     let mut container = Container::boot_with(name, change);
     let before = picture(&container);
     assert!(before.contains("ip_forward:0") && before.contains("host0/proxy_arp:0"), "{before}");
-    apply(&container, ROUTED);
-    guests_are_reached(&container);
-    confirm(&container);
-    assert_eq!(planned(&inspected(&container), ROUTED).steps, Vec::new(), "a second plan is empty");
-    let made = picture(&container);
-    container.reboot();
-    guests_are_reached(&container);
-    assert_eq!(picture(&container), made);
-    roll_back(&container);
-    assert_eq!(picture(&container), before);
-    container.reboot();
-    assert_eq!(picture(&container), before);
+    there_and_back(&mut container, ROUTED, &before, guests_are_reached);
 }
 
 #[test]

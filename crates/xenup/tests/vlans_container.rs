@@ -13,9 +13,7 @@ mod container;
 use std::path::Path;
 use std::process::Output;
 
-use container::roles::{
-    Guest, apply, confirm, inspected, netplan, networkd, picture, planned, roll_back, skipped,
-};
+use container::roles::{Guest, apply, confirm, gone, netplan, networkd, picture, skipped, there_and_back};
 use container::{Container, INSIDE, OUTSIDE};
 
 /// The world outside has both VLANs on the cable.
@@ -76,18 +74,7 @@ fn vlans(name: &str, change: impl FnOnce(&Path)) {
     }
     let mut container = Container::boot_with(name, change);
     let before = picture(&container);
-    apply(&container, VLANS);
-    guests_have_their_vlan(&container);
-    confirm(&container);
-    assert_eq!(planned(&inspected(&container), VLANS).steps, Vec::new(), "a second plan is empty");
-    let made = picture(&container);
-    container.reboot();
-    guests_have_their_vlan(&container);
-    assert_eq!(picture(&container), made);
-    roll_back(&container);
-    assert_eq!(picture(&container), before);
-    container.reboot();
-    assert_eq!(picture(&container), before);
+    there_and_back(&mut container, VLANS, &before, guests_have_their_vlan);
 }
 
 #[test]
@@ -174,10 +161,7 @@ fn aware(name: &str, change: impl FnOnce(&Path)) {
     container.wait_for_end(container.pid_of("xenup-guard-"));
     assert_eq!(picture(&container), made);
     guests_name_their_vlan(&container);
-    roll_back(&container);
-    assert_eq!(picture(&container), before);
-    container.reboot();
-    assert_eq!(picture(&container), before);
+    gone(&mut container, &before);
 }
 
 #[test]

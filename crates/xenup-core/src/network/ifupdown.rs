@@ -6,17 +6,18 @@
 
 use std::path::{Path, PathBuf};
 
-use xenup_engine::plan::{Risk, Step};
+use xenup_engine::plan::Step;
 
 use crate::host::{AddressPolicy, Bridge};
 use crate::inspect::facts::{At, Facts};
 use crate::inspect::{Finding, Weight};
-use crate::plan::step::{Draft, write};
+use crate::plan::step::{Draft, PLAIN, write};
 
 use super::interfaces::{
     self, BridgeAddress, BridgeError, BridgeRequest, FileEdit, HwAddress, InterfacesTree, MAIN, Note,
     Request, Severity,
 };
+use super::owner::file_step;
 use super::portless::{self, Portless};
 
 const STATE: &str = "/run/network/ifstate";
@@ -98,12 +99,8 @@ fn step(edit: &FileEdit) -> Result<Step, Box<Finding>> {
             .map_err(|_| refused(format!("{} is not UTF-8", edit.path.display())))
     };
     let before = edit.before.as_deref().map(text).transpose()?;
-    let action = write(&edit.path, &text(&edit.after)?, before.as_deref());
-    let action =
-        action.ok_or_else(|| refused(format!("{} would be written as it is", edit.path.display())))?;
-    let verb = if before.is_some() { "Change" } else { "Write" };
-    let title = format!("{verb} {}", edit.path.display());
-    Ok(Draft::new(&title, title.clone(), edit.reason.clone(), action).risks(&[Risk::CutsNetwork]).step())
+    let step = file_step(&edit.path, (&text(&edit.after)?, PLAIN), before.as_deref(), &edit.reason);
+    step.ok_or_else(|| refused(format!("{} would be written as it is", edit.path.display())))
 }
 
 fn finding(note: &Note) -> Finding {

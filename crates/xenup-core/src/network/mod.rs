@@ -14,6 +14,7 @@ pub mod nat;
 pub mod netplan;
 pub mod networkd;
 pub mod other_names;
+pub mod owner;
 pub mod pin;
 pub mod plan;
 pub mod portless;

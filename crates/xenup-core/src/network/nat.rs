@@ -16,12 +16,12 @@ use xenup_engine::plan::{Risk, Step};
 use xenup_machine::network::Network;
 use xenup_machine::process::Command;
 
-use super::forwarding;
 use super::portless::{Portless, is_made};
+use super::{forwarding, owner};
 use crate::host::{Host, Isolated, Nat};
 use crate::inspect::facts::{At, Facts};
 use crate::inspect::{Finding, Weight};
-use crate::plan::step::{Draft, write};
+use crate::plan::step::{Draft, PLAIN};
 
 /// The file that has packets forwarded from the next boot on.
 pub const SYSCTL_NAME: &str = "60-xenup-nat.conf";
@@ -276,11 +276,7 @@ struct OwnFile {
 }
 
 fn file_step(facts: &Facts, file: &OwnFile) -> Option<Step> {
-    let before = facts.file(&file.path);
-    let action = write(&file.path, &file.text, before)?;
-    let verb = if before.is_some() { "Change" } else { "Write" };
-    let title = format!("{verb} {}", file.path.display());
-    Some(Draft::new(&title, title.clone(), file.why, action).risks(&[Risk::CutsNetwork]).step())
+    owner::file_step(&file.path, (&file.text, PLAIN), facts.file(&file.path), file.why)
 }
 
 fn files(host: &Host) -> Vec<OwnFile> {

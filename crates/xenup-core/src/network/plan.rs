@@ -13,6 +13,7 @@ use crate::inspect::{Finding, Weight};
 use crate::plan::step::Draft;
 
 use super::ifupdown::Made;
+use super::owner::Edited;
 use super::portless::{Maker, Portless};
 use super::refuse::{is_made, refuse};
 use super::switch::{moved_addresses, on_vlan, switch, touched};
@@ -71,11 +72,11 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     let networkd =
         networkd::edit(facts, &addressed(facts, theirs), by(Maker::Networkd)).unwrap_or_else(|findings| {
             blocking.extend(findings);
-            networkd::Edited::default()
+            Edited::default()
         });
     let manager = manager::edit(facts, &addressed(facts, managers)).unwrap_or_else(|findings| {
         blocking.extend(findings);
-        manager::Edited::default()
+        Edited::default()
     });
     let unmade = |bridge: &&Bridge| !is_made(&facts.network.kernel, bridge);
     let kernel = &facts.network.kernel;

@@ -61,9 +61,14 @@ pub(crate) const PLAIN: u32 = 0o644;
 
 /// Returns the action that makes `path` hold `text`; `None` where it does already.
 pub(crate) fn write(path: &Path, text: &str, now: Option<&str>) -> Option<Action> {
+    write_as(path, text, PLAIN, now)
+}
+
+/// As [`write`], with these permission bits where the file is new.
+pub(crate) fn write_as(path: &Path, text: &str, mode: u32, now: Option<&str>) -> Option<Action> {
     (now != Some(text)).then(|| Action::File {
         path: path.to_owned(),
-        state: FileState::Text { text: text.to_owned(), mode: PLAIN },
+        state: FileState::Text { text: text.to_owned(), mode },
         seen: now.map(|now| Digest::of(now.as_bytes())),
     })
 }

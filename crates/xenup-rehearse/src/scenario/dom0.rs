@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, SHORT};
 use super::failure::Failure;
-use super::later::{JUDGED, KEPT, KNOWN, booted};
+use super::later::{JUDGED, KNOWN, booted, on_trial};
 use super::switch::APPLY;
 use super::{RehearseOptions, conversion, guests};
 use crate::event::Recorder;
@@ -60,11 +60,8 @@ fn one(
         bench.run(s, "xenup kernel install /root/own.deb --yes", 0, APPLY).map(|_| ())
     })?;
     rec.step("restart: Xen with this kernel on trial, kept by its own check", |s| {
-        bench.restart(s)?;
+        on_trial(bench, s, &format!("with Linux {release}"))?;
         bench.says(s, "uname -r", &release)?;
-        booted(bench, s, "xenup.trial=")?;
-        bench.run(s, KEPT, 0, JUDGED)?;
-        bench.says(s, "xenup status", &format!("with Linux {release}, which boots by itself"))?;
         bench.run(s, LOOK, 0, JUDGED)?;
         bench.says(s, SOUND, "running")
     })?;

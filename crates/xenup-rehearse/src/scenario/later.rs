@@ -20,7 +20,7 @@ pub(super) const JUDGED: Duration = Duration::from_secs(900);
 /// A trial boot that fails, and the boot after it.
 const BACK: Duration = Duration::from_secs(2400);
 /// Waits until a trial boot was kept by its own check; the kernel's log says it, which every console shows.
-pub(super) const KEPT: &str = "until dmesg | grep -q 'boots by itself from now on'; do sleep 1; done";
+const KEPT: &str = "until dmesg | grep -q 'boots by itself from now on'; do sleep 1; done";
 const OWN_KERNEL: &str = include_str!("guest/own-kernel");
 /// Newer than any of Debian 12's.
 const RELEASE: &str = "6.1.9999-own";
@@ -69,10 +69,15 @@ fn own_kernel(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failur
     let install = format!("xenup kernel install /root/own/linux-image-{RELEASE}_1_amd64.deb --yes");
     let told = bench.run(s, &install, 0, APPLY)?;
     s.detail(told.trim().lines().last().unwrap_or_default());
+    on_trial(bench, s, &format!("with Linux {RELEASE}"))
+}
+
+/// The restart is the trial of what is newer; its own checks keep it.
+pub(super) fn on_trial(bench: &mut Bench, s: &mut StepScope<'_, '_>, what: &str) -> Result<(), Failure> {
     bench.restart(s)?;
     booted(bench, s, "xenup.trial=")?;
     bench.run(s, KEPT, 0, JUDGED)?;
-    bench.says(s, "xenup status", &format!("with Linux {RELEASE}, which boots by itself"))
+    bench.says(s, "xenup status", &format!("{what}, which boots by itself"))
 }
 
 /// The package goes, and with it the modules of what is known to boot. A power cut boots that; it restarts into plain Linux
@@ -87,10 +92,7 @@ fn without_own_kernel(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<()
     bench.come_back()?;
     bench.run(s, "test ! -e /sys/hypervisor/type && xenup status", 0, SHORT)?;
     bench.outside(s, "echo reached from outside", 0)?;
-    bench.restart(s)?;
-    booted(bench, s, "xenup.trial=")?;
-    bench.run(s, KEPT, 0, JUDGED)?;
-    bench.says(s, "xenup status", "-amd64, which boots by itself")
+    on_trial(bench, s, "-amd64")
 }
 
 /// Returns the version of Xen that runs.

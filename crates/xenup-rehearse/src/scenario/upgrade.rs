@@ -12,6 +12,7 @@ use xenup_system::stopwatch::Stopwatch;
 use super::bench::{BOOT, Bench, SHORT, tenths};
 use super::counters::{self, COUNTERS, Counter, Last, Watched};
 use super::failure::Failure;
+use super::later::JUDGED;
 use super::sabotage::{last, wait_for_linux};
 use super::switch::APPLY;
 use super::{RehearseOptions, conversion};
@@ -25,8 +26,6 @@ const REFUSED: i32 = 4;
 const ASK: Duration = Duration::from_secs(1800);
 /// Three times what an upgrade takes on a busy machine.
 const UPGRADE: Duration = Duration::from_secs(7200);
-/// The checks of a trial boot under emulation, their patience included.
-const JUDGED: Duration = Duration::from_secs(900);
 const GOOD: &str = "until dmesg | grep -q 'the trial boot is good'; do sleep 1; done";
 /// The minor versions of Debian 12's Xen and of Debian 13's.
 const OLD_XEN: &str = "17";

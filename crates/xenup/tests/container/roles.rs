@@ -63,6 +63,28 @@ pub fn apply(container: &Container, host: &str) {
     );
 }
 
+/// Applies and confirms, boots, rolls back and boots again. `used` is what holds while the bridges are there; after a boot
+/// everything is as it was made, and after the rollback as it was `before`.
+pub fn there_and_back(container: &mut Container, host: &str, before: &str, used: fn(&Container)) {
+    apply(container, host);
+    used(container);
+    confirm(container);
+    assert_eq!(planned(&inspected(container), host).steps, Vec::new(), "a second plan is empty");
+    let made = picture(container);
+    container.reboot();
+    used(container);
+    assert_eq!(picture(container), made);
+    gone(container, before);
+}
+
+/// Rolls back and boots: all is as it was `before`, in this boot and in the next.
+pub fn gone(container: &mut Container, before: &str) {
+    roll_back(container);
+    assert_eq!(picture(container), before);
+    container.reboot();
+    assert_eq!(picture(container), before);
+}
+
 pub fn applied(container: &Container, host: &str) -> Output {
     let facts = inspected(container);
     let network = planned(&facts, host);

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 
 use xenup_machine::network::Mac;
 
-use super::goes::{Goes, goes};
+use super::goes::goes;
 use super::profile::{ETC, FROM, Port, Profile, is_ours, profiles};
 use super::refuse;
 use crate::host::AddressPolicy;
 use crate::inspect::Finding;
 use crate::inspect::facts::{ConfigFile, ManagedLink};
+use crate::network::owner::Goes;
 use crate::network::switch::HELPER;
 
 /// What the names of our profiles begin with.

@@ -1,20 +1,7 @@
 //! Where a setting of the NIC's profile belongs once the NIC is a port. Decides by nm-settings-keyfile(5); a setting that
 //! has no place there refuses the plan.
 
-/// Where a setting belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goes {
-    /// With the addresses.
-    ToBridge,
-    /// With the cable.
-    ToPort,
-    /// To both.
-    ToBoth,
-    /// Nowhere: it says which NIC or which profile it is.
-    Away,
-    /// This version does not know, or a port cannot have it.
-    Nowhere,
-}
+use crate::network::owner::Goes;
 
 /// Returns where a setting belongs.
 pub(super) fn goes(group: &str, key: &str) -> Goes {

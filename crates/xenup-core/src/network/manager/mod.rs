@@ -18,4 +18,4 @@ mod steps;
 pub use change::{Change, Wanted, change};
 pub use keyfile::{Entry, Keyfile, KeyfileError};
 pub use profile::{DIRECTORIES, Port, Profile, chosen, is_ours, profiles};
-pub use steps::{Edited, configures, edit};
+pub use steps::{configures, edit};

@@ -1,12 +1,13 @@
 //! What keeps a NIC's profile from moving up to a bridge. Decides that with path and line; never what becomes of it then.
 
 use super::change::{PRIORITY, Wanted};
-use super::goes::{Goes, goes};
+use super::goes::goes;
 use super::keyfile::list;
 use super::profile::{DIRECTORIES, Profile, chosen};
 use crate::host::AddressPolicy;
 use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
+use crate::network::owner::Goes;
 
 /// Returns the profile the NIC gets today and at the next boot.
 ///

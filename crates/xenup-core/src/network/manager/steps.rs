@@ -6,11 +6,9 @@
 //! Never: runs a command.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
-use xenup_engine::action::{Action, Condition, FileState};
-use xenup_engine::digest::Digest;
-use xenup_engine::plan::{Risk, Step};
+use xenup_engine::action::Condition;
+use xenup_engine::plan::Step;
 use xenup_machine::network::{Mac, Network};
 use xenup_machine::process::Command;
 
@@ -19,8 +17,8 @@ use super::profile::Port;
 use crate::host::{AddressPolicy, Bridge};
 use crate::inspect::facts::{Facts, Nic, OwnerKind};
 use crate::inspect::{Finding, Weight};
+use crate::network::owner::{self, Edited, once, run, text_of};
 use crate::network::refuse::is_made;
-use crate::plan::step::Draft;
 
 const SERVICE: &str = "NetworkManager.service";
 
@@ -38,19 +36,6 @@ const BY_KERNEL: u8 = 2;
 
 /// What NetworkManager adds to a metric while a link does not reach what it asks for connectivity.
 const PENALTY: u32 = 20_000;
-
-/// The steps of all bridges over NetworkManager's NICs, around those that switch the links.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Edited {
-    /// Before the links are switched: the files, then NetworkManager ends.
-    pub before: Vec<Step>,
-    /// After it: NetworkManager begins again.
-    pub after: Vec<Step>,
-    /// What holds then, in this boot and in later ones.
-    pub checks: Vec<Condition>,
-    /// What somebody should know.
-    pub findings: Vec<Finding>,
-}
 
 /// Returns whether NetworkManager has a NIC, by profiles of its own and nobody beside it.
 #[must_use]
@@ -94,13 +79,8 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
     if !blocking.is_empty() {
         return Err(blocking);
     }
-    let mut seen: Vec<PathBuf> = Vec::new();
-    files.retain(|file| {
-        let first = !seen.contains(&file.path);
-        seen.push(file.path.clone());
-        first
-    });
-    let steps: Vec<Step> = files.iter().map(|file| file_step(facts, file)).collect();
+    once(&mut files, |file| &file.path);
+    let steps: Vec<Step> = files.iter().filter_map(|file| file_step(facts, file)).collect();
     if hands.is_empty() {
         if !steps.is_empty() {
             let bridges: Vec<&str> = bridges.iter().map(|(bridge, _)| bridge.name.as_str()).collect();
@@ -160,21 +140,8 @@ fn metric(kernel: &Network, link: &str) -> Option<u32> {
     v4.map(|metric| metric.checked_sub(PENALTY).filter(|less| *less > 0).unwrap_or(metric))
 }
 
-fn text_of<'a>(facts: &'a Facts, path: &Path) -> Option<&'a str> {
-    let kept = facts.network.files.iter().find(|file| file.path == path);
-    kept.map(|file| file.text.as_str()).or_else(|| facts.file(path))
-}
-
-fn file_step(facts: &Facts, file: &OwnFile) -> Step {
-    let before = text_of(facts, &file.path);
-    let action = Action::File {
-        path: file.path.clone(),
-        state: FileState::Text { text: file.text.clone(), mode: file.mode },
-        seen: before.map(|text| Digest::of(text.as_bytes())),
-    };
-    let verb = if before.is_some() { "Change" } else { "Write" };
-    let title = format!("{verb} {}", file.path.display());
-    Draft::new(&title, title.clone(), file.why, action).risks(&[Risk::CutsNetwork]).step()
+fn file_step(facts: &Facts, file: &OwnFile) -> Option<Step> {
+    owner::file_step(&file.path, (&file.text, file.mode), text_of(facts, &file.path), file.why)
 }
 
 /// Connections that end with NetworkManager, and begin anew with it.
@@ -239,11 +206,6 @@ impl Hand<'_> {
             Some(Command::new("rm", ["-f".to_owned(), to]).within(30)),
         )
     }
-}
-
-fn run(id: &str, title: &str, why: &str, forward: Option<Command>, backward: Option<Command>) -> Step {
-    let action = Action::run(forward, backward);
-    Draft::new(id, title, why, action).risks(&[Risk::CutsNetwork]).this_boot().step()
 }
 
 fn stop() -> Command {

@@ -12,12 +12,13 @@ use xenup_machine::network::{Mac, VlanRange};
 
 use super::declared::Declared;
 use super::matching::{Device, Host, Matched};
-use super::refuse::{self, Goes, goes};
+use super::refuse::{self, goes};
 use super::tagged;
 use super::tree::{DIRECTORIES, Tree, Unit};
 use crate::host::AddressPolicy;
 use crate::inspect::facts::{At, ConfigFile};
 use crate::inspect::{Finding, Weight};
+use crate::network::owner::Goes;
 use crate::network::switch::HELPER;
 
 /// What the names of our files begin with; the first that sorts before every other file for the same links is taken.
@@ -341,7 +342,7 @@ fn port_network(unit: &Unit, wanted: &Wanted<'_>) -> String {
 }
 
 /// Returns the settings that go there, section by section as they stand in the file and its drop-ins.
-fn sections(unit: &Unit, there: &[Goes]) -> String {
+pub(super) fn sections(unit: &Unit, there: &[Goes]) -> String {
     let mut text = String::new();
     let mut group = None;
     for line in unit.lines() {

@@ -24,6 +24,6 @@ pub(crate) use files::is_ours;
 pub use files::{Change, Lease, OwnFile, RUNTIME, Wanted, change};
 pub use matching::{Device, Host, Matched};
 pub use netplan::{WAITS_FOR, configures};
-pub use steps::{Edited, edit};
+pub use steps::edit;
 pub use tagged::{Carrier, below, over};
 pub use tree::{DIRECTORIES, Taken, Tree, Unit};

@@ -8,21 +8,7 @@ use super::matching::{Device, Host};
 use super::tree::{Line, Tree, Unit};
 use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
-
-/// Where a setting of the NIC's file belongs once the NIC is a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goes {
-    /// With the addresses.
-    ToBridge,
-    /// With the cable.
-    ToPort,
-    /// To both.
-    ToBoth,
-    /// Nowhere.
-    Away,
-    /// This version does not know, or a port cannot have it.
-    Nowhere,
-}
+use crate::network::owner::Goes;
 
 /// Sections that shape what leaves by the cable, or belong to the card.
 const OF_PORT: [&str; 27] = [

@@ -6,10 +6,9 @@
 //! Never: runs a command.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
-use xenup_engine::action::{Action, Condition};
-use xenup_engine::plan::{Risk, Step};
+use xenup_engine::action::Condition;
+use xenup_engine::plan::Step;
 use xenup_machine::network::Mac;
 use xenup_machine::process::Command;
 
@@ -21,9 +20,10 @@ use super::tagged::{Carrier, below, over};
 use crate::host::{AddressPolicy, Bridge, Vlan};
 use crate::inspect::facts::Facts;
 use crate::inspect::{Finding, Weight};
+use crate::network::owner::{self, Edited, once, run, text_of};
 use crate::network::portless::Portless;
 use crate::network::refuse::is_made;
-use crate::plan::step::{Draft, write};
+use crate::plan::step::{Draft, PLAIN};
 
 const SERVICE: &str = "systemd-networkd.service";
 const SOCKET: &str = "systemd-networkd.socket";
@@ -31,19 +31,6 @@ pub(super) const WAIT_ONLINE: &str = "/usr/lib/systemd/systemd-networkd-wait-onl
 
 /// A lease on a slow network; a static address takes a second. Less than a condition may take to be looked at.
 const ONLINE_SECONDS: u32 = 50;
-
-/// The steps of all bridges over networkd's NICs, around those that switch the links.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Edited {
-    /// Before the links are switched: the files, then networkd ends.
-    pub before: Vec<Step>,
-    /// After it: networkd begins again.
-    pub after: Vec<Step>,
-    /// What holds then, in this boot and in later ones.
-    pub checks: Vec<Condition>,
-    /// What somebody should know.
-    pub findings: Vec<Finding>,
-}
 
 /// Returns the steps for bridges whose NICs are networkd's; none where everything is as wanted.
 ///
@@ -78,12 +65,7 @@ pub fn edit(
     if !blocking.is_empty() {
         return Err(blocking);
     }
-    let mut seen: Vec<PathBuf> = Vec::new();
-    files.retain(|file| {
-        let first = !seen.contains(&file.path);
-        seen.push(file.path.clone());
-        first
-    });
+    once(&mut files, |file| &file.path);
     let runs = facts.services.active.iter().any(|unit| unit == SERVICE);
     let mut steps: Vec<Step> = files.iter().filter_map(|file| file_step(facts, file)).collect();
     steps.extend(
@@ -258,30 +240,16 @@ fn wanted<'a>(facts: &Facts, bridges: &[(&Bridge, Mac)], bridge: &'a Bridge, mac
     })
 }
 
-fn text_of<'a>(facts: &'a Facts, path: &Path) -> Option<&'a str> {
-    let of_networkd = facts.network.files.iter().find(|file| file.path == path);
-    of_networkd.map(|file| file.text.as_str()).or_else(|| facts.file(path))
-}
-
 fn is_there(facts: &Facts, file: &OwnFile) -> bool {
     text_of(facts, &file.path) == Some(&file.text)
 }
 
 fn file_step(facts: &Facts, file: &OwnFile) -> Option<Step> {
-    let before = text_of(facts, &file.path);
-    let action = write(&file.path, &file.text, before)?;
-    let verb = if before.is_some() { "Change" } else { "Write" };
-    let title = format!("{verb} {}", file.path.display());
-    Some(Draft::new(&title, title.clone(), file.why, action).risks(&[Risk::CutsNetwork]).step())
+    owner::file_step(&file.path, (&file.text, PLAIN), text_of(facts, &file.path), file.why)
 }
 
 fn systemctl(args: &[&str]) -> Command {
     Command::new("systemctl", args.iter().copied()).within(90)
-}
-
-fn run(id: &str, title: &str, why: &str, forward: Option<Command>, backward: Option<Command>) -> Step {
-    let action = Action::run(forward, backward);
-    Draft::new(id, title, why, action).risks(&[Risk::CutsNetwork]).this_boot().step()
 }
 
 /// Ends networkd without its letting go of anything; a service that has ended already is no fault.

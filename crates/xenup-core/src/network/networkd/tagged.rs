@@ -4,20 +4,20 @@
 //! systemd.network(5)): so a NIC that is no port of ours gets a file of ours too, with everything that its own declares.
 //! Never: edits that file, or takes anything from the NIC.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use xenup_machine::network::{Mac, VlanRange};
 
 use super::files::{
-    Change, OwnFile, caught, guests_left_alone, hold, is_ours, path, prefix, without_addresses,
+    Change, OwnFile, caught, guests_left_alone, hold, is_ours, path, prefix, sections, without_addresses,
 };
 use super::matching::{Device, Host};
-use super::refuse::{self, Goes, goes};
-use super::tree::{Tree, Unit};
+use super::refuse;
+use super::tree::Tree;
 use crate::host::Vlan;
 use crate::inspect::Finding;
 use crate::inspect::facts::ConfigFile;
+use crate::network::owner::Goes;
 
 /// A NIC that carries VLANs and stays what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn below(files: &[ConfigFile], host: &Host, carrier: &Carrier) -> Result<Cha
          [Match]\nName={nic}\n",
         unit.path.display()
     );
-    text.push_str(&declared(unit));
+    text.push_str(&sections(unit, &[Goes::ToBridge, Goes::ToPort, Goes::ToBoth, Goes::Nowhere]));
     text.push_str("\n[Network]\n");
     text.push_str(&named(&carrier.vlans));
     let file = OwnFile {
@@ -72,24 +72,6 @@ pub(super) fn for_guests(vlans: &[VlanRange]) -> String {
     }
     let lines: String = vlans.iter().map(|vlans| format!("VLAN={vlans}\n")).collect();
     format!("\n[BridgeVLAN]\nPVID=1\nEgressUntagged=1\n{lines}")
-}
-
-/// Everything that a file and its drop-ins declare, but for which links.
-fn declared(unit: &Unit) -> String {
-    let mut text = String::new();
-    let mut group = None;
-    for line in unit.lines() {
-        let setting = &line.setting;
-        if goes(&setting.section, &setting.key) == Goes::Away {
-            continue;
-        }
-        if group != Some(setting.group) {
-            group = Some(setting.group);
-            let _ = write!(text, "\n[{}]\n", setting.section);
-        }
-        let _ = writeln!(text, "{}={}", setting.key, setting.value);
-    }
-    text
 }
 
 /// Returns the files of a VLAN and of the bridge over it, in the order in which they are written.
