@@ -2,11 +2,11 @@
 //!
 //! Decides: how a run's state reads. Never: changes anything; the state is a fold over the journal.
 
+mod upgrading;
 mod waits;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use xenup_core::upgrade::apply;
 use xenup_core::upgrade::pending::Pending;
 use xenup_engine::journal::{Cause, End, UndoNote};
 use xenup_engine::plan::Watch;
@@ -95,7 +95,8 @@ fn newest(store: &Store, probe: &dyn Probe) -> Result<Option<Run>, CommandError>
 
 /// Returns the page, line by line.
 fn page(run: &Run, now: &Clock, still_runs: bool) -> Vec<String> {
-    let mut advice = upgrading(run).unwrap_or_else(|| in_words_of_its_verb(run, advise(&run.status, now)));
+    let mut advice = upgrading::advise(&run.plan, &run.status)
+        .unwrap_or_else(|| upgrading::in_words_of_its_verb(&run.plan, &run.status, advise(&run.status, now)));
     // Undone is not ended: the hypervisor and its links are there until the next boot.
     if still_runs && run.status.end.is_some() {
         advice.next = "systemctl reboot   (ends what the run had started)".to_owned();
@@ -111,84 +112,10 @@ fn page(run: &Run, now: &Clock, still_runs: bool) -> Vec<String> {
         lines.push(format!("  {:<13} {:<20} {title}", stage.id.as_str(), state(stage)));
         lines.extend(troubles(stage));
     }
-    lines.extend(guests_down(run));
+    lines.extend(upgrading::guests_down(&run.plan, &run.status));
     lines.push(format!("safe: {}", advice.safe));
     lines.push(format!("next: {}", advice.next));
     lines
-}
-
-/// Guests that an upgrade has shut down, and that nobody has started again by it.
-fn guests_down(run: &Run) -> Option<String> {
-    let guests = apply::guests(&run.plan);
-    let up = run.status.stages.iter().find(|stage| stage.id.as_str() == apply::GUESTS)?;
-    let waiting = apply::is_under_way(&run.plan, &run.status) && up.state != StageState::Kept;
-    (waiting && !guests.is_empty()).then(|| {
-        let each: Vec<String> = guests.iter().map(|(name, file)| format!("{name} ({file})")).collect();
-        format!("  guests that were shut down for it: {}", each.join(", "))
-    })
-}
-
-/// An upgrade that was stopped where there is no way back, is at work there, or whose trial ended otherwise.
-fn upgrading(run: &Run) -> Option<Advice> {
-    let (plan, status) = (&run.plan, &run.status);
-    if !apply::is_upgrade(plan) || !apply::is_under_way(plan, status) || status.awaiting().is_some() {
-        return None;
-    }
-    let stopped = plan
-        .stages
-        .iter()
-        .zip(&status.stages)
-        .find(|(planned, found)| planned.no_return.is_some() && found.state == StageState::Running);
-    let go_on = "xenup upgrade apply   (goes on)".to_owned();
-    match (stopped, &status.end) {
-        (Some((planned, _)), _) if planned.id.as_str() == apply::GUESTS => Some(Advice {
-            headline: "The upgrade is confirmed, and its guests are being started, or that was stopped.".to_owned(),
-            safe: "the new Xen is the default; a guest that cannot start is passed over once its file is taken away"
-                .to_owned(),
-            next: go_on,
-        }),
-        (Some(_), _) => Some(Advice {
-            headline: "The upgrade of the packages is at work, or was stopped: it goes forward, since apt has no way back."
-                .to_owned(),
-            safe: "every archive is fetched, and plain Linux is the default; better not restarted before it is finished".to_owned(),
-            next: "xenup upgrade apply   (goes on; finishes what dpkg had begun)".to_owned(),
-        }),
-        (None, Some(End::Done)) => Some(Advice {
-            headline: "Done: the host is upgraded, and every stage is kept.".to_owned(),
-            safe: "the machine is as host.toml asks".to_owned(),
-            next: "nothing; apt autoremove takes what the old release has left, when it suits".to_owned(),
-        }),
-        (None, Some(End::Restored { stage, cause })) => Some(Advice {
-            headline: format!("The packages are upgraded; stage {stage} was undone: {}.", because(cause)),
-            safe: "plain Linux is the default, and boots".to_owned(),
-            next: "xenup apply   (boots the new Xen on trial again; then start the guests: xl create FILE)".to_owned(),
-        }),
-        (None, None) => Some(Advice {
-            headline: "The packages are upgraded; the next stage has not begun.".to_owned(),
-            safe: "what was done so far is verified".to_owned(),
-            next: go_on,
-        }),
-        (None, Some(_)) => None,
-    }
-}
-
-/// An upgrade goes on, and begins anew, by its own verb; its trial is called off without what lies before.
-fn in_words_of_its_verb(run: &Run, advice: Advice) -> Advice {
-    if !apply::is_upgrade(&run.plan) {
-        return advice;
-    }
-    let next = match &run.status.end {
-        Some(End::Restored { .. }) => {
-            "xenup upgrade apply   (tries again; it begins with the check)".to_owned()
-        }
-        Some(_) => advice.next,
-        None if apply::is_under_way(&run.plan, &run.status) => advice.next.replace(
-            "calls the trial off, and undoes the whole run",
-            "calls the trial off; the packages stay",
-        ),
-        None => advice.next.replacen("xenup apply", "xenup upgrade apply", 1),
-    };
-    Advice { next, ..advice }
 }
 
 fn state(stage: &StageStatus) -> &'static str {
