@@ -1006,7 +1006,7 @@ _xenup() {
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles kernels dom0 upgrade" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles kernels dom0 upgrade upgrade-cuts" -- "${cur}"))
                     return 0
                     ;;
                 --package)

@@ -211,14 +211,15 @@ complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_sub
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0 or upgrade' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0, upgrade or upgrade-cuts' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
 later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'
 roles\t'Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them'
 kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian\'s cloud kernel'
 dom0\t'A kernel of one\'s own, by its package, is installed for dom0, tried and used; without one, the report says what the machine has, for `kernel build --facts`'
-upgrade\t'A host with guests that work goes from Debian 12 to 13; a power cut, and a Xen that does not boot'"
+upgrade\t'A host with guests that work goes from Debian 12 to 13, and once more by apt alone'
+upgrade-cuts\t'The same upgrade with the power cut in each of its stages, and a Xen that does not boot'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l kernel -d 'A kernel that the scenario roles or kernels starts as a PV and as a PVH guest, or the package of one that the scenario dom0 installs; once for each' -r -F

@@ -130,6 +130,7 @@ const CHECKS: &[Item] = &[
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
     long("rehearsal-upgrade", |_| rehearsal(&["--scenario", "upgrade", "--resume"], &mut show)),
+    long("rehearsal-cuts", |_| rehearsal(&["--scenario", "upgrade-cuts", "--resume"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-roles", |_| roles()),
     long("rehearsal-kernels", |_| own_kernel()),

@@ -7,6 +7,7 @@
 mod bench;
 mod conversion;
 mod counters;
+mod cuts;
 mod disk;
 pub mod dom0;
 mod failure;
@@ -50,8 +51,10 @@ pub enum Scenario {
     Kernels,
     /// Packages of kernels of one's own are installed for dom0, and used.
     Dom0,
-    /// A host with guests that work is upgraded from Debian 12 to 13, with a power cut and a Xen that does not boot as well.
+    /// A host with guests that work is upgraded from Debian 12 to 13, and once more by apt alone.
     Upgrade,
+    /// The same upgrade with the power cut in each of its stages, and a new Xen that dies.
+    UpgradeCuts,
 }
 
 /// Where the machine's address comes from.
@@ -150,6 +153,7 @@ impl RehearseOptions {
             Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
             Scenario::Dom0 => "a kernel of one's own is dom0's",
             Scenario::Upgrade => "a Xen host with guests that work goes from Debian 12 to 13",
+            Scenario::UpgradeCuts => "the power is cut in each stage of an upgrade from Debian 12 to 13",
         };
         let firmware = match self.firmware {
             Firmware::Bios => "BIOS",
@@ -205,6 +209,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
         Scenario::Dom0 => dom0::play(&mut bench, &mut rec, options),
         Scenario::Upgrade => upgrade::play(&mut bench, &mut rec, options),
+        Scenario::UpgradeCuts => cuts::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {
         rec.fact("the console's last lines", &bench.vm.console().tail(40));

@@ -1,5 +1,4 @@
-//! A Xen host with guests that work is led from Debian 12 to 13 by `xenup upgrade apply`: undisturbed, to a new Xen
-//! that does not boot, and with the power cut in the middle of the packages.
+//! A Xen host with guests that work is led from Debian 12 to 13 by `xenup upgrade apply`, and once more by apt alone.
 //!
 //! Decides what must hold at each point: the last count of each guest is on its disk, and is where it counts on from. Never
 //! helps the upgrade on but by the command that `status` names.
@@ -9,45 +8,55 @@ use std::time::Duration;
 use serde_json::Value;
 use xenup_system::stopwatch::Stopwatch;
 
-use super::bench::{BOOT, Bench, SHORT, tenths};
+use super::bench::{Bench, SHORT, tenths};
 use super::counters::{self, COUNTERS, Counter, Last, Watched};
 use super::failure::Failure;
 use super::later::JUDGED;
-use super::sabotage::{last, wait_for_linux};
 use super::switch::APPLY;
 use super::{RehearseOptions, conversion};
-use crate::console::Pattern;
 use crate::event::{Recorder, StepScope};
 
 /// Applied, waiting for confirm; refused by a finding.
-const AWAITING: i32 = 6;
-const REFUSED: i32 = 4;
+pub(super) const AWAITING: i32 = 6;
+pub(super) const REFUSED: i32 = 4;
 /// Lists of two releases, read by an emulated processor.
 const ASK: Duration = Duration::from_secs(1800);
 /// Three times what an upgrade takes on a busy machine.
-const UPGRADE: Duration = Duration::from_secs(7200);
-const GOOD: &str = "until dmesg | grep -q 'the trial boot is good'; do sleep 1; done";
+pub(super) const UPGRADE: Duration = Duration::from_secs(7200);
+pub(super) const GOOD: &str = "until dmesg | grep -q 'the trial boot is good'; do sleep 1; done";
 /// The minor versions of Debian 12's Xen and of Debian 13's.
-const OLD_XEN: &str = "17";
-const NEW_XEN: &str = "20";
-/// The machine before the upgrade, and with the trial of the new Xen armed.
-const BEFORE: &str = "before";
-const ARMED: &str = "armed";
-/// Where the power is cut: much is unpacked, little is set up.
-const CUT_AT: &str = "Unpacking xen-hypervisor-4.20";
+pub(super) const OLD_XEN: &str = "17";
+pub(super) const NEW_XEN: &str = "20";
+/// The machine before the upgrade.
+pub(super) const BEFORE: &str = "before";
+/// What a manual for Debian's upgrades has one type.
+const BY_APT: &str = "sed -i s/bookworm/trixie/g $(ls /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null) && \
+    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold full-upgrade";
 
 /// A host without desktops and QEMU, as `xenup apply` has made it: xen-utils-4.20 would bring some 250 packages by what it
 /// recommends.
 const SMALL: &str = "echo 'APT::Install-Recommends \"false\";' > /etc/apt/apt.conf.d/50small";
 
 /// Each guest, and what its disk says after its shutdown.
-type Stood = Vec<(Counter, Last)>;
+pub(super) type Stood = Vec<(Counter, Last)>;
 
 /// Plays it.
 ///
 /// # Errors
 /// The first step that failed; it is in the report.
 pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions) -> Result<(), Failure> {
+    before(bench, rec, options)?;
+    undisturbed(bench, rec)?;
+    by_apt_alone(bench, rec)
+}
+
+/// A host with guests that work, ready to be upgraded, kept as [`BEFORE`].
+pub(super) fn before(
+    bench: &mut Bench,
+    rec: &mut Recorder<'_>,
+    options: &RehearseOptions,
+) -> Result<(), Failure> {
     conversion::host(bench, rec, options)?;
     rec.step("make three guests that count seconds on their disks", |s| {
         bench.outside(s, SMALL, 0)?;
@@ -58,12 +67,7 @@ pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions
     }
     rec.step("xenup upgrade check: what it predicts of each guest", |s| predict(bench, s))?;
     rec.step("what it asks for: pvh becomes a PV guest", |s| decide(bench, s))?;
-    rec.step("keep the machine as it is before the upgrade", |_| {
-        Ok::<_, Failure>(bench.vm.snapshot(BEFORE)?)
-    })?;
-    let stood = undisturbed(bench, rec)?;
-    does_not_boot(bench, rec, &stood)?;
-    power_cut(bench, rec)
+    rec.step("keep the machine as it is before the upgrade", |_| Ok::<_, Failure>(bench.vm.snapshot(BEFORE)?))
 }
 
 /// The check says which guests the new Xen starts on this processor: PVH needs HAP or shadow paging.
@@ -103,8 +107,8 @@ fn fixes(s: &mut StepScope<'_, '_>, told: &str, expected: &[&str]) -> Result<(),
     Err(Failure::unexpected("what `xenup upgrade check` asks for", wanted.join(", "), ids.join(", ")))
 }
 
-/// The whole way; returns how the guests stood while they were down.
-fn undisturbed(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<Stood, Failure> {
+/// The whole way.
+fn undisturbed(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     let whole = Stopwatch::start();
     let watched = Watched::start(bench)?;
     rec.step("xenup upgrade apply, over ssh", |s| {
@@ -115,10 +119,6 @@ fn undisturbed(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<Stood, Failu
     })?;
     let stood =
         rec.step("every guest was shut down in good order, the old xl answers", |s| stood(bench, s))?;
-    rec.step("keep the machine with the trial armed", |s| {
-        bench.run(s, "sync", 0, SHORT)?;
-        Ok::<_, Failure>(bench.vm.snapshot(ARMED)?)
-    })?;
     to_new_xen(bench, rec, &stood)?;
     rec.step("how long it took", |s| {
         s.measure("from upgrade apply to the last guest", tenths(whole.elapsed()), "s");
@@ -131,12 +131,11 @@ fn undisturbed(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<Stood, Failu
         bench.says(s, "grep 'set default=' /boot/grub/grub.cfg", "xenup-known-good")?;
         bench.run(s, "test ! -e /var/lib/xenup/stash/xen-4.17", 0, SHORT)?;
         bench.run(s, "xenup apply --yes", 0, APPLY).map(|_| ())
-    })?;
-    Ok(stood)
+    })
 }
 
 /// These words in this order.
-fn in_order(told: &str, words: &[&str]) -> Result<(), Failure> {
+pub(super) fn in_order(told: &str, words: &[&str]) -> Result<(), Failure> {
     let mut rest = told;
     for word in words {
         let Some((_, after)) = rest.split_once(word) else {
@@ -166,7 +165,7 @@ fn stood(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<Stood, Failure>
 }
 
 /// The restart, the trial of the new Xen, its confirm, and the guests, which count on from where they stood.
-fn to_new_xen(bench: &mut Bench, rec: &mut Recorder<'_>, stood: &Stood) -> Result<(), Failure> {
+pub(super) fn to_new_xen(bench: &mut Bench, rec: &mut Recorder<'_>, stood: &Stood) -> Result<(), Failure> {
     rec.step("restart: the new Xen on trial", |s| {
         bench.restart(s)?;
         on_new_xen(bench, s)?;
@@ -185,7 +184,7 @@ fn to_new_xen(bench: &mut Bench, rec: &mut Recorder<'_>, stood: &Stood) -> Resul
     })
 }
 
-fn on_new_xen(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
+pub(super) fn on_new_xen(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     bench.says(s, "cat /proc/xen/capabilities", "control_d")?;
     bench.says(s, "xl info | grep ^xen_version", &format!(": 4.{NEW_XEN}."))?;
     bench.run(s, "uname -r; cat /proc/cmdline", 0, SHORT)?;
@@ -208,72 +207,25 @@ fn as_predicted(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Fail
     Err(Failure::unexpected("`xl create` of the PVH guest", "no start, as was predicted", tried.output))
 }
 
-/// The power goes while packages are unpacked; the upgrade goes on by the command that `status` names.
-fn power_cut(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
-    rec.step("power cut in the middle of the packages", |s| {
+/// The same host by plain apt: its toolstack goes under the guests, and the restart cuts them off.
+fn by_apt_alone(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
+    rec.step("beside it, the same host by plain apt", |s| {
         bench.vm.restore(BEFORE)?;
         bench.vm.console().set_clock()?;
-        let console = bench.vm.console();
-        console.send("xenup upgrade apply --yes\n")?;
-        console.expect(&Pattern::text(CUT_AT), UPGRADE)?;
-        s.detail(format!("cut at the console line `{CUT_AT}`"));
-        bench.vm.power_cut()?;
-        bench.vm.power_on()?;
-        bench.come_back()?;
-        bench.run(s, "test ! -e /sys/hypervisor/type && uname -r", 0, SHORT)?;
-        bench.outside(s, "echo reached from outside", 0)?;
-        let status = bench.run(s, "xenup status", 0, SHORT)?;
-        in_order(&status, &["goes forward", "guests that were shut down", "next: xenup upgrade apply"])?;
-        bench.run(s, "xenup rollback --yes", REFUSED, SHORT).map(|_| ())
-    })?;
-    let stood = rec.step("xenup upgrade apply goes on, in plain Linux", |s| {
-        let mut stood = Vec::new();
-        for guest in COUNTERS {
-            stood.push((guest, guest.is_clean(bench, s)?));
+        bench.run(s, BY_APT, 0, UPGRADE)?;
+        let listed = bench.vm.console().run("xl list", SHORT)?;
+        s.excerpt("# xl list", &listed.output);
+        if listed.status == 0 {
+            return Err(Failure::unexpected("`xl list` after plain apt", "an error", listed.output));
         }
-        let watch = Stopwatch::start();
-        bench.outside_within(s, "xenup upgrade apply --yes", AWAITING, UPGRADE)?;
-        s.measure("xenup upgrade apply, gone on with", tenths(watch.elapsed()), "s");
-        bench.run(s, "test -z \"$(dpkg --audit)\"", 0, SHORT)?;
-        Ok::<_, Failure>(stood)
-    })?;
-    to_new_xen(bench, rec, &stood)
-}
-
-/// The trial ends on plain Linux, where the guests are listed and one command is offered; that boots the new Xen after all.
-fn does_not_boot(bench: &mut Bench, rec: &mut Recorder<'_>, stood: &Stood) -> Result<(), Failure> {
-    rec.step("a new Xen that dies at boot", |s| {
-        bench.vm.restore(ARMED)?;
-        bench.vm.console().set_clock()?;
-        let range = r"/^menuentry .*xen-gnulinux-simple-/,/^}/";
-        let edit = format!(
-            r"sed -i '{range}{{s|module2\t/boot/vmlinuz-[^ ]*|module2\t/boot/grub/grubenv|}}' /boot/grub/grub.cfg && sync"
-        );
-        bench.run(s, &edit, 0, SHORT)?;
-        let watch = Stopwatch::start();
-        let console = bench.vm.console();
-        console.send("systemctl reboot\n")?;
-        let sign = Pattern::any(&[Pattern::text("Reboot in "), Pattern::text(" login: ")]);
-        let seen = console.expect(&sign, BOOT)?;
-        s.excerpt("the trial boot", &last(&seen.before, 12));
-        wait_for_linux(bench)?;
-        s.measure("from the restart to a shell on Linux", tenths(watch.elapsed()), "s");
-        bench.outside(s, "echo reached from outside", 0)?;
-        let over = "until xenup status | grep -q 'was undone'; do sleep 1; done; xenup status";
-        let status = bench.run(s, over, 0, JUDGED)?;
-        in_order(&status, &["boot-trial was undone", "guests that were shut down", "pvh", "next: xenup apply"])
-    })?;
-    rec.step("xenup apply, as status says, and the restart", |s| {
-        bench.run(s, "update-grub 2> /dev/null && sync", 0, APPLY)?;
-        bench.outside_within(s, "xenup apply --yes", AWAITING, APPLY)?;
         bench.restart(s)?;
-        on_new_xen(bench, s)?;
-        bench.run(s, GOOD, 0, JUDGED)?;
-        bench.outside_within(s, "xenup confirm", 0, APPLY)?;
-        bench.run(s, "xenup status", 0, SHORT)?;
-        for (guest, stood) in stood {
-            bench.run(s, &format!("xl domid {0} || xl create /etc/xen/{0}.cfg", guest.name), 0, APPLY)?;
-            guest.goes_on(bench, s, *stood, ("PV", NEW_XEN))?;
+        for guest in COUNTERS {
+            let last = guest.on_disk(bench, s)?;
+            s.detail(format!("{}: cut off at {}", guest.name, last.count));
+            if last.clean {
+                let found = format!("{} clean", last.count);
+                return Err(Failure::unexpected(guest.name, "no shutdown in good order", found));
+            }
         }
         Ok(())
     })

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0 or upgrade
+    /// Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0, upgrade or upgrade-cuts
     #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS
@@ -61,6 +61,8 @@ pub enum Scenario {
     /// A kernel of one's own, by its package, is installed for dom0, tried and used; without one, the report says what
     /// the machine has, for `kernel build --facts`
     Dom0,
-    /// A host with guests that work goes from Debian 12 to 13; a power cut, and a Xen that does not boot
+    /// A host with guests that work goes from Debian 12 to 13, and once more by apt alone
     Upgrade,
+    /// The same upgrade with the power cut in each of its stages, and a Xen that does not boot
+    UpgradeCuts,
 }

@@ -58,6 +58,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
             args::Scenario::Kernels => Scenario::Kernels,
             args::Scenario::Dom0 => Scenario::Dom0,
             args::Scenario::Upgrade => Scenario::Upgrade,
+            args::Scenario::UpgradeCuts => Scenario::UpgradeCuts,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },

@@ -73,7 +73,7 @@ pub fn run(ui: &mut Ui, args: &args::Status) -> Outcome {
         return Ok(Exit::Done);
     };
     let still_runs = lasting::ends_with_this_boot(&machine, &run);
-    for line in page(&run, &machine.clock(), still_runs) {
+    for line in page(&run, &machine.clock(), still_runs, waits::is_dom0(&machine)) {
         ui.result(line);
     }
     let leads = waits::leads(&run);
@@ -94,8 +94,8 @@ fn newest(store: &Store, probe: &dyn Probe) -> Result<Option<Run>, CommandError>
 }
 
 /// Returns the page, line by line.
-fn page(run: &Run, now: &Clock, still_runs: bool) -> Vec<String> {
-    let mut advice = upgrading::advise(&run.plan, &run.status)
+fn page(run: &Run, now: &Clock, still_runs: bool, is_dom0: bool) -> Vec<String> {
+    let mut advice = upgrading::advise(&run.plan, &run.status, is_dom0)
         .unwrap_or_else(|| upgrading::in_words_of_its_verb(&run.plan, &run.status, advise(&run.status, now)));
     // Undone is not ended: the hypervisor and its links are there until the next boot.
     if still_runs && run.status.end.is_some() {

@@ -41,8 +41,10 @@ done
 xl create "$2""#;
 
 /// Starts each NAME from its FILE unless it runs; one that does not start does not stop the others. One whose file was taken
-/// away is not wanted any more.
-const START: &str = r#"failed=0
+/// away is not wanted any more. A power cut after the confirm may have led to plain Linux.
+const START: &str = r#"grep -q control_d /proc/xen/capabilities 2>/dev/null ||
+  { echo 'no guest starts without Xen: systemctl reboot, then xenup upgrade apply' >&2; exit 1; }
+failed=0
 while [ $# -gt 1 ]; do
   xl domid "$1" >/dev/null 2>&1 || [ ! -e "$2" ] || xl create "$2" || { echo "$1 does not start" >&2; failed=1; }
   shift 2

@@ -22,8 +22,8 @@ pub(super) fn guests_down(plan: &Plan, status: &Status) -> Option<String> {
 }
 
 /// Returns what an upgrade past its point of no return has to say; `None` before it, while it waits for a confirm, and
-/// where a stage is being undone or could not be.
-pub(super) fn advise(plan: &Plan, status: &Status) -> Option<Advice> {
+/// where a stage is being undone or could not be. `is_dom0` says whether this boot is Xen's.
+pub(super) fn advise(plan: &Plan, status: &Status, is_dom0: bool) -> Option<Advice> {
     let is_waiting = status.awaiting().is_some();
     let is_undoing = |state: &StageState| matches!(state, StageState::Undoing | StageState::Stuck);
     if !apply::is_upgrade(plan)
@@ -34,6 +34,14 @@ pub(super) fn advise(plan: &Plan, status: &Status) -> Option<Advice> {
         return None;
     }
     match &status.end {
+        None if !is_dom0 && waits_for_xen(status) => Some(Advice {
+            headline:
+                "The upgrade is confirmed, and this boot is plain Linux: its guests wait for the new Xen."
+                    .to_owned(),
+            safe: "the new Xen is the default; everything but the guests is done".to_owned(),
+            next: "systemctl reboot   (into the new Xen; then xenup upgrade apply starts the guests)"
+                .to_owned(),
+        }),
         None => Some(at_work(plan, status)),
         Some(End::Done) => Some(Advice {
             headline: "Done: the host is upgraded, and every stage is kept.".to_owned(),
@@ -48,6 +56,13 @@ pub(super) fn advise(plan: &Plan, status: &Status) -> Option<Advice> {
         }),
         Some(_) => None,
     }
+}
+
+/// Everything before the guests is kept, and they are not up yet.
+fn waits_for_xen(status: &Status) -> bool {
+    let mut stages = status.stages.iter();
+    let next = stages.find(|stage| stage.state != StageState::Kept);
+    next.is_some_and(|stage| stage.id.as_str() == apply::GUESTS)
 }
 
 /// At work past the point of no return, or stopped there.
@@ -120,7 +135,11 @@ mod tests {
         };
         serde_json::from_value(serde_json::json!({
             "schema": 1, "machine_id": "m", "purpose": "test",
-            "stages": [stage("upgrade", Some("apt has no way back")), stage("release", None)],
+            "stages": [
+                stage("upgrade", Some("apt has no way back")),
+                stage("guests-up", Some("guests that run are left running")),
+                stage("release", None),
+            ],
             "not_restored": [],
         }))
         .unwrap()
@@ -139,9 +158,21 @@ mod tests {
         [Record::StageBegun { stage }, serde_json::from_value(started).unwrap()]
     }
 
-    fn headline(records: &[Record]) -> Option<String> {
+    fn told(records: &[Record], is_dom0: bool) -> Option<String> {
         let plan = plan();
-        advise(&plan, &Status::fold(records, &plan)).map(|advice| advice.headline)
+        advise(&plan, &Status::fold(records, &plan), is_dom0).map(|advice| advice.headline)
+    }
+
+    fn headline(records: &[Record]) -> Option<String> {
+        told(records, true)
+    }
+
+    fn kept(id: &str) -> [Record; 2] {
+        let done =
+            serde_json::json!({ "record": "step-done", "step": format!("{id}-step"), "after": nothing() });
+        let at = serde_json::json!({ "boot_id": "b", "boottime_ns": 1 });
+        let verified = serde_json::json!({ "record": "stage-verified", "stage": id, "at": at });
+        [done, verified].map(|record| serde_json::from_value(record).unwrap())
     }
 
     #[test]
@@ -151,19 +182,14 @@ mod tests {
             headline(&records).unwrap(),
             "The upgrade of the packages is at work, or was stopped: it goes forward, since apt has no way back."
         );
-        records.push(
-            serde_json::from_value(
-                serde_json::json!({ "record": "step-done", "step": "upgrade-step", "after": nothing() }),
-            )
-            .unwrap(),
-        );
-        records.push(
-            serde_json::from_value(serde_json::json!({
-                "record": "stage-verified", "stage": "upgrade", "at": { "boot_id": "b", "boottime_ns": 1 },
-            }))
-            .unwrap(),
-        );
+        records.extend(kept("upgrade"));
         assert_eq!(headline(&records).unwrap(), "The packages are upgraded; the next stage has not begun.");
+        for records in [records.clone(), [records.clone(), begun("guests-up").into()].concat()] {
+            let headline = told(&records, false).unwrap();
+            assert!(headline.ends_with("its guests wait for the new Xen."), "{headline}");
+        }
+        records.extend(begun("guests-up"));
+        records.extend(kept("guests-up"));
         records.extend(begun("release"));
         assert_eq!(
             headline(&records).unwrap(),

@@ -10,11 +10,15 @@ use xenup_machine::Probe;
 
 use crate::ui::Ui;
 
+/// Whether this boot is Xen's, and this machine its dom0.
+pub(super) fn is_dom0(probe: &dyn Probe) -> bool {
+    let capabilities = probe.read(Path::new("/proc/xen/capabilities"), 4096);
+    capabilities.is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains("control_d"))
+}
+
 /// What waits for a reboot: only a dom0 is asked more than whether it is one.
 pub(super) fn waits(probe: &dyn Probe) -> Option<Pending> {
-    let capabilities = probe.read(Path::new("/proc/xen/capabilities"), 4096).ok()?;
-    let dom0 = String::from_utf8_lossy(&capabilities).contains("control_d");
-    dom0.then(|| pending(probe, &gather(probe, &Surroundings::default()))).flatten()
+    is_dom0(probe).then(|| pending(probe, &gather(probe, &Surroundings::default()))).flatten()
 }
 
 /// Tells of it.
