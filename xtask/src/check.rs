@@ -124,6 +124,7 @@ const CHECKS: &[Item] = &[
             "vlans_container",
         ])
     }),
+    long("network-matrix", |_| in_containers(&["matrix_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),
     long("installer", |_| crate::installer::run()),

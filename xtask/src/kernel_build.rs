@@ -27,8 +27,8 @@ const NO_ROOM: &str =
     r#"mkdir -p "$1" && mount -t tmpfs -o size=64m,mode=1777 tmpfs "$1" && shift && exec "$@""#;
 /// The same for what is installed: twice, which is once.
 const INSTALLED: &str = r#"mkdir -p /var/lib/xenup && mount -t tmpfs tmpfs /var/lib/xenup
-"$1" kernel install "$2" > "$3/first" && "$1" kernel install "$2" > "$3/second"
-cmp "$3/first" "$3/second" && cmp "$2"/vmlinuz-* /var/lib/xenup/kernels/*/vmlinuz && cat "$3/first""#;
+"$1" kernel install "$2" > "$3/told-first" && "$1" kernel install "$2" > "$3/told-second"
+cmp "$3/told-first" "$3/told-second" && cmp "$2"/vmlinuz-* /var/lib/xenup/kernels/*/vmlinuz && cat "$3/told-first""#;
 
 /// Builds domU-minimal; returns whether all was as it has to be.
 ///

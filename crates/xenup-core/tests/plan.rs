@@ -175,7 +175,7 @@ fn an_undo_waits_for_no_lease() {
         let Ok(Planned { plan, .. }) = plan(&case.facts, &case.host, case.apt.as_ref()) else { continue };
         for (_, step) in plan.steps() {
             let Action::Run { forward, backward, .. } = &step.action else { continue };
-            let at_once = |line: &str| line.split(' ').any(|word| word == "-nw");
+            let at_once = |line: &str| line.split(' ').any(|word| ["-nw", "--background"].contains(&word));
             if step.id.as_str().contains("-stop-") {
                 let line = backward.as_ref().expect("a client that is stopped is started again").line();
                 assert!(at_once(&line), "{}: {line}", case.folder.display());

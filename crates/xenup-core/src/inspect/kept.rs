@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use super::facts::ConfigFile;
 use super::reader::Reader;
+use crate::network::dhcpcd::CONF;
 use crate::network::guest_vlans::HOOK;
 use crate::network::networkd::WAITS_FOR;
 use crate::network::routed::SYSCTL;
 
 /// Single files.
-pub const FILES: [&str; 15] = [
+pub const FILES: [&str; 16] = [
     "/boot/grub/custom.cfg",
     "/etc/default/grub.d/00-xenup.cfg",
     "/etc/default/grub.d/zz-xenup.cfg",
     "/etc/default/xendomains",
+    CONF,
     "/etc/sysctl.d/60-xenup-nat.conf",
     SYSCTL,
     "/etc/systemd/system/nftables.service.d/xenup.conf",

@@ -1,6 +1,6 @@
 //! A DHCP client moves from a NIC to its bridge and keeps its lease.
 //!
-//! Decides: which clients can be moved, and by which commands. The lease is kept by the same Ethernet address, the
+//! Decides: which clients can be moved, and how a dhclient is (see `dhcpcd` for the other). The lease is kept by the same Ethernet address, the
 //! same client identifier (its DUID is in the lease file) and the same lease file under the bridge's name. Source:
 //! dhclient(8), dhclient.leases(5), ifupdown's inet.defn and inet6.defn.
 //! Never: runs one.
@@ -11,6 +11,7 @@ use xenup_engine::action::Action;
 use xenup_engine::plan::{Risk, Step};
 use xenup_machine::process::Command;
 
+use super::dhcpcd;
 use crate::host::Bridge;
 use crate::inspect::Finding;
 use crate::inspect::facts::{DhcpClient, Facts};
@@ -18,9 +19,9 @@ use crate::plan::step::Draft;
 
 /// How long the bridge's client may take until it is bound: it asks for its old lease at once, and for a new one after
 /// 15 seconds at most. Debian's dhclient.conf lets it try for 300, and ifup waits as long; a change under a guard does not.
-const BOUND_SECONDS: u64 = 90;
+pub(super) const BOUND_SECONDS: u64 = 90;
 /// How long a client may take to go to the background; it does so before it asks.
-const STARTED_SECONDS: u64 = 30;
+pub(super) const STARTED_SECONDS: u64 = 30;
 /// Go to the background at once; and, which ends the client where nobody answers, ask once.
 const AT_ONCE: &str = "-nw";
 const ONCE: &str = "-1";
@@ -42,30 +43,35 @@ pub fn moves(facts: &Facts, bridge: &Bridge) -> Result<Moved, Vec<Finding>> {
     let mut moved = Moved::default();
     let mut findings = Vec::new();
     for client in facts.network.dhcp_clients.iter().filter(|client| client.link == bridge.port) {
-        match Client::of(client) {
-            Some(client) => {
+        match (client.program.as_str(), Client::of(client)) {
+            ("dhcpcd", _) => match dhcpcd::moves(facts, bridge, client) {
+                Ok(Moved { before, after }) => {
+                    moved.before.extend(before);
+                    moved.after.extend(after);
+                }
+                Err((why, fix)) => findings.push(cannot(client, bridge, &why, &fix)),
+            },
+            (_, Some(client)) => {
                 moved.before.extend(client.end(bridge));
                 moved.after.extend(client.ready(bridge));
                 moved.after.push(client.begin(bridge));
             }
-            None => findings.push(cannot(client, bridge)),
+            (program, None) => {
+                let fix = match program {
+                    "dhclient" => format!("restart it by `ifdown {0} && ifup {0}`, on the console", bridge.port),
+                    _ => "install dhcpcd-base or isc-dhcp-client and restart the interface on the console, or give it a static address".to_owned(),
+                };
+                let why = "this version moves a dhclient or a dhcpcd that ifupdown started, and no other DHCP client";
+                findings.push(cannot(client, bridge, why, &fix));
+            }
         }
     }
     if findings.is_empty() { Ok(moved) } else { Err(findings) }
 }
 
-fn cannot(client: &DhcpClient, bridge: &Bridge) -> Finding {
-    let fix = match client.program.as_str() {
-        "dhclient" => format!("restart it by `ifdown {0} && ifup {0}`, on the console", bridge.port),
-        _ => "install isc-dhcp-client and restart the interface on the console, or give it a static address"
-            .to_owned(),
-    };
-    Finding::blocking(
-        "dhcp-client-not-supported",
-        format!("{} (process {}) serves {}", client.program, client.pid, bridge.port),
-        "this version moves a dhclient that ifupdown started, and no other DHCP client",
-        fix,
-    )
+fn cannot(client: &DhcpClient, bridge: &Bridge, why: &str, fix: &str) -> Finding {
+    let what = format!("{} (process {}) serves {}", client.program, client.pid, bridge.port);
+    Finding::blocking("dhcp-client-not-supported", what, why, fix)
 }
 
 /// A dhclient as ifupdown starts it.

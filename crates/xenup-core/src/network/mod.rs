@@ -4,6 +4,7 @@
 //! Never: touches a file or a link.
 
 pub mod dhcp;
+pub mod dhcpcd;
 pub mod forwarding;
 pub mod guest_vlans;
 pub mod ifupdown;

@@ -39,8 +39,22 @@ pub const INSIDE: &str = "10.213.0.2";
 /// Longer than any wait of a test on a busy machine.
 const LIMIT: [&str; 3] = ["timeout", "--kill-after=5", "600"];
 
+/// Our addresses outside on the cables of further NICs, which are host1 and host2 in the machine.
+const FURTHER: [(&str, &str); 2] = [("ve-one:host1", "10.214.0.1/24"), ("ve-two:host2", "10.215.0.1/24")];
+
+/// The cables of a machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wires {
+    /// How many NICs of [`FURTHER`] it has.
+    pub further: usize,
+    /// Whether addresses are lent on the first one, from before the machine asks for one.
+    pub lends: bool,
+}
+
 pub struct Container {
     dir: PathBuf,
+    wires: Wires,
+    server: Option<cable::Server>,
     child: Child,
     leader: u32,
     notify: UnixDatagram,
@@ -77,6 +91,18 @@ fn managed(suite: Suite) -> PathBuf {
     tree(&format!("container-root-{}-nm", suite.name()), suite, &packages)
 }
 
+/// The tree of a Debian with the DHCP client that its ifupdown recommends.
+fn with_client(suite: Suite) -> PathBuf {
+    let client = match suite {
+        Suite::Bookworm => "isc-dhcp-client",
+        Suite::Trixie | Suite::Sid => "dhcpcd-base",
+    };
+    // ifupdown would take guests' own client before dhcpcd.
+    let others = PACKAGES.iter().copied().filter(|package| *package != "udhcpc");
+    let packages: Vec<&str> = others.chain([client]).collect();
+    tree(&format!("container-root-{}-dhcp", suite.name()), suite, &packages)
+}
+
 /// A tree, made once, and anew where it was made of other packages.
 fn tree(name: &str, suite: Suite, packages: &[&str]) -> PathBuf {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -98,23 +124,34 @@ impl Container {
 
     /// Boots a fresh copy after `change` had its tree.
     pub fn boot_with(name: &str, change: impl FnOnce(&Path)) -> Self {
-        Self::boot_copy(&base(), name, change)
+        Self::boot_copy(&base(), name, Wires::default(), change)
     }
 
     /// Boots a fresh copy of a Debian with NetworkManager after `change` had its tree.
     pub fn boot_managed(name: &str, suite: Suite, change: impl FnOnce(&Path)) -> Self {
-        Self::boot_copy(&managed(suite), name, change)
+        Self::boot_copy(&managed(suite), name, Wires::default(), change)
     }
 
-    fn boot_copy(base: &Path, name: &str, change: impl FnOnce(&Path)) -> Self {
+    /// Boots a fresh copy with these cables: of a Debian with NetworkManager, or with ifupdown's DHCP client.
+    pub fn boot_wired(
+        name: &str,
+        (suite, is_managed): (Suite, bool),
+        wires: Wires,
+        change: impl FnOnce(&Path),
+    ) -> Self {
+        let base = if is_managed { managed(suite) } else { with_client(suite) };
+        Self::boot_copy(&base, name, wires, change)
+    }
+
+    fn boot_copy(base: &Path, name: &str, wires: Wires, change: impl FnOnce(&Path)) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
         run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(base).arg(&dir));
         furnish(&dir);
         change(&dir);
         let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();
         notify.set_read_timeout(Some(std::time::Duration::from_secs(600))).unwrap();
-        let child = spawn(&dir);
-        let mut container = Self { dir, child, leader: 0, notify };
+        let child = spawn(&dir, wires.further);
+        let mut container = Self { dir, wires, server: None, child, leader: 0, notify };
         container.wait_until_ready();
         container
     }
@@ -129,7 +166,9 @@ impl Container {
     pub fn boot_again(&mut self) {
         self.child.wait().unwrap();
         self.leader = 0;
-        self.child = spawn(&self.dir);
+        // The cable's other end went with the machine.
+        self.server = None;
+        self.child = spawn(&self.dir, self.wires.further);
         self.wait_until_ready();
     }
 
@@ -151,6 +190,12 @@ impl Container {
                         "ve-guarded",
                     ]);
                     self.outside(&["ip", "link", "set", "ve-guarded", "up"]);
+                    for (pair, address) in FURTHER.iter().take(self.wires.further) {
+                        let (link, _) = pair.split_once(':').unwrap();
+                        self.outside(&["ip", "address", "replace", address, "dev", link]);
+                        self.outside(&["ip", "link", "set", link, "up"]);
+                    }
+                    self.server = self.wires.lends.then(|| cable::Server::begin(self));
                 }
                 // A reload in the boot before has said so as well.
                 if line == "READY=1" && self.leader != 0 {
@@ -248,6 +293,7 @@ impl Drop for Container {
         if std::thread::panicking() {
             eprintln!("{}", self.logs());
         }
+        self.server = None;
         // The leader's end takes the whole container with it; both ids are our own child's and its child's.
         let _ = Command::new("kill").args(["-KILL", &self.leader.to_string()]).status();
         let _ = self.child.wait();
@@ -258,10 +304,11 @@ impl Drop for Container {
     }
 }
 
-fn spawn(dir: &Path) -> Child {
+fn spawn(dir: &Path, further: usize) -> Child {
     let console = std::fs::File::create(dir.with_extension("console")).unwrap();
     Command::new("unshare")
         .args(["--net", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"])
+        .args(FURTHER.iter().take(further).map(|(pair, _)| format!("--network-veth-extra={pair}")))
         .args(["--notify-ready=yes", "--network-veth", "--machine=guarded", "--link-journal=no", "-D"])
         .arg(dir)
         .env("NOTIFY_SOCKET", dir.with_extension("notify"))

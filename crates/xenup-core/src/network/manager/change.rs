@@ -92,7 +92,9 @@ pub fn change(files: &[ConfigFile], wanted: &Wanted<'_>) -> Result<Change, Vec<F
     let own = all.iter().find(|profile| profile.path == path(wanted.bridge));
     let theirs: Vec<Profile> = all.iter().filter(|profile| !is_ours(profile)).cloned().collect();
     let from = own.and_then(|own| own.keyfile.value(FROM.0, FROM.1));
+    let nobody = Profile::default();
     let source = match from {
+        None if refuse::needs_none(&theirs, wanted) || own.is_some() => &nobody,
         // A path may be another NIC's by now: those that NetworkManager makes by itself are numbered.
         Some(from) => {
             match theirs.iter().find(|one| one.path.to_str() == Some(from) && one.fits(&wanted.port)) {
@@ -136,7 +138,10 @@ pub fn change(files: &[ConfigFile], wanted: &Wanted<'_>) -> Result<Change, Vec<F
         path: path(&wanted.port.name),
         text: port(source, wanted, &uuids),
         mode: SECRET,
-        why: "the greatest priority wins: the NIC's own profile stays as it is, and counts again without this one",
+        why: match source.is_none() {
+            true => "the NIC has no profile: this one makes it the port at each boot",
+            false => "the greatest priority wins: the NIC's own profile stays as it is, and counts again without this one",
+        },
     });
     Ok(Change {
         files: own,
@@ -236,15 +241,21 @@ fn bridge(source: &Profile, wanted: &Wanted<'_>, uuids: &[String; 2], identity: 
     if !proxy.is_empty() {
         let _ = write!(text, "\n[proxy]\n{proxy}");
     }
-    let _ = write!(text, "\n[{}]\n{}={from}\n", FROM.0, FROM.1);
+    if !source.is_none() {
+        let _ = write!(text, "\n[{}]\n{}={from}\n", FROM.0, FROM.1);
+    }
     text
 }
 
 fn port(source: &Profile, wanted: &Wanted<'_>, uuids: &[String; 2]) -> String {
     let (name, bridge) = (&wanted.port.name, wanted.bridge);
     let [_, uuid] = uuids;
-    let mut text =
-        header(&format!("{name} is the port of {bridge}, in the place of {}.", source.path.display()));
+    let mut text = match source.is_none() {
+        true => header(&format!("{name} is the port of {bridge}.")),
+        false => {
+            header(&format!("{name} is the port of {bridge}, in the place of {}.", source.path.display()))
+        }
+    };
     let _ = write!(
         text,
         "[connection]\nid={name} in {bridge}\nuuid={uuid}\ntype=ethernet\ninterface-name={name}\n\

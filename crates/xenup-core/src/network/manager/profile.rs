@@ -24,8 +24,8 @@ pub(super) const ETC: &str = "/etc/NetworkManager/system-connections";
 /// The group and key by which a bridge's profile says whose place it takes: `[user]` is for such data.
 pub(super) const FROM: (&str, &str) = ("user", "xenup.profile");
 
-/// A profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A profile; the default is that of a NIC that has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Where it is.
     pub path: PathBuf,
@@ -52,6 +52,12 @@ impl Port {
 }
 
 impl Profile {
+    /// Returns whether there is none.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
     /// Returns its type under its present name: `ethernet`, `bridge`, …
     #[must_use]
     pub fn kind(&self) -> &str {

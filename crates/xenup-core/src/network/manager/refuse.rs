@@ -9,6 +9,14 @@ use crate::inspect::facts::At;
 use crate::inspect::{Finding, Weight};
 use crate::network::owner::Goes;
 
+/// Returns whether the NIC has no profile and needs none: dom0 is to have no address on it, so that nothing moves.
+pub(super) fn needs_none(theirs: &[Profile], wanted: &Wanted<'_>) -> bool {
+    let has_none = wanted.active.is_none_or(|link| link.profile.is_none() && link.uuid.is_none());
+    wanted.address == AddressPolicy::None
+        && has_none
+        && chosen(theirs, &wanted.port, wanted.active).is_empty()
+}
+
 /// Returns the profile the NIC gets today and at the next boot.
 ///
 /// # Errors

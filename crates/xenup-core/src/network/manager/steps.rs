@@ -63,6 +63,7 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
                 edited
                     .findings
                     .extend(findings.into_iter().filter(|_| !is_made(&facts.network.kernel, bridge)));
+                edited.findings.extend(rival(facts, bridge));
                 uuids.extend([above.clone(), below.clone()]);
                 if !is_made(&facts.network.kernel, bridge) {
                     hands.push(Hand {
@@ -138,6 +139,41 @@ fn metric(kernel: &Network, link: &str) -> Option<u32> {
     let own = kernel.routes_by(link).filter(|route| route.protocol == BY_KERNEL && route.gateway.is_none());
     let v4 = own.filter(|route| !route.ipv6).map(|route| route.metric).filter(|metric| *metric > 0).min();
     v4.map(|metric| metric.checked_sub(PENALTY).filter(|less| *less > 0).unwrap_or(metric))
+}
+
+/// A default route by another NIC of NetworkManager's that stands behind the port's today. It numbers NICs as they come, from
+/// 100 on, and a bridge is none: at the next boot the other one may have the metric that the bridge's profile names.
+fn rival(facts: &Facts, bridge: &Bridge) -> Option<Finding> {
+    let kernel = &facts.network.kernel;
+    if is_made(kernel, bridge) || bridge.address == AddressPolicy::None {
+        return None;
+    }
+    let default = |link: &str| {
+        kernel
+            .routes_by(link)
+            .find(|route| route.destination.is_none() && !route.ipv6)
+            .map(|route| route.metric)
+    };
+    let own = default(&bridge.port)?;
+    let nics = facts.network.nics.iter().filter(|nic| nic.name != bridge.port && configures(nic));
+    let other =
+        nics.map(|nic| nic.name.as_str()).find(|name| default(name).is_some_and(|metric| metric > own))?;
+    let finding = Finding::blocking(
+        "nm-metrics-meet",
+        format!(
+            "{} and {other} both have a default route, and {other}'s may be as good after a boot",
+            bridge.port
+        ),
+        format!(
+            "NetworkManager numbers NICs as they come: without {}, {other} may get its metric, {own}",
+            bridge.port
+        ),
+        format!(
+            "give {other} a greater one: nmcli connection modify ID ipv4.route-metric {}",
+            own.saturating_add(100)
+        ),
+    );
+    Some(Finding { weight: Weight::Warning, ..finding })
 }
 
 fn file_step(facts: &Facts, file: &OwnFile) -> Option<Step> {
