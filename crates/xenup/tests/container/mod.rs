@@ -2,6 +2,7 @@
 //!
 //! Every process is ended by the id it was started with. Readiness is heard by sd_notify(3), never guessed by time.
 
+pub mod owners;
 pub mod roles;
 
 use std::os::unix::net::UnixDatagram;
@@ -159,6 +160,12 @@ impl Container {
     /// Reboots. systemd-nspawn ends with the boot where it keeps its caller's unit, and is started on the same tree.
     pub fn reboot(&mut self) {
         self.output(&["systemctl", "reboot"]);
+        self.boot_again();
+    }
+
+    /// Takes the power away: every process ends at once, and it is booted again.
+    pub fn power_cut(&mut self) {
+        run(Command::new("kill").args(["-KILL", &self.leader.to_string()]));
         self.boot_again();
     }
 

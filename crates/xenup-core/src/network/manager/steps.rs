@@ -71,6 +71,7 @@ pub fn edit(facts: &Facts, bridges: &[(&Bridge, Mac)]) -> Result<Edited, Vec<Fin
                         above,
                         below,
                         own: wanted.active.and_then(|link| link.uuid.as_deref()),
+                        metric: wanted.metric,
                     });
                 }
             }
@@ -208,6 +209,8 @@ struct Hand<'a> {
     below: String,
     /// UUID of the profile that the NIC has.
     own: Option<&'a str>,
+    /// The metric of its routes: NetworkManager numbers NICs as they come, and by now another one may have this number.
+    metric: Option<u32>,
 }
 
 /// A word for sh(1): the kernel takes nearly any byte in a name.
@@ -216,11 +219,16 @@ fn word(name: &str) -> String {
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
-/// Says which profile a link has.
-fn has(link: &str, uuid: &str, made: bool) -> String {
+/// Says which profile a link has, and which metric NetworkManager gave it.
+fn has(link: &str, uuid: &str, made: bool, metric: Option<u32>) -> String {
     let index = word(&format!("/sys/class/net/{link}/ifindex"));
+    let number = |key: &str| {
+        metric.map_or_else(String::new, |metric| format!("route-metric-default-{key}={metric}\\n"))
+    };
     format!(
-        "printf '[device]\\nmanaged=true\\nconnection-uuid={uuid}\\nnm-owned={made}\\n' > {DEVICES}/$(cat {index})"
+        "printf '[device]\\nmanaged=true\\nconnection-uuid={uuid}\\nnm-owned={made}\\n{}{}' > {DEVICES}/$(cat {index})",
+        number("aspired"),
+        number("effective")
     )
 }
 
@@ -229,7 +237,7 @@ impl Hand<'_> {
         let (name, port) = (self.bridge.name.as_str(), self.bridge.port.as_str());
         let to = format!("{LEASES}/internal-{}-{name}.lease", self.above);
         let quoted = word(&to);
-        let mut script = vec![has(name, &self.above, true), has(port, &self.below, false)];
+        let mut script = vec![has(name, &self.above, true, None), has(port, &self.below, false, None)];
         if let Some(own) = self.own.filter(|_| self.bridge.address == AddressPolicy::Keep) {
             let from = word(&format!("{LEASES}/internal-{own}-{port}.lease"));
             script.push(format!("if [ -e {from} ]; then cp -p {from} {quoted}; fi"));
@@ -249,7 +257,7 @@ fn stop() -> Command {
 }
 
 fn begin_when_undone(hands: &[Hand<'_>]) -> Step {
-    let known = hands.iter().filter_map(|hand| Some(has(&hand.bridge.port, hand.own?, false)));
+    let known = hands.iter().filter_map(|hand| Some(has(&hand.bridge.port, hand.own?, false, hand.metric)));
     let script: Vec<String> = known.chain([format!("systemctl start {SERVICE}")]).collect();
     run(
         "manager-undo",
