@@ -125,6 +125,7 @@ const CHECKS: &[Item] = &[
         ])
     }),
     long("network-matrix", |_| in_containers(&["matrix_container"])),
+    long("guard-matrix", |_| in_containers(&["guard_matrix_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),
     long("installer", |_| crate::installer::run()),

@@ -42,6 +42,8 @@ enum Disturbance {
     Killed,
     /// It is stopped in the middle.
     Stopped,
+    /// The gateway does not answer once the bridge is there.
+    DeadGateway,
     /// The power goes before the switch.
     PowerBefore,
     /// The power goes while it waits for a confirm.
@@ -50,10 +52,12 @@ enum Disturbance {
     Restarted,
 }
 
-use Disturbance::{Connection, HungUp, Killed, Nobody, PowerAfter, PowerBefore, Restarted, Stopped};
+use Disturbance::{
+    Connection, DeadGateway, HungUp, Killed, Nobody, PowerAfter, PowerBefore, Restarted, Stopped,
+};
 
-const ALL: [Disturbance; 8] =
-    [Nobody, Connection, HungUp, Killed, Stopped, PowerBefore, PowerAfter, Restarted];
+const ALL: [Disturbance; 9] =
+    [Nobody, Connection, HungUp, Killed, Stopped, DeadGateway, PowerBefore, PowerAfter, Restarted];
 
 impl Disturbance {
     fn play(self, container: &mut Container, at: &str) {
@@ -67,6 +71,15 @@ impl Disturbance {
             HungUp => signalled(container, "HUP", "pgrep -o -f 'xenup apply /root/plan.json'"),
             Killed => signalled(container, "KILL", "cut -d' ' -f1 /run/xenup/xenup-apply-*.state"),
             Stopped => signalled(container, "STOP", "cut -d' ' -f1 /run/xenup/xenup-apply-*.state"),
+            DeadGateway => {
+                let gateway = |verb| ["address", verb, "10.213.0.1/24", "dev", "ve-guarded"];
+                let ip = |words: [&str; 5]| container.outer_command("ip").args(words).status().unwrap();
+                assert!(ip(gateway("delete")).success());
+                let output = container.output(&APPLY);
+                assert!(ip(gateway("replace")).success());
+                let words = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.code(), Some(1), "{words}");
+            }
             PowerBefore => {
                 let mut client = reaches(&mut container.command(&APPLY), FIRST);
                 container.power_cut();
