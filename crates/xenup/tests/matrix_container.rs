@@ -11,7 +11,7 @@
 mod container;
 
 use container::cable::confirm;
-use container::owners::{OWN, Owner, picture, says, settled};
+use container::owners::{OWN, Owner, advertised, picture, says, settled};
 use container::roles::{apply, skipped};
 use container::{Container, Suite};
 
@@ -50,17 +50,22 @@ fn there_and_back(owner: Owner, suite: Suite, nics: usize) {
     let host = if nics == 1 { SHARED.to_owned() } else { format!("{SHARED}{FOR_GUESTS}") };
     let mut container = owner.boot(&name, suite, nics);
     let at = settled(&container, owner, "host0");
+    let six = |container: &Container, link| owner.is_lent().then(|| advertised(container, link));
+    let at_six = six(&container, "host0");
     let before = picture(&container);
     apply(&container, &host);
     roles_hold(&container, nics, &at);
+    assert_eq!(six(&container, "xenbr0"), at_six, "{name}");
     confirm(&container, &at);
     let made = picture(&container);
     container.reboot();
     assert_eq!(settled(&container, owner, "xenbr0"), at, "{name}");
+    assert_eq!(six(&container, "xenbr0"), at_six, "{name}: after a boot");
     roles_hold(&container, nics, &at);
     assert_eq!(picture(&container), made, "{name}: after a boot\n{}", says(&container));
     roll_back(&container, &at);
     assert_eq!(settled(&container, owner, "host0"), at, "{name}");
+    assert_eq!(six(&container, "host0"), at_six, "{name}: after the rollback");
     assert_eq!(picture(&container), before, "{name}: after the rollback\n{}", says(&container));
     container.reboot();
     assert_eq!(settled(&container, owner, "host0"), at, "{name}");

@@ -71,6 +71,15 @@ pub struct Server(Child);
 
 impl Server {
     pub fn begin(container: &Container) -> Self {
+        Self::begin_with(container, &[])
+    }
+
+    /// One that advertises an IPv6 network as well.
+    pub fn begin_router(container: &Container) -> Self {
+        Self::begin_with(container, &["--enable-ra", "--dhcp-range=fd00:213::,ra-only"])
+    }
+
+    fn begin_with(container: &Container, more: &[&str]) -> Self {
         let mut server = container.outer_program("/usr/sbin/dnsmasq");
         server.args([
             "-k",
@@ -82,7 +91,7 @@ impl Server {
         ]);
         server.args(["--dhcp-range=10.213.0.100,10.213.0.150,120s", "--no-ping", "--pid-file="]);
         server.args(["--dhcp-leasefile=/root/leases", "--log-facility=/root/dhcp.log"]);
-        Self(server.spawn().unwrap())
+        Self(server.args(more).spawn().unwrap())
     }
 
     /// A reboot takes the link outside away as well.

@@ -43,12 +43,15 @@ const LIMIT: [&str; 3] = ["timeout", "--kill-after=5", "600"];
 /// Our addresses outside on the cables of further NICs, which are host1 and host2 in the machine.
 const FURTHER: [(&str, &str); 2] = [("ve-one:host1", "10.214.0.1/24"), ("ve-two:host2", "10.215.0.1/24")];
 
+/// Our IPv6 address outside, where addresses are lent: a router that advertises its network.
+const ROUTER: &str = "fd00:213::1/64";
+
 /// The cables of a machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wires {
     /// How many NICs of [`FURTHER`] it has.
     pub further: usize,
-    /// Whether addresses are lent on the first one, from before the machine asks for one.
+    /// Whether addresses are lent and a router advertises on the first one, from before the machine asks.
     pub lends: bool,
 }
 
@@ -202,7 +205,10 @@ impl Container {
                         self.outside(&["ip", "address", "replace", address, "dev", link]);
                         self.outside(&["ip", "link", "set", link, "up"]);
                     }
-                    self.server = self.wires.lends.then(|| cable::Server::begin(self));
+                    self.server = self.wires.lends.then(|| {
+                        self.outside(&["ip", "address", "add", ROUTER, "dev", "ve-guarded", "nodad"]);
+                        cable::Server::begin_router(self)
+                    });
                 }
                 // A reload in the boot before has said so as well.
                 if line == "READY=1" && self.leader != 0 {

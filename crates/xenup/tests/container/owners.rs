@@ -33,7 +33,7 @@ impl Owner {
 
     /// Boots a machine with one NIC, or with three of which host1 is in no file.
     pub fn boot(self, name: &str, suite: Suite, nics: usize) -> Container {
-        let wires = Wires { further: nics - 1, lends: self == Self::IfupdownDhcp };
+        let wires = Wires { further: nics - 1, lends: self.is_lent() };
         Container::boot_wired(name, (suite, self.is_manager()), wires, |dir| self.furnish(dir, nics))
     }
 
@@ -62,6 +62,11 @@ impl Owner {
             }
             Self::NetworkManager => profiles(dir, nics),
         }
+    }
+
+    /// Whether somebody else gives it its addresses.
+    pub fn is_lent(self) -> bool {
+        self == Self::IfupdownDhcp
     }
 
     fn is_manager(self) -> bool {
@@ -141,6 +146,17 @@ pub fn picture(container: &Container) -> String {
          ip -o link show type bridge | cut -d' ' -f2 | sort; bridge link | cut -d' ' -f2,7,8 | sort",
     ]);
     said.lines().map(|line| line.split("valid_lft").next().unwrap().trim()).collect::<Vec<_>>().join("\n")
+}
+
+/// Waits until a link has an IPv6 address that a router advertised; returns it.
+pub fn advertised(container: &Container, link: &str) -> String {
+    let find = format!(
+        "ip -6 -o address show dev {link} scope global | grep -v tentative | grep -o 'fd00:213:[^/]*'"
+    );
+    let script = format!("until {find}; do sleep 0.2; done");
+    let found = container.output(&["timeout", "120", "sh", "-c", &script]);
+    assert!(found.status.success(), "{link} has no advertised address\n{}", says(container));
+    String::from_utf8_lossy(&found.stdout).trim().to_owned()
 }
 
 pub fn says(container: &Container) -> String {
