@@ -90,7 +90,7 @@ const fn long(name: &'static str, body: fn(&Check) -> crate::Outcome) -> Item {
 const CHECKS: &[Item] = &[
     item("format", |_| tool("cargo", &["fmt", "--all", "--check"])),
     item("words", |_| words()),
-    item("package", |_| crate::package::run(&crate::package::Package { check: true, json: false })),
+    item("package", |_| crate::package::built_here()),
     beside("rehearsal", |say| rehearsal(&["--scenario", "conversion"], say)),
     item("lints", |_| tool("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     item("tests", |_| tests()),
@@ -110,6 +110,7 @@ const CHECKS: &[Item] = &[
     item("maintainership", |_| crate::maintainership::run()),
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     long("maintainership-build", |_| crate::maintainership::build()),
+    long("packages", |_| crate::package::in_bare_trees(None, false, false)),
     long("upgrade", |_| crate::upgrade::run()),
     long("upgrade-apply", |_| crate::upgrade_apply::run()),
     long("kernel-config", |options| crate::kernel_config::run(options.long)),

@@ -1,142 +1,146 @@
-//! The source package from a commit, and its build in a clean chroot.
+//! A release's packages: built in a bare tree of the suite, and judged there.
 //!
-//! Decides: that only what is committed is built, that the chroot holds the suite's essential packages and the build
-//! dependencies and no more, and that the build itself has no network. The chroot is mmdebstrap's own, made new each
-//! time and thrown away: sbuild's way without root needs sub-user ids that a fresh machine has not.
+//! Decides: what a build may have, the essential packages and the build dependencies and no more, without a network and
+//! without root; and in which other surroundings a second build has to come to the same bytes.
 //! Never: builds in the tree that is worked in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use xenup_image::mirror::{KEYRING, Mirror};
+use xenup_image::Suite;
 use xenup_system::files;
-use xenup_system::process::Tool;
 
 use super::job::{Entry, Job};
+use super::judge::Judges;
+use super::tree::{Surroundings, Tree};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Has cargo take crates from the source package alone.
-const VENDORED: &str = r#"
-[source.crates-io]
-replace-with = "vendored-sources"
+/// With a network: what the build needs.
+const PREPARE: &str = r#"apt-get -qq update
+cd /source
+DEBIAN_FRONTEND=noninteractive apt-get -qq --yes --no-install-recommends build-dep ./*.dsc"#;
+/// The source, where this build has it. `$1` is the folder, `$2` who builds.
+const UNPACK: &str = r#"mkdir -p "$1"
+dpkg-source --extract /source/*.dsc "$1/tree" >/dev/null
+chown -R "$2:$2" "$1""#;
+/// Without a network and without root. `$1` is the folder, `$2` the umask.
+const BUILD: &str = r#"cd "$1/tree"
+umask "$2"
+exec dpkg-buildpackage --unsigned-changes --build=binary"#;
 
-[source.vendored-sources]
-directory = "vendor"
-"#;
-/// In the chroot, with a network: what the build needs.
-const PREPARE: &str = r#"chroot "$1" sh -ec "cd /build
-apt-get -qq --yes --no-install-recommends build-dep ./*.dsc
-dpkg-source --extract *.dsc tree
-chown -R nobody:nogroup /build""#;
-/// In the chroot, without a network and without root.
-const BUILD: &str = r#"unshare --net chroot --userspec=nobody:nogroup "$1" env HOME=/build sh -ec "cd /build/tree
-dpkg-buildpackage --unsigned-changes --build=binary""#;
-
-/// Makes the source package of the commit that is checked out, unsigned.
-///
-/// # Errors
-/// The tree has changes that are not committed, or dpkg-buildpackage refuses it.
-pub fn source(job: &Job) -> Result<(), Failure> {
-    let entry = job.entry()?;
-    let status = job.ask(&job.tool("git").args(["status", "--porcelain"]))?.text();
-    if let Some(line) = status.lines().next().filter(|_| !job.dry_run) {
-        return Err(format!(
-            "the tree has changes that are not committed: {line}\nhint: commit or stash them"
-        )
-        .into());
-    }
-    let name = format!("{}-{}", entry.source, entry.version);
-    let (tar, copy) = (job.out.join(format!("{name}.tar")), job.out.join(&name));
-    if !job.dry_run {
-        files::create_dir_all(&job.out)?;
-        files::remove_dir_all(&copy)?;
-    }
-    let archive = job.tool("git").args(["archive", "--format=tar"]).arg(format!("--prefix={name}/"));
-    job.act(&archive.arg("--output").arg(&tar).arg("HEAD"))?;
-    job.act(&job.tool("tar").args(["--extract", "--file"]).arg(&tar).current_dir(&job.out))?;
-    if files::exists(&job.tree.join("Cargo.lock")) {
-        vendored(job, &copy)?;
-    }
-    let build = ["-S", "-us", "-uc", "-nc", "-d"];
-    job.act(&job.tool("dpkg-buildpackage").args(build).current_dir(&copy))?;
-    if !job.dry_run {
-        files::remove_dir_all(&copy)?;
-        files::remove_file(&tar)?;
-    }
-    println!("next: cargo xtask release build");
-    Ok(())
+/// What differs from one build to another. The clock needs no help: the second build is later, and by its time zone in
+/// another day.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    name: &'static str,
+    /// Where the source lies.
+    folder: &'static str,
+    host_name: &'static str,
+    user: &'static str,
+    umask: &'static str,
+    variables: [(&'static str, &'static str); 3],
 }
 
-/// Puts the crates of Cargo.lock into the source, as the build has no network.
-fn vendored(job: &Job, copy: &Path) -> Result<(), Failure> {
-    job.act(&job.tool("cargo").args(["vendor", "--quiet", "--locked", "vendor"]).current_dir(copy))?;
-    println!("+ append to .cargo/config.toml: crates come from vendor/");
-    if !job.dry_run {
-        files::create_dir_all(&copy.join(".cargo"))?;
-        files::append(&copy.join(".cargo/config.toml"), VENDORED.as_bytes())?;
+impl Way {
+    /// Where its packages are put.
+    pub fn packages(&self, job: &Job, suite: Suite) -> PathBuf {
+        job.out.join(suite.name()).join(format!("packages-{}", self.name))
     }
-    Ok(())
 }
 
-/// Builds the binary packages in a clean chroot, then has lintian and piuparts judge them.
+/// As a build daemon does it.
+pub const FIRST: Way = Way {
+    name: "first",
+    folder: "/build",
+    host_name: "first",
+    user: "65534",
+    umask: "0022",
+    variables: [("TZ", "<-12>12"), ("LC_ALL", "C.UTF-8"), ("HOME", "/build")],
+};
+/// As somebody else does it, in another place.
+pub const SECOND: Way = Way {
+    name: "second",
+    folder: "/var/tmp/another-place-of-some-length",
+    host_name: "second.example.org",
+    user: "12345",
+    umask: "0002",
+    variables: [("TZ", "<+14>-14"), ("LC_ALL", "C"), ("HOME", "/nowhere")],
+};
+
+/// Builds the binary packages in a bare tree, then has the suite's own lintian and piuparts judge them.
 ///
 /// # Errors
 /// A build that fails, or a judge that finds a fault.
 pub fn binaries(job: &Job, suite: Option<&str>) -> Result<(), Failure> {
     let entry = job.entry()?;
-    let suite = suite.unwrap_or(&entry.distribution);
-    let mirror = Mirror::of_this_machine()?;
-    let built = job.out.join("built");
-    if !job.dry_run {
-        files::remove_dir_all(&built)?;
-        files::create_dir_all(&built)?;
-    }
-    job.act(&in_chroot(job, &mirror, suite, &entry, &built))?;
-    let changes = if job.dry_run { built.join("*.changes") } else { one_changes(&built)? };
-    let lintian =
-        job.tool("lintian").args(["--allow-root", "-EvIL", "+pedantic", "--fail-on", "error,warning"]);
-    job.act(&lintian.arg(&changes))?;
-    let base = job.out.join(format!("{suite}.tar.gz"));
-    job.act(&debootstrapped(job, &mirror, "minbase").arg(suite).arg(&base).arg(&mirror.archive))?;
-    let piuparts =
-        job.tool("piuparts").arg("--basetgz").arg(&base).args(["--distribution", suite, "--no-eatmydata"]);
-    job.act(&piuparts.arg("--mirror").arg(format!("{} main", mirror.archive)).arg(&changes))?;
+    let suite = suite_of(suite.unwrap_or(&entry.distribution))?;
+    let bare = Tree::bare(job, suite)?;
+    let built = with_tools(job, &bare, &entry, suite)?.built(job, &FIRST)?;
+    let judges = Judges::of(job, suite, &bare, &entry, &built)?;
+    judges.lintian(job)?;
+    judges.piuparts(job)?;
     println!("next: cargo xtask release sign --key FINGERPRINT");
     Ok(())
 }
 
-/// A chroot of this machine's own mirror.
-fn debootstrapped(job: &Job, mirror: &Mirror, variant: &str) -> Tool {
-    job.tool("mmdebstrap")
-        .args(["--quiet", &format!("--variant={variant}"), &format!("--keyring={KEYRING}")])
-        .args(mirror.apt_options.iter().map(|option| format!("--aptopt={option}")))
-        .current_dir(&job.out)
+/// The suite of a name, as debian/changelog or the command line has it.
+///
+/// # Errors
+/// A name of none that a tree can be made of.
+pub fn suite_of(name: &str) -> Result<Suite, Failure> {
+    let hint = "hint: --suite bookworm, trixie or sid";
+    Suite::parse(name).ok_or_else(|| format!("no tree can be made of the suite `{name}`\n{hint}").into())
 }
 
-/// The build, from the source package in `job.out` to the packages in `built`.
-fn in_chroot(job: &Job, mirror: &Mirror, suite: &str, entry: &Entry, built: &Path) -> Tool {
-    let dsc = format!("{}_{}.dsc", entry.source, entry.version);
-    let tar = format!("{}_{}.tar.xz", entry.source, entry.version);
-    let hooks = [
-        r#"mkdir "$1/build""#.to_owned(),
-        format!("copy-in {dsc} {tar} /build"),
-        PREPARE.to_owned(),
-        BUILD.to_owned(),
-        r#"rm -rf "$1/build/tree""#.to_owned(),
-        format!("sync-out /build {}", built.display()),
-    ];
-    debootstrapped(job, mirror, "buildd")
-        .args(hooks.map(|hook| format!("--customize-hook={hook}")))
-        .arg(suite)
-        .arg("/dev/null")
-        .arg(&mirror.archive)
+/// A tree that has what the build needs, and the source package.
+pub struct Ready(Tree, Suite);
+
+/// Copies the bare tree and installs the build dependencies of the source package in `job.out`.
+///
+/// # Errors
+/// There is no source package, or the suite lacks what it needs.
+pub fn with_tools(job: &Job, bare: &Tree, entry: &Entry, suite: Suite) -> Result<Ready, Failure> {
+    let tree = bare.copy(job, "build")?;
+    for name in [entry.dsc(), entry.tar()] {
+        tree.bring(job, &job.out.join(name), "source")?;
+    }
+    job.act(&tree.shell(job, &Surroundings::CONNECTED, PREPARE, &[]))?;
+    Ok(Ready(tree, suite))
 }
 
-fn one_changes(folder: &Path) -> Result<std::path::PathBuf, Failure> {
+impl Ready {
+    /// Builds in a copy of its own; returns the folder with what was built, and nothing else.
+    ///
+    /// # Errors
+    /// The build fails.
+    pub fn built(&self, job: &Job, way: &Way) -> Result<PathBuf, Failure> {
+        let tree = self.0.copy(job, way.name)?;
+        let here = Surroundings { host_name: Some(way.host_name), ..Surroundings::ALONE };
+        job.act(&tree.shell(job, &here, UNPACK, &[way.folder, way.user]))?;
+        let here = Surroundings { user: Some(way.user), variables: &way.variables, ..here };
+        job.act(&tree.shell(job, &here, BUILD, &[way.folder, way.umask]))?;
+        let out = way.packages(job, self.1);
+        if !job.dry_run {
+            files::remove_dir_all(&out)?;
+            files::create_dir_all(&out)?;
+            for path in files::list(&tree.inside(way.folder))?.iter().filter(|path| path.is_file()) {
+                let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+                files::copy_sparse(path, &out.join(name))?;
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The one file of a folder with this ending.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn one(folder: &Path, end: &str) -> Result<PathBuf, Failure> {
     let mut found = files::list(folder)?;
-    found.retain(|path| path.extension().is_some_and(|end| end == "changes"));
+    found.retain(|path| path.extension().is_some_and(|found| found == end));
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        many => Err(format!("{} has {} .changes, not one", folder.display(), many.len()).into()),
+        many => Err(format!("{} has {} .{end}, not one", folder.display(), many.len()).into()),
     }
 }

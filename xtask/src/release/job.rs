@@ -45,9 +45,28 @@ impl Entry {
 
     /// The name of its .changes for an upload of the source alone.
     pub fn changes(&self) -> String {
+        self.named("_source.changes")
+    }
+
+    /// The name of its .buildinfo where the source alone was built.
+    pub fn buildinfo(&self) -> String {
+        self.named("_source.buildinfo")
+    }
+
+    /// The name of its .dsc.
+    pub fn dsc(&self) -> String {
+        self.named(".dsc")
+    }
+
+    /// The name of its archive; the source is native.
+    pub fn tar(&self) -> String {
+        self.named(".tar.xz")
+    }
+
+    fn named(&self, end: &str) -> String {
         // A file name has no epoch.
         let version = self.version.split_once(':').map_or(self.version.as_str(), |(_, rest)| rest);
-        format!("{}_{version}_source.changes", self.source)
+        format!("{}_{version}{end}", self.source)
     }
 }
 

@@ -4,13 +4,17 @@
 //! piuparts, signing, upload), and that nothing is sent before the package's name and version were typed in full.
 //! Never: sends mail, knows where the archive is (dput-ng's own profiles do), or keeps a key.
 
-mod build;
+pub mod build;
 pub mod changelog;
 pub mod job;
+pub mod judge;
 pub mod queue;
+mod source;
+pub mod tree;
 mod version;
 
-pub use build::{binaries, source};
+pub use build::binaries;
+pub use source::make as source;
 
 use std::path::PathBuf;
 
@@ -114,7 +118,7 @@ pub fn run(options: &Release) -> crate::Outcome {
             let date = date.map_or_else(crate::today::today, Ok)?;
             prepare(&job, version, date, distribution)?;
         }
-        Step::Source => build::source(&job)?,
+        Step::Source => source(&job)?,
         Step::Build { suite } => build::binaries(&job, suite.as_deref())?,
         Step::Sign { key } => queue::sign(&job, key)?,
         Step::Upload { to, delayed, at_once } => {

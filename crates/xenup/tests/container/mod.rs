@@ -136,6 +136,12 @@ impl Container {
         Self::boot_copy(&managed(suite), name, Wires::default(), change)
     }
 
+    /// Boots a fresh copy of a Debian with these packages after `change` had its tree.
+    pub fn boot_of(name: &str, suite: Suite, packages: &[&str], change: impl FnOnce(&Path)) -> Self {
+        let base = tree(&format!("container-root-{name}"), suite, packages);
+        Self::boot_copy(&base, name, Wires::default(), change)
+    }
+
     /// Boots a fresh copy with these cables: of a Debian with NetworkManager, or with ifupdown's DHCP client.
     pub fn boot_wired(
         name: &str,

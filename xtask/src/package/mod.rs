@@ -1,4 +1,9 @@
-//! Builds the Debian package by its own debian/rules.
+//! The Debian packages: built here by debian/rules, or from a commit in bare trees and judged there.
+//!
+//! Decides: which of the two, and what lintian is shown of the first. Never: counts as checked what was built here.
+
+mod bare;
+mod figures;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,18 +12,29 @@ use serde::Serialize;
 use xenup_system::files;
 use xenup_system::process::{ProcessError, Tool};
 
+pub use bare::in_bare_trees;
+
 /// `cargo xtask package`
 #[derive(Debug, clap::Args)]
 pub struct Package {
-    /// Run lintian on the result; an error or a warning fails
+    /// Run lintian on what was built here; an error or a warning fails
+    #[arg(long, conflicts_with = "check")]
+    pub lintian: bool,
+    /// Build the commit twice in bare trees of Debian 12 and 13 instead, without a network, and have both judged
     #[arg(long)]
     pub check: bool,
+    /// With --check: in this suite alone
+    #[arg(long, value_name = "SUITE", requires = "check")]
+    pub suite: Option<String>,
+    /// With --check: judge once more what it has built before, without building
+    #[arg(long, requires = "check")]
+    pub again: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// What `--json` prints.
+/// What `--json` prints of a package that was built here.
 #[derive(Debug, Serialize)]
 struct Built<'a> {
     package: &'a Path,
@@ -29,14 +45,17 @@ struct Built<'a> {
     lintian: Vec<String>,
 }
 
-/// Builds the package, and with `--check` has lintian judge it; returns whether it has nothing to say.
+/// Builds the packages and has them judged where that is asked for; returns whether nobody has anything to say.
 ///
 /// # Errors
-/// A build that fails, or no lintian.
+/// A build that fails, or no judge.
 pub fn run(options: &Package) -> crate::Outcome {
+    if options.check {
+        return in_bare_trees(options.suite.as_deref(), options.again, options.json);
+    }
     let package = build()?;
     let (mut good, mut said) = (true, String::new());
-    if options.check {
+    if options.lintian {
         let lintian = Tool::new("lintian")
             .args(["--allow-root", "--fail-on", "error,warning"])
             .arg(&package)
@@ -49,13 +68,21 @@ pub fn run(options: &Package) -> crate::Outcome {
     if options.json {
         let lintian = said.lines().map(ToOwned::to_owned).collect();
         let bytes = files::size(&package)?;
-        let built = Built { package: &package, bytes, checked: options.check, lintian };
+        let built = Built { package: &package, bytes, checked: options.lintian, lintian };
         println!("{}", serde_json::to_string(&built)?);
     } else {
         print!("{said}");
         println!("{}", package.display());
     }
     Ok(good)
+}
+
+/// The check `package`: built here, with lintian, which takes as long as the compiler.
+///
+/// # Errors
+/// A build that fails, or no lintian.
+pub fn built_here() -> crate::Outcome {
+    run(&Package { lintian: true, check: false, suite: None, again: false, json: false })
 }
 
 /// Builds the package and returns its path.
