@@ -108,7 +108,7 @@ const CHECKS: &[Item] = &[
     }),
     item("tls", |_| crate::tls::run()),
     item("maintainership", |_| crate::maintainership::run()),
-    item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
+    item("guard", |_| in_containers(&["guard_container", "surroundings_container", "handbook_container"])),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("packages", |_| crate::package::in_bare_trees(None, false, false)),
     long("upgrade", |_| crate::upgrade::run()),
@@ -139,6 +139,11 @@ const CHECKS: &[Item] = &[
     long("rehearsal-kernels", |_| own_kernel()),
     long("rehearsal-dom0", |_| own_dom0()),
 ];
+
+/// Whether there is a check of this name.
+pub fn exists(name: &str) -> bool {
+    CHECKS.iter().any(|item| item.name == name)
+}
 
 /// Runs the checks, every one even after a failure, and prints the counts.
 ///

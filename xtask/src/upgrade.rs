@@ -80,12 +80,23 @@ pub fn run() -> crate::Outcome {
     let spec = PlainTree { suite: Suite::Bookworm, packages: PACKAGES, script: PREPARE };
     plain_tree::make(&spec, &base, &mut |line| println!("{line}"))?;
     let mut wrong = Vec::new();
+    wrong.extend(by_hand(&HostTree::copy(&base, &folder.join("by-hand"))?)?);
     wrong.extend(with_metapackage(&HostTree::copy(&base, &folder.join("with"))?)?);
     wrong.extend(without_metapackage(&HostTree::copy(&base, &folder.join("without"))?)?);
     for words in &wrong {
         println!("{words}");
     }
     Ok(wrong.is_empty())
+}
+
+/// What the handbook has people type says the same as apt does.
+fn by_hand(tree: &HostTree) -> Result<Vec<String>, Failure> {
+    let script = crate::shown::block("docs/upgrade.md", "-s full-upgrade")?;
+    let said = tree.run(&["sh", "-uc", &script])?;
+    print!("by hand: {said}");
+    let wanted = ["Inst xen-hypervisor-4.20-amd64", "Inst xen-utils-4.20", "Remv xen-utils-4.17"];
+    let missing = wanted.iter().filter(|line| !said.contains(*line));
+    Ok(missing.map(|line| format!("by hand: no line says {line}")).collect())
 }
 
 /// Where the metapackage is installed the new Xen comes, and the old toolstack goes under the guests.

@@ -1,5 +1,5 @@
-//! What the README and the handbook show: every block is run, read as what it is, or has a reason why not; every command
-//! of ours has options that exist; every link leads somewhere.
+//! What the README, the handbook and the examples show: every block is run, read as what it is, or has a reason why not;
+//! every command of ours has options that exist; every link leads somewhere.
 //!
 //! Decides: which documents are looked at, and what a kind of file is read by. Never runs a block that is not marked to
 //! be run, and never outside a copy of the folder that it names.
@@ -24,6 +24,8 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Debug, Default)]
 struct Count {
     run: usize,
+    /// By tests that take them from the page.
+    elsewhere: usize,
     read: usize,
     excused: usize,
     commands: usize,
@@ -46,7 +48,7 @@ pub fn run() -> crate::Outcome {
         let content = files::read_text(&path)?;
         let (blocks, prose) = text::blocks(&content);
         for block in &blocks {
-            let fault = judge(block, &programs, &mut count).err();
+            let fault = judge(&name, block, &programs, &mut count).err();
             faults.extend(fault.map(|fault| format!("{name}:{}: {fault}", block.line)));
         }
         let shown = blocks.iter().flat_map(text::commands_of_block).chain(text::commands_of_prose(&prose));
@@ -67,15 +69,29 @@ pub fn run() -> crate::Outcome {
         }
     }
     faults.extend(not_in_the_book(&project)?);
+    count.read += examples(&project, &mut faults)?;
     for fault in &faults {
         println!("{fault}");
     }
-    let Count { run, read, excused, commands, links } = count;
+    let Count { run, elsewhere, read, excused, commands, links } = count;
     println!(
-        "{run} blocks run, {read} read as the file that they are, {excused} with a reason why not; options of {commands} \
-         commands exist, {links} links lead to a file"
+        "{run} blocks run, {elsewhere} by tests that take them from the page, {read} read as the file that they are, \
+         {excused} with a reason why not; options of {commands} commands exist, {links} links lead to a file"
     );
     Ok(faults.is_empty())
+}
+
+/// Returns the one block of a page that has this in it, for a check that runs it in a machine of its own.
+///
+/// # Errors
+/// The page cannot be read, or has not one such block.
+pub fn block(page: &str, has: &str) -> Result<String, Failure> {
+    let (blocks, _) = text::blocks(&files::read_text(&crate::project().join(page))?);
+    let bodies = blocks.iter().map(|block| block.lines.join("\n"));
+    match bodies.filter(|body| body.contains(has)).collect::<Vec<_>>().as_slice() {
+        [one] => Ok(one.clone()),
+        many => Err(format!("{page} has {} blocks with `{has}`, not one", many.len()).into()),
+    }
 }
 
 /// README.md, CONTRIBUTING.md and everything below docs.
@@ -114,21 +130,48 @@ fn not_in_the_book(project: &Path) -> Result<Vec<String>, Failure> {
     Ok(faults)
 }
 
+/// Reads every example that the package brings as what it is; a preseed file knows no question that is not asked.
+fn examples(project: &Path, faults: &mut Vec<String>) -> Result<usize, Failure> {
+    let asked = files::read_text(&project.join("debian/xenup-udeb.templates"))?;
+    let all = files::list(&project.join("examples"))?;
+    for path in &all {
+        let name = path.strip_prefix(project).unwrap_or(path).display().to_string();
+        let content = files::read_text(path)?;
+        let kind = if name.ends_with(".toml") { "host.toml" } else { "preseed" };
+        faults.extend(read_as(kind, &content).err().map(|fault| format!("{name}: {fault}")));
+        let questions = content.split_whitespace().filter(|word| word.starts_with("xenup-udeb/"));
+        let unknown = questions.filter(|word| !asked.contains(&format!("Template: {word}\n")));
+        faults.extend(unknown.map(|word| format!("{name}: nothing asks {word}")));
+    }
+    Ok(all.len())
+}
+
 /// Does with a block what its mark says.
-fn judge(block: &Block, programs: &Programs, count: &mut Count) -> Result<(), Failure> {
+fn judge(page: &str, block: &Block, programs: &Programs, count: &mut Count) -> Result<(), Failure> {
     match text::mark(&block.info) {
         None => Err(format!(
             "`{}` does not say what is done with the block\nhint: ```sh run in FOLDER, ```toml as host.toml, or ```sh not run: REASON",
             block.info
         )
         .into()),
-        Some(Mark::NotRun(_)) => {
+        Some(Mark::NotRun(reason)) => {
             count.excused += 1;
-            Ok(())
+            match text::checks_named(&reason).into_iter().find(|name| !crate::check::exists(name)) {
+                Some(name) => Err(format!("there is no check `{name}`").into()),
+                None => Ok(()),
+            }
         }
         Some(Mark::As(kind)) => {
             count.read += 1;
             read_as(&kind, &block.lines.join("\n"))
+        }
+        Some(Mark::RunBy(file)) => {
+            count.elsewhere += 1;
+            taken_from(&file, page)
+        }
+        Some(Mark::RunAt(folder, path)) => {
+            count.run += 1;
+            programs.run_at(&folder, &path, &block.lines.join("\n"))
         }
         Some(Mark::RunIn(folder)) => {
             count.run += 1;
@@ -141,6 +184,12 @@ fn judge(block: &Block, programs: &Programs, count: &mut Count) -> Result<(), Fa
     }
 }
 
+/// Whether a test takes blocks from the page: it names it.
+fn taken_from(file: &str, page: &str) -> Result<(), Failure> {
+    let test = files::read_text(&crate::project().join(file))?;
+    if test.contains(page) { Ok(()) } else { Err(format!("{file} takes nothing from {page}").into()) }
+}
+
 /// Reads a block as the file that it shows.
 fn read_as(kind: &str, text: &str) -> Result<(), Failure> {
     let bytes = format!("{text}\n").into_bytes();
@@ -149,6 +198,8 @@ fn read_as(kind: &str, text: &str) -> Result<(), Failure> {
         "interfaces" => drop(InterfacesFile::parse("interfaces", bytes)?),
         "kernel-part" => drop(Part::parse("mine", "mine.toml", text)?),
         "xl.cfg" => drop(GuestFile::parse("guest.cfg", bytes)?),
+        "shell" => drop(Tool::new("sh").arg("-n").stdin(bytes).run()?),
+        "preseed" => drop(Tool::new("debconf-set-selections").arg("--checkonly").stdin(bytes).run()?),
         "profile" => drop(serde_json::from_slice::<serde_json::Value>(&bytes)?),
         other => return Err(format!("nothing reads a file of the kind `{other}`").into()),
     }
@@ -182,6 +233,16 @@ impl Programs {
         Ok(())
     }
 
+    /// Runs a script in an empty folder, with a copy of a folder of the project where the page has it on the machine, in
+    /// mounts of its own.
+    fn run_at(&self, folder: &str, path: &str, script: &str) -> Result<(), Failure> {
+        let (copy, work) = (copied(folder)?, WorkDir::new_in(&crate::project().join("target"), "shown-")?);
+        let top = Path::new(path).parent().unwrap_or(Path::new("/"));
+        let shown = self.shell(&work, PLACED);
+        shown.arg("sh").arg(copy.path()).arg(top).arg(path).arg(script).run()?;
+        Ok(())
+    }
+
     /// Runs the commands of a console one after another, and compares what each prints with what is shown.
     fn compare(&self, folder: &str, lines: &[String]) -> Result<(), Failure> {
         let work = copied(folder)?;
@@ -208,6 +269,10 @@ impl Programs {
             .timeout(Duration::from_secs(60))
     }
 }
+
+/// Has the folder `$1` at `$3`, in the folder `$2` of the machine, for the script `$4` alone.
+const PLACED: &str = r#"[ "$(id -u)" = 0 ] || user=--map-root-user
+exec unshare ${user:-} --mount sh -euc 'mount -t tmpfs tmpfs "$2"; mkdir -p "$3"; mount --bind "$1" "$3"; eval "$4"' sh "$@""#;
 
 /// Copies a folder of the project.
 fn copied(folder: &str) -> Result<WorkDir, Failure> {

@@ -20,13 +20,18 @@ pub struct Block {
 pub enum Mark {
     /// Run it in a copy of this folder of the project.
     RunIn(String),
+    /// Run it with a copy of the first folder, of the project, at the second, of the machine.
+    RunAt(String, String),
+    /// A test in this file takes the block from the page and runs it, in a machine of its own.
+    RunBy(String),
     /// Read it as a file of this kind.
     As(String),
     /// Nothing, for this reason.
     NotRun(String),
 }
 
-/// Reads the info string: a language, then `run in FOLDER`, `as KIND` or `not run: REASON`.
+/// Reads the info string: a language, then `run in FOLDER`, `run in FOLDER at PATH`, `run by FILE`, `as KIND` or
+/// `not run: REASON`.
 pub fn mark(info: &str) -> Option<Mark> {
     let (language, rest) = info.split_once(' ')?;
     let rest = rest.trim();
@@ -36,10 +41,26 @@ pub fn mark(info: &str) -> Option<Mark> {
     } else if let Some(reason) = rest.strip_prefix("not run:") {
         filled(reason).map(Mark::NotRun)
     } else if let Some(folder) = rest.strip_prefix("run in ") {
-        filled(folder).map(Mark::RunIn)
+        match folder.split_once(" at ") {
+            Some((folder, path)) => {
+                filled(folder).zip(filled(path)).map(|(folder, path)| Mark::RunAt(folder, path))
+            }
+            None => filled(folder).map(Mark::RunIn),
+        }
+    } else if let Some(file) = rest.strip_prefix("run by ") {
+        filled(file).map(Mark::RunBy)
     } else {
         rest.strip_prefix("as ").and_then(filled).map(Mark::As)
     }
+}
+
+/// The names of checks in a reason: what stands behind "the check " or "the checks ", up to the verb.
+pub fn checks_named(reason: &str) -> Vec<&str> {
+    let Some((_, rest)) = reason.split_once("the check") else { return Vec::new() };
+    let words =
+        rest.strip_prefix('s').unwrap_or(rest).split(' ').filter(|word| !word.is_empty() && *word != "and");
+    let names = words.map(|word| word.trim_end_matches(','));
+    if rest.starts_with('s') { names.take(2).collect() } else { names.take(1).collect() }
 }
 
 /// A command of a console, and the lines that it is shown to print.
@@ -165,7 +186,7 @@ fn words(line: &str) -> Vec<String> {
         filled_in(word.split('|').next().unwrap_or_default())
     };
     // Where another program or a file takes over, the command has ended.
-    let own = words.iter().take_while(|word| !["|", ">", ">>", "<", ";", "&"].contains(&word.as_str()));
+    let own = words.iter().take_while(|word| !["|", "||", ">", ">>", "<", ";", "&"].contains(&word.as_str()));
     own.map(|word| if word.contains(' ') { word.clone() } else { bare(word) }).collect()
 }
 
@@ -212,18 +233,23 @@ pub fn links(prose: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Mark, blocks, commands_of_block, commands_of_prose, console, indented, links, mark, printed,
+        Mark, blocks, checks_named, commands_of_block, commands_of_prose, console, indented, links, mark,
+        printed,
     };
 
     #[test]
     fn a_block_says_what_is_done_with_it() {
         assert_eq!(mark("sh not run: it reboots"), Some(Mark::NotRun("it reboots".to_owned())));
         assert_eq!(mark("sh run in tests/cases"), Some(Mark::RunIn("tests/cases".to_owned())));
+        assert_eq!(mark("sh run in a at /b"), Some(Mark::RunAt("a".to_owned(), "/b".to_owned())));
+        assert_eq!(mark("sh run by a/b.rs"), Some(Mark::RunBy("a/b.rs".to_owned())));
         assert_eq!(mark("toml as host.toml"), Some(Mark::As("host.toml".to_owned())));
         for bad in [
             "",
             "sh",
             "sh run",
+            "sh run by ",
+            "sh run in a at ",
             "sh not run:",
             "sh not run: ",
             "sh as ",
@@ -232,6 +258,13 @@ mod tests {
         ] {
             assert_eq!(mark(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn checks_are_named_in_a_reason() {
+        assert_eq!(checks_named("it converts; the checks guard and rehearsal do"), ["guard", "rehearsal"]);
+        assert_eq!(checks_named("it reboots a machine; the check rehearsal does"), ["rehearsal"]);
+        assert!(checks_named("a drawing").is_empty());
     }
 
     #[test]
