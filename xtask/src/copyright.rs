@@ -1,4 +1,4 @@
-//! debian/copyright, for every crate that the source package has in vendor/ and the program has in it.
+//! debian/copyright and debian/NOTICE, for every crate that the source package has in vendor/ and the program has in it.
 //!
 //! Decides: what a crate's own files and its entry in Cargo.lock say about who holds the rights, and under which of the
 //! names of the machine-readable format. Never: guesses a licence. A crate with one that is not known here is an error.
@@ -14,6 +14,8 @@ use xenup_system::process::Tool;
 /// The file, and its part that is written by hand: ours.
 const FILE: &str = "debian/copyright";
 const OURS: &str = "debian/copyright.in";
+/// The notices of crates that have one, which go with the program (Apache-2.0, 4d).
+const NOTICES: &str = "debian/NOTICE";
 
 /// Licences whose text Debian has in /usr/share/common-licenses (base-files).
 const COMMON: &[(&str, &str)] = &[("LGPL-2.1-or-later", "LGPL-2.1")];
@@ -60,11 +62,17 @@ impl Crate {
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Returns the path of the file and what it should say.
+/// Returns the paths of both files and what they should say.
 ///
 /// # Errors
 /// cargo cannot tell of a crate, or a crate's licence is not known here.
-pub fn text(project: &Path) -> Result<(PathBuf, String), Failure> {
+pub fn files_of(project: &Path) -> Result<[(PathBuf, String); 2], Failure> {
+    let crates = crates(project)?;
+    Ok([(PathBuf::from(FILE), text(project, &crates)?), (PathBuf::from(NOTICES), notices(&crates)?)])
+}
+
+/// Every crate that is not ours, by name and version.
+fn crates(project: &Path) -> Result<Vec<Crate>, Failure> {
     let told = Tool::new("cargo")
         .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(project)
@@ -73,9 +81,29 @@ pub fn text(project: &Path) -> Result<(PathBuf, String), Failure> {
     let mut crates = metadata.packages;
     crates.retain(|package| package.source.is_some());
     crates.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+    Ok(crates)
+}
+
+/// The files of that name, whole, one after another.
+fn notices(crates: &[Crate]) -> Result<String, Failure> {
+    let mut text = "Notices of the crates that this program has in it.\n".to_owned();
+    for package in crates {
+        for path in files::list(package.folder())? {
+            let name = path.file_name().map(|name| name.display().to_string()).unwrap_or_default();
+            if name.starts_with("NOTICE") {
+                let notice = String::from_utf8_lossy(&files::read_regular(&path, LARGEST)?).into_owned();
+                let _ =
+                    write!(text, "\n== {} {}, {name}\n\n{}\n", package.name, package.version, notice.trim());
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn text(project: &Path, crates: &[Crate]) -> Result<String, Failure> {
     let mut text = files::read_text(&project.join(OURS))?;
     let mut used = BTreeSet::new();
-    for package in &crates {
+    for package in crates {
         let license = short_name(package)?;
         used.extend(names_in(&license));
         // cargo-vendor(1) names the newest of several versions without its number.
@@ -87,9 +115,9 @@ pub fn text(project: &Path) -> Result<(PathBuf, String), Failure> {
         let _ = write!(text, "\nFiles: vendor/{folder}/*\nCopyright: {holders}\nLicense: {license}\n");
     }
     for name in used.iter().filter(|name| !BY_HAND.contains(&name.as_str())) {
-        let _ = write!(text, "\nLicense: {name}\n{}", paragraph(name, &crates)?);
+        let _ = write!(text, "\nLicense: {name}\n{}", paragraph(name, crates)?);
     }
-    Ok((PathBuf::from(FILE), text))
+    Ok(text)
 }
 
 /// The licence in the words of the machine-readable format 1.0: lower-case operators, a comma where SPDX has brackets.

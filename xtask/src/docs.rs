@@ -1,4 +1,4 @@
-//! Man pages, completions, schemas and debian/copyright: written from what the program and its crates say, committed,
+//! Man pages, completions, schemas, debian/copyright and debian/NOTICE: written from what the program and its crates say, committed,
 //! and checked to be current.
 
 use std::path::{Path, PathBuf};
@@ -49,12 +49,13 @@ pub fn run(options: &Docs) -> crate::Outcome {
         files::create_dir_all(&kept)?;
         stale.extend(differences(&made, &kept)?);
     }
-    let (copyright, text) = crate::copyright::text(&project)?;
-    let made = fresh.path().join(&copyright);
     files::create_dir_all(&fresh.path().join("debian"))?;
-    files::write(&made, text.as_bytes())?;
-    if files::read(&made)? != files::read(&project.join(&copyright))? {
-        stale.push(copyright);
+    for (name, text) in crate::copyright::files_of(&project)? {
+        files::write(&fresh.path().join(&name), text.as_bytes())?;
+        let kept = project.join(&name);
+        if !files::exists(&kept) || files::read(&kept)? != text.as_bytes() {
+            stale.push(name);
+        }
     }
     if !options.check {
         for path in &stale {
