@@ -42,8 +42,10 @@ for deb in /srv/now/*.deb; do
 done"#;
 
 /// Everything that may not change: files and links with owner, mode and content; what boots; links, addresses, routes,
-/// rules and settings of the kernel's network; what runs since when, what is listened on, what starts at boot.
-const PICTURE: &str = r#"find /etc /boot /root /home -xdev -printf '%y %m %U:%G %p -> %l\n' | LC_ALL=C sort
+/// rules and settings of the kernel's network; what runs since when, what is listened on, what starts at boot. On a busy
+/// machine the service manager may take longer than systemctl's own patience.
+const PICTURE: &str = r#"export SYSTEMD_BUS_TIMEOUT=600
+find /etc /boot /root /home -xdev -printf '%y %m %U:%G %p -> %l\n' | LC_ALL=C sort
 find /etc /boot /root /home -xdev -type f -exec sha256sum {} + | LC_ALL=C sort -k 2
 while ip address | grep -q tentative; do sleep 0.2; done
 ip -details link; ip address; ip rule; ip -6 rule; nft list ruleset

@@ -21,6 +21,12 @@ const HERE: &str = "/judged";
 /// Where another bare tree lies in it, for tests.
 const TESTBED: &str = "/testbed";
 
+/// Runs a test, `$1`. Another one that this testbed cannot have is skipped, which is status 2.
+const RUN: &str = r#"test=$1
+shift
+autopkgtest --summary-file=/tmp/summary "$@" || [ $? -eq 2 ]
+grep -q "^$test  *PASS" /tmp/summary"#;
+
 /// The judges, and what they judge.
 pub struct Judges {
     tree: Tree,
@@ -109,11 +115,11 @@ impl Judges {
         let unpack = r#"mkdir -p "$1/source"; tar --extract --strip-components=1 --wildcards --file "$1"/*.tar.xz --directory "$1/source" '*/debian'"#;
         job.act(&self.tree.shell(job, &Surroundings::ALONE, unpack, &[HERE]))?;
         let (name, source) = (format!("--test-name={test}"), format!("{HERE}/source/"));
-        let mut words = vec!["autopkgtest", name.as_str(), "--no-built-binaries"];
+        let mut words = vec![test, name.as_str(), "--no-built-binaries"];
         words.extend(self.debs.iter().map(String::as_str));
         words.extend([source.as_str(), "--", "chroot", TESTBED]);
         let here = Surroundings { within: TESTBED, ..Surroundings::CONNECTED };
-        Ok(job.act(&self.tree.tool(job, &here, &words))?)
+        Ok(job.act(&self.tree.shell(job, &here, RUN, &words))?)
     }
 
     /// Unpacks a package in the tree; returns where, as the tree sees it and as this machine does.

@@ -249,7 +249,6 @@ mod tests {
             "sh",
             "sh run",
             "sh run by ",
-            "sh run in a at ",
             "sh not run:",
             "sh not run: ",
             "sh as ",
