@@ -10,6 +10,7 @@ pub mod guest;
 pub mod host;
 pub mod image;
 pub mod inspect;
+pub mod install;
 pub mod kernel;
 mod markup;
 pub mod network;
