@@ -47,14 +47,14 @@ pub fn configure(
     Ok(())
 }
 
-fn hosts(hostname: &str) -> String {
+pub(crate) fn hosts(hostname: &str) -> String {
     format!(
         "127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n\n\
          ::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
     )
 }
 
-fn resolv_conf(nameservers: &[String]) -> String {
+pub(crate) fn resolv_conf(nameservers: &[String]) -> String {
     nameservers.iter().map(|server| format!("nameserver {server}\n")).collect()
 }
 
@@ -114,7 +114,7 @@ fn access(spec: &ImageSpec, tree: &TreeFiles) -> Result<(), ImageError> {
 }
 
 /// shadow(5) with another password hash for root; all else as it was.
-fn with_root_password(shadow: &str, hash: &str) -> String {
+pub(crate) fn with_root_password(shadow: &str, hash: &str) -> String {
     let line = |line: &str| match line.strip_prefix("root:").and_then(|rest| rest.split_once(':')) {
         Some((_, rest)) => format!("root:{hash}:{rest}\n"),
         None => format!("{line}\n"),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "this crate is the edge that the ban points everyone else to")]
 
 pub mod apt_state;
+pub mod block_device;
 pub mod disk_copy;
 pub mod environment;
 pub mod files;

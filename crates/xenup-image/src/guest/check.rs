@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use xenup_disk::filesystem::{FileKind, FileSystem};
+use xenup_disk::filesystem::{FileKind, FileSystem, FsError};
 use xenup_disk::superblock;
 use xenup_system::files::DiskFile;
 
@@ -27,18 +27,24 @@ pub(super) fn check(image: &Path, wanted: &GuestDisk<'_>, entries: &[Entry]) -> 
     }
     let opened = FileSystem::open(bytes).map_err(|error| differs(error.to_string()))?;
     let mut system = opened.ok_or_else(|| differs("it has no file system".to_owned()))?;
+    self::entries(&mut system, entries).map_err(differs)
+}
+
+/// Compares a file system with what was written into it; an error is the first difference.
+pub(crate) fn entries(system: &mut FileSystem, entries: &[Entry]) -> Result<(), String> {
     for entry in entries {
-        let path = entry.path();
-        let reads = reads_back(&mut system, entry).map_err(|error| differs(error.to_string()))?;
-        if !reads {
-            return Err(differs(format!("{} is not what was written", path.display())));
+        if !reads_back(system, entry).map_err(|error| error.to_string())? {
+            return Err(format!("{} is not what was written", entry.path().display()));
         }
     }
     Ok(())
 }
 
-fn reads_back(system: &mut FileSystem, entry: &Entry) -> Result<bool, xenup_disk::filesystem::FsError> {
+fn reads_back(system: &mut FileSystem, entry: &Entry) -> Result<bool, FsError> {
     let path = entry.path().as_os_str().as_encoded_bytes();
+    if matches!(entry, Entry::Gone { .. }) {
+        return Ok(system.stat(path).is_err_and(|error| error.is_not_found()));
+    }
     let stat = system.stat(path)?;
     Ok(match entry {
         Entry::File { mode, bytes, .. } => {
@@ -56,5 +62,7 @@ fn reads_back(system: &mut FileSystem, entry: &Entry) -> Result<bool, xenup_disk
         Entry::Link { target, .. } => {
             stat.kind == FileKind::Link && system.link(path)? == target.as_os_str().as_encoded_bytes()
         }
+        // Looked at above.
+        Entry::Gone { .. } => true,
     })
 }

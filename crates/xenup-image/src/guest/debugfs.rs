@@ -14,10 +14,12 @@ use crate::error::{ImageError, during};
 
 /// Bytes of a page of amd64, and of a block of the base.
 pub(super) const PAGE: u64 = 4096;
+/// The group shadow, by Debian's own number (base-passwd).
+const SHADOW_GROUP: u32 = 42;
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Writes the entries into the file system of `image`, as root's.
-pub(super) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(), ImageError> {
+/// Writes the entries into the file system of `image`, as root's; a name may say where in a disk it begins.
+pub(crate) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(), ImageError> {
     let mut script = String::new();
     for (number, entry) in entries.iter().enumerate() {
         let (directory, name) = split(entry.path())?;
@@ -26,9 +28,10 @@ pub(super) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(
         match entry {
             Entry::File { mode, bytes, .. } => {
                 files::write(&work.join(&number.to_string()), bytes)?;
+                let group = if entry.path() == Path::new("/etc/shadow") { SHADOW_GROUP } else { 0 };
                 script.push_str(&format!(
                     "rm {name}\nwrite {number} {name}\n{}",
-                    dressed(name, 0o100_000 | mode)
+                    dressed(name, 0o100_000 | mode, group)
                 ));
             }
             Entry::Swap { size, .. } => {
@@ -37,7 +40,7 @@ pub(super) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(
                 script.push_str(&format!(
                     "write {number} {name}\nfallocate {name} 1 {last}\nsif {name} size {size}\n{dressed}",
                     last = (size / PAGE).saturating_sub(1),
-                    dressed = dressed(name, 0o100_600)
+                    dressed = dressed(name, 0o100_600, 0)
                 ));
             }
             Entry::Link { target, .. } => {
@@ -45,6 +48,7 @@ pub(super) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(
                 let target = target.ok_or_else(|| unfit(entry.path()))?;
                 script.push_str(&format!("rm {name}\nsymlink {name} {target}\n"));
             }
+            Entry::Gone { .. } => script.push_str(&format!("rm {name}\n")),
         }
     }
     files::write(&work.join("script"), script.as_bytes())?;
@@ -55,7 +59,7 @@ pub(super) fn write(image: &Path, entries: &[Entry], work: &WorkDir) -> Result<(
         .timeout(LIMIT)
         .die_with_parent()
         .run()
-        .map_err(during("writing the guest's files (debugfs)"))?;
+        .map_err(during("writing files into the file system (debugfs)"))?;
     Ok(())
 }
 
@@ -73,8 +77,8 @@ pub(super) fn swap_header(size: u64) -> Vec<u8> {
     page
 }
 
-fn dressed(name: &str, mode: u32) -> String {
-    format!("sif {name} mode 0{mode:o}\nsif {name} uid 0\nsif {name} gid 0\n")
+fn dressed(name: &str, mode: u32, group: u32) -> String {
+    format!("sif {name} mode 0{mode:o}\nsif {name} uid 0\nsif {name} gid {group}\n")
 }
 
 fn split(path: &Path) -> Result<(&str, &str), ImageError> {

@@ -47,6 +47,11 @@ pub enum Entry {
         /// Where it leads, as written.
         target: PathBuf,
     },
+    /// No file, where one may be.
+    Gone {
+        /// Its absolute path.
+        path: PathBuf,
+    },
 }
 
 impl Entry {
@@ -54,7 +59,10 @@ impl Entry {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::File { path, .. } | Self::Swap { path, .. } | Self::Link { path, .. } => path,
+            Self::File { path, .. }
+            | Self::Swap { path, .. }
+            | Self::Link { path, .. }
+            | Self::Gone { path } => path,
         }
     }
 }

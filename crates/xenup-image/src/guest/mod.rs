@@ -9,8 +9,8 @@
 //! [`base`] → [`disk`], with [`debugfs`] for the files and [`check`] for what was written.
 
 pub mod base;
-mod check;
-mod debugfs;
+pub(crate) mod check;
+pub(crate) mod debugfs;
 pub mod disk;
 mod grow;
 mod kept;
