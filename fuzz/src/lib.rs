@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use xenup_core::host::Host;
 use xenup_core::inspect::{Surroundings, findings, gather};
+use xenup_core::install::manifest::HEAD;
+use xenup_core::install::{Answers, Manifest};
 use xenup_core::kernel::build::progress::{Progress, planned};
 use xenup_core::kernel::build::record::Built;
 use xenup_core::kernel::explain;
@@ -36,6 +38,7 @@ pub type Parser = fn(&[u8]);
 
 /// All of them, by the name that `cargo xtask fuzz` knows.
 pub const PARSERS: &[(&str, Parser)] = &[
+    ("answers-toml", answers_toml),
     ("apt-config", |bytes| mirror("", &text(bytes))),
     ("apt-extended-states", |bytes| inspect("/var/lib/apt/extended_states", bytes)),
     ("apt-simulation", apt_simulation),
@@ -69,6 +72,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("listing", listing),
     ("locks", |bytes| inspect("/proc/locks", bytes)),
     ("make-output", make_output),
+    ("medium-manifest", medium_manifest),
     ("modules-alias", modules_alias),
     ("mountinfo", |bytes| inspect("/proc/self/mountinfo", bytes)),
     ("netlink", |bytes| xenup_system::fuzzing::netlink(bytes)),
@@ -191,6 +195,25 @@ fn tls(bytes: &[u8]) {
 
 fn host_toml(bytes: &[u8]) {
     let _ = Host::parse(Path::new("/etc/xenup/host.toml"), bytes);
+}
+
+/// An answer file, and the same bytes as a kernel's command line.
+fn answers_toml(bytes: &[u8]) {
+    let _ = Answers::parse(Path::new("answers.toml"), bytes);
+    let _ = Answers::default().and_command_line(&text(bytes));
+}
+
+/// What is read has chunks and holes that lie within the disk, one behind the other.
+fn medium_manifest(bytes: &[u8]) {
+    let Ok(manifest) = Manifest::parse(bytes) else { return };
+    let mut parts: Vec<(u64, u64)> = manifest.body().map(|chunk| (chunk.at, chunk.length)).collect();
+    parts.extend(manifest.holes());
+    parts.sort_unstable();
+    let end = parts.iter().fold(HEAD, |at, (start, length)| {
+        assert_eq!(at, *start);
+        start + length
+    });
+    assert_eq!(end, manifest.body_end());
 }
 
 fn mirror(targets: &str, config: &str) {

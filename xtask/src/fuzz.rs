@@ -40,6 +40,8 @@ const LONGEST: u32 = 16_384;
 
 /// Which files of tests/cases a parser starts from: a folder, and how their paths end.
 const SEEDS: &[(&str, &str, &str)] = &[
+    ("answers-toml", "install", "answers.toml"),
+    ("answers-toml", "install", "command-line.txt"),
     ("apt-simulation", "plan", "apt.txt"),
     ("apt-extended-states", "inspect", "extended_states"),
     ("apt-sources", "inspect", ".sources"),
@@ -78,6 +80,7 @@ const SEEDS: &[(&str, &str, &str)] = &[
     ("locks", "inspect", "proc/locks"),
     ("make-output", "kernel-build", "dry-run"),
     ("make-output", "kernel-build", "output"),
+    ("medium-manifest", "cli", "manifest.json"),
     ("modules-alias", "kernel-hardware", "modules.alias"),
     ("mountinfo", "inspect", "mountinfo"),
     ("netplan", "inspect", ".yaml"),

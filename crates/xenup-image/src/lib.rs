@@ -10,7 +10,7 @@
 //! A guest's disk is made another way: see [`guest`]. The disk of a Xen host, made without root and the same for the same
 //! input, takes the same steps with some of its own: see [`host`].
 //!
-//! What a medium's program does with such a disk on bare metal: see [`install`].
+//! A medium that installs such a disk on bare metal: see [`medium`]; what its program does there: [`install`].
 //!
 //! The steps, in order ([`build`]): [`mirror`] → [`system_tree`] (mmdebstrap, cached) → [`configure`] → [`boot_loader`]
 //! → [`disk`] → [`check`].
@@ -24,6 +24,7 @@ pub mod guest;
 pub mod host;
 pub mod identity;
 pub mod install;
+pub mod medium;
 pub mod mirror;
 pub mod plain_tree;
 pub mod progress;

@@ -5,6 +5,7 @@
 
 pub mod apt_state;
 pub mod block_device;
+pub mod consoles;
 pub mod disk_copy;
 pub mod environment;
 pub mod files;
@@ -17,6 +18,7 @@ pub mod namespace;
 mod netlink;
 pub mod notify;
 pub mod parallel;
+pub mod power;
 pub mod proc_stat;
 pub mod process;
 pub mod root;

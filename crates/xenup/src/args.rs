@@ -18,10 +18,12 @@ pub use kernel::{
 };
 mod guest;
 mod image;
+mod install;
 mod rehearse;
 
 pub use guest::{GuestCreate, GuestDelete, GuestResize, Kind as GuestKind, Network as GuestNetwork};
 pub use image::{Image, ImageBuild, Kind as ImageKind};
+pub use install::Install;
 pub use rehearse::{Rehearse, Scenario};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
@@ -73,6 +75,12 @@ pub enum Verb {
     /// Build a disk that boots as a Xen host
     #[command(subcommand)]
     Image(Image),
+    /// Install a Xen host onto a disk of this machine, from a medium of `image build`
+    ///
+    /// What is run where that medium is started. It asks, each question with its default, and erases nothing before the yes
+    /// to its last page; an answer file answers beforehand. A disk in use is refused, and its user named. The partition
+    /// table that is on the disk stays whole until all else was written and read back.
+    Install(Install),
     /// Say of each guest whether it starts on a Xen, and if not, why and what to change
     ///
     /// Exit code 4 unless every guest starts as it is. Nothing is changed: --fix writes a plan.

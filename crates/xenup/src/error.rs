@@ -94,6 +94,17 @@ impl CommandError {
         crate::guard::words(self.error.as_ref())
     }
 
+    /// Says it line by line, as [`CommandError::print`] does, where there is no standard error.
+    pub fn tell(&self, say: &mut dyn FnMut(&str)) {
+        say(&format!("error: {}", self.error));
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            say(&format!("  caused by: {error}"));
+            cause = error.source();
+        }
+        self.hints.iter().for_each(|hint| say(&format!("hint: {hint}")));
+    }
+
     /// Writes it to standard error: `error:`, `caused by:` for each cause, `hint:`.
     pub fn print(&self, ui: &mut Ui) {
         ui.error(&self.error);

@@ -4,6 +4,8 @@
 use super::manifest::{HEAD, TAIL};
 
 const SECTOR: u64 = 512;
+/// How many sectors the protective entry of the MBR takes.
+const PROTECTIVE: usize = 0x1be + 12;
 /// The header is in the second sector, its fields at these places.
 const HEADER: usize = 512;
 const HEADER_SIZE: usize = 92;
@@ -66,6 +68,11 @@ pub fn ends(head: &[u8], size: u64) -> Result<Ends, GptFault> {
     put(&mut head, HEADER + OTHER_PLACE, last);
     put(&mut head, HEADER + LAST_USABLE, second - 1);
     seal(&mut head, HEADER);
+    // The MBR's one entry says that all of the disk is taken, as far as its 32 bits go.
+    let all = u32::try_from(last).unwrap_or(u32::MAX);
+    if let Some(place) = head.get_mut(PROTECTIVE..PROTECTIVE + 4) {
+        place.copy_from_slice(&all.to_le_bytes());
+    }
     let entries_at = 2 * SECTOR as usize;
     let entries = head.get(entries_at..entries_at + length as usize).ok_or(GptFault::NoTable)?;
     let header = head.get(HEADER..HEADER + SECTOR as usize).ok_or(GptFault::NoTable)?;
@@ -169,6 +176,8 @@ mod tests {
             let first = table::read(&disk).unwrap().unwrap();
             assert!(matches!(first.form, Form::Gpt { sector: 512, .. }) && first.notes.is_empty());
             assert_eq!(first.partitions.len(), 1);
+            let protected = u32::from_le_bytes(disk.0.head[0x1ca..0x1ce].try_into().unwrap());
+            assert_eq!(u64::from(protected), (size / 512 - 1).min(u64::from(u32::MAX)));
             // Without the first copy the second is taken.
             disk.0.head[512..600].fill(0);
             let second = table::read(&disk).unwrap().unwrap();

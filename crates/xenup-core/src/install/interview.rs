@@ -13,7 +13,7 @@ use xenup_machine::network::Mac;
 
 use super::answers::{Answers, Then, is_hostname};
 use super::crypt;
-use super::disk::{Disk, Verdict};
+use super::disk::{Disk, Part, Verdict};
 use super::manifest::Manifest;
 use super::personal::{self, Role};
 use crate::guest::create::{Addresses, authorized_keys};
@@ -44,6 +44,8 @@ pub struct Asked {
     pub prompt: String,
     /// Whether the answer is not to be seen.
     pub hidden: bool,
+    /// Whether a yes to it erases the disk.
+    pub erases: bool,
 }
 
 /// Everything that was settled.
@@ -278,17 +280,22 @@ impl<'a> Interview<'a> {
         if self.question().is_some() || self.erase != Some(true) {
             return None;
         }
-        let mut keys = self.manifest.made.keys.clone();
-        keys.extend(self.keys.iter().flatten().filter(|key| !self.manifest.made.keys.contains(key)).cloned());
         Some(Choice {
             disk: self.chosen()?.clone(),
             hostname: self.hostname.clone()?,
             roles: self.roles.clone(),
             addresses: self.settled_addresses().ok()?,
-            keys,
+            keys: self.all_keys(),
             password_hash: self.password.clone().flatten(),
             then: self.then,
         })
+    }
+
+    /// The medium's keys, then those that were given here.
+    fn all_keys(&self) -> Vec<String> {
+        let mut keys = self.manifest.made.keys.clone();
+        keys.extend(self.keys.iter().flatten().filter(|key| !self.manifest.made.keys.contains(key)).cloned());
+        keys
     }
 
     fn needed(&self) -> u64 {
@@ -368,6 +375,16 @@ impl<'a> Interview<'a> {
             }
             Verdict::Member(_) => self.member = overwrite,
             Verdict::Free => {}
+        }
+        // A machine that starts the medium again would otherwise be erased at each start.
+        let own = |part: &&Part| part.held.uuid.as_deref() == Some(self.manifest.made.root.as_str());
+        if let Some(part) = disk.parts.iter().find(own)
+            && self.erase == Some(true)
+        {
+            return Err(format!(
+                "{} has this medium's own system already: take the medium out; nobody is asked, so it is not installed twice",
+                part.name
+            ));
         }
         self.disk = Some(index);
         Ok(())

@@ -10,7 +10,9 @@ pub mod crypt;
 pub mod disk;
 pub mod gpt;
 pub mod interview;
+pub mod look;
 pub mod manifest;
+pub mod meter;
 pub mod personal;
 pub mod words;
 

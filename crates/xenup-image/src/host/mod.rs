@@ -9,7 +9,7 @@
 
 mod date;
 mod devices;
-mod settle;
+pub(crate) mod settle;
 
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -25,9 +25,10 @@ use crate::build::{self, OWNER, WORK};
 use crate::check::Built;
 use crate::error::{ImageError, during};
 use crate::identity::{Identity, sha256_hex};
+use crate::medium::{self, MediumSpec};
 use crate::mirror::Mirror;
 use crate::progress::{Progress, StepTime, Steps};
-use crate::spec::{ImageSpec, SpecError, Suite};
+use crate::spec::{Format, ImageSpec, SpecError, Suite};
 use crate::system_tree::{self, Devices, Recipe};
 use crate::{boot_loader, check, configure, disk, tools};
 
@@ -102,6 +103,8 @@ pub struct HostSpec {
     pub time_zone: Option<String>,
     /// xenup's own package.
     pub package: Option<Deb>,
+    /// Where the disk goes onto an installer medium, which is then what is built.
+    pub medium: Option<MediumSpec>,
 }
 
 /// The identifiers of a host's disk: they follow from `disk` as it is before the files that name them are added, and from
@@ -177,6 +180,9 @@ pub fn build_in(
     }
     tools::check(spec.disk.format)?;
     tools::check_for(ALSO_REQUIRED)?;
+    if spec.medium.is_some() {
+        tools::check_for(medium::ALSO_REQUIRED)?;
+    }
     build::sweep(cache)?;
     let work = WorkDir::new_in(cache, WORK)?;
     let _owner = FileLock::wait(&work.join(OWNER))?;
@@ -197,6 +203,10 @@ pub fn build_in(
     let lent = devices::lend(&root)?;
     steps.run("configuration", |_| {
         configure::configure(&spec.disk, &spec.identity, &mirror, &tree)?;
+        if spec.medium.is_some() {
+            // The installer writes keys into it, and makes no folder.
+            tree.directory(Path::new("/root/.ssh"), 0o700)?;
+        }
         configure_host(spec, &tree)
     })?;
     let images = steps.run("boot loader", |_| {
@@ -223,7 +233,26 @@ pub fn build_in(
     })?;
     let kernels = build::kernels(&tree)?;
     let hypervisors = hypervisors(&tree)?;
-    steps.run("disk file", |_| build::finish(spec.disk.format, &raw, out))?;
+    match &spec.medium {
+        None => steps.run("disk file", |_| build::finish(spec.disk.format, &raw, out))?,
+        Some(wanted) => {
+            let lent = devices::lend(&root)?;
+            let parts = medium::Parts {
+                suite,
+                serial: spec.disk.serial,
+                work: work.path(),
+                root: &root,
+                tree: &tree,
+                raw: &raw,
+                layout: &layout,
+                epoch,
+                archive: &day.text,
+            };
+            let iso = medium::make(wanted, &parts, &mut steps)?;
+            lent.take_back()?;
+            steps.run("disk file", |_| build::finish(Format::Raw, &iso, out))?;
+        }
+    }
     let digest = steps.run("digest", |_| digest_of(out))?;
     steps.run("cleaning up", |_| files::remove_dir_all(work.path()))?;
     let size = layout.disk;

@@ -20,7 +20,7 @@ const FIRST_INODE: u64 = 11;
 const ROOT_INODE: u64 = 2;
 
 /// Makes everything in the tree that is younger than `epoch` as old as that.
-pub(super) fn tree(tree: &Path, epoch: u64) -> Result<(), ImageError> {
+pub(crate) fn tree(tree: &Path, epoch: u64) -> Result<(), ImageError> {
     let at = format!("@{epoch}");
     Tool::new("find")
         .arg(tree)

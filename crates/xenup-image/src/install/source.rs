@@ -47,6 +47,16 @@ impl MediumFile {
 
 impl Source for MediumFile {
     fn chunk(&mut self, chunk: &Chunk) -> Result<Vec<u8>, SourceError> {
+        self.read(chunk)
+    }
+}
+
+impl MediumFile {
+    /// As [`Source::chunk`], for many at once.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn read(&self, chunk: &Chunk) -> Result<Vec<u8>, SourceError> {
         let damaged = |why: String| SourceError::Damaged { at: chunk.at, length: chunk.length, why };
         let mut packed = vec![0; usize::try_from(chunk.packed).unwrap_or_default()];
         self.file.read_at(chunk.packed_at, &mut packed)?;

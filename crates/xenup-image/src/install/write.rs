@@ -119,7 +119,7 @@ pub enum Table {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// The disk.
-    #[error("the disk fails at byte {at}: {error}")]
+    #[error("the disk fails at or behind byte {at}: {error}")]
     Disk {
         /// Where, as near as is known.
         at: u64,

@@ -15,7 +15,10 @@ const LEAST_SIZE: u64 = 3 << 30;
 /// `image`
 #[derive(Debug, Subcommand)]
 pub enum Image {
-    /// Build a disk that boots as a Xen host, by BIOS and by UEFI; without root, and the same bytes for the same input
+    /// Build a disk that boots as a Xen host, or a medium that installs one; without root, and the same bytes for the same
+    /// input
+    ///
+    /// Both boot by BIOS and by UEFI. FILE.iso is a medium for a CD or a USB stick, whose program is `xenup install`.
     ///
     /// What `xenup apply` would write on a plain Debian is in it from the start, and Xen is what it boots. Its first
     /// boot gives the root the whole disk, makes the SSH host keys and the machine's id, and says on the console whether
@@ -26,7 +29,7 @@ pub enum Image {
 /// `image build`
 #[derive(Debug, ClapArgs)]
 pub struct ImageBuild {
-    /// The disk's file
+    /// The disk's or the medium's file
     #[arg(value_name = "FILE")]
     pub out: PathBuf,
     /// Read what is wanted from FILE; its NICs are told apart by their mac
@@ -35,7 +38,7 @@ pub struct ImageBuild {
     /// The release: 12 or bookworm, 13 or trixie, sid
     #[arg(long, value_name = "SUITE", default_value = "trixie", value_parser = suite)]
     pub suite: Suite,
-    /// The file's format: raw, qcow2 or raw.zst; without it by the file's ending
+    /// The file's format: raw, qcow2, raw.zst or iso; without it by the file's ending
     #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     pub format: Option<Kind>,
     /// The disk's size: a number and M or G; the first boot gives the root what the machine's disk has beyond
@@ -71,6 +74,9 @@ pub struct ImageBuild {
     /// xenup's own Debian package, to be in the image as well
     #[arg(long, value_name = "FILE")]
     pub package: Option<PathBuf>,
+    /// What a medium is not to ask: answers.toml(5)
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
@@ -92,6 +98,8 @@ pub enum Kind {
     /// raw, compressed by zstd
     #[value(name = "raw.zst")]
     RawZst,
+    /// An installer medium
+    Iso,
 }
 
 fn suite(text: &str) -> Result<Suite, String> {

@@ -9,7 +9,9 @@ use xenup_core::guest::create::Addresses;
 use xenup_core::host::Host;
 use xenup_core::image::{self, HostImage, NewFile, Wanted};
 use xenup_core::inspect::{Finding, Weight};
+use xenup_core::install::{self, Answers, personal};
 use xenup_image::host::{self, Deb, HostSpec};
+use xenup_image::medium::MediumSpec;
 use xenup_image::{ExtraFile, Format, ImageError, ImageSpec, Progress, Serial, StepTime};
 use xenup_machine::Probe;
 use xenup_machine::file::Kind;
@@ -20,6 +22,8 @@ use crate::commands::{guest_create, machine, plan};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
+/// Answers are a page.
+const ANSWERS_LIMIT: u64 = 1 << 20;
 /// A password's hash is a line.
 const HASH_LIMIT: u64 = 4096;
 /// The tree, its archive and the raw disk lie beside each other for a while: 1.5 GiB each.
@@ -30,12 +34,20 @@ const OUT_ROOM: u64 = 2 << 30;
 /// Builds an image, or shows it.
 pub fn run(ui: &mut Ui, args: &Image) -> Outcome {
     let Image::Build(args) = args;
-    let format = format(args)?;
+    let (format, is_medium) = format(args)?;
     let probe = machine::running()?;
     refuse_place(&probe, args)?;
-    let host = plan::read_host(&args.host)?;
-    let host_text = files::read_text(&args.host).map_err(CommandError::usage)?;
-    let made = Made::of(args, format, &host, &host_text)?;
+    let mut host = plan::read_host(&args.host)?;
+    let mut host_text = files::read_text(&args.host).map_err(CommandError::usage)?;
+    let answers = answers(args, is_medium)?;
+    if is_medium {
+        host_text = personal::for_medium(&host_text).map_err(CommandError::usage)?;
+        host = Host::parse(&args.host, host_text.as_bytes()).map_err(CommandError::usage)?;
+    }
+    let mut made = Made::of(args, format, is_medium, &host, &host_text)?;
+    if is_medium {
+        made.spec.medium = Some(medium(args, &made, &host_text, answers));
+    }
     if args.dry_run {
         say_findings(ui, &made.image.findings);
         return show(ui, &made);
@@ -47,7 +59,7 @@ pub fn run(ui: &mut Ui, args: &Image) -> Outcome {
         return again(&cache);
     }
     say_findings(ui, &made.image.findings);
-    if made.spec.package.is_none() {
+    if made.spec.package.is_none() && !is_medium {
         ui.status("xenup itself is not in the image: --package xenup_VERSION_amd64.deb puts it there");
     }
     build(ui, args, &made, &cache)
@@ -70,19 +82,60 @@ fn again(cache: &Path) -> Outcome {
     }
 }
 
-fn format(args: &ImageBuild) -> Result<Format, CommandError> {
+/// What a medium answers by itself, read so that a mistake is told now and not on a machine.
+fn answers(args: &ImageBuild, is_medium: bool) -> Result<Option<Vec<u8>>, CommandError> {
+    if !is_medium {
+        return match &args.answers {
+            None => Ok(None),
+            Some(_) => Err(CommandError::usage("a disk asks nothing: --answers is for a medium")
+                .hinted("call the file FILE.iso, or leave --answers out")),
+        };
+    }
+    if !args.address.is_empty() || !args.gateway.is_empty() || !args.dns.is_empty() {
+        return Err(CommandError::usage("a medium asks each machine for its address")
+            .hinted("write address = \"…\" in a file for --answers, see answers.toml(5)"));
+    }
+    if args.package.is_none() {
+        return Err(CommandError::usage("a medium needs xenup's own package: its program runs on it")
+            .hinted("--package xenup_VERSION_amd64.deb"));
+    }
+    let Some(path) = &args.answers else { return Ok(None) };
+    let bytes = files::read_regular(path, ANSWERS_LIMIT).map_err(CommandError::usage)?;
+    Answers::parse(path, &bytes).map_err(CommandError::usage)?;
+    Ok(Some(bytes))
+}
+
+fn medium(args: &ImageBuild, made: &Made, host_text: &str, answers: Option<Vec<u8>>) -> MediumSpec {
+    let disk = &made.spec.disk;
+    let about = install::Made {
+        host: host_text.to_owned(),
+        hostname: disk.hostname.clone(),
+        codename: args.suite.name().to_owned(),
+        root: made.spec.identity.root.clone(),
+        cmdline: disk.full_cmdline(),
+        volumes: args.lvm,
+        keys: disk.ssh_authorized_keys.clone(),
+        password: disk.root_password_hash.is_some(),
+    };
+    MediumSpec { made: about, answers }
+}
+
+/// The format of the disk, and whether it goes onto a medium.
+fn format(args: &ImageBuild) -> Result<(Format, bool), CommandError> {
     let kind = args.format.or_else(|| match args.out.extension()?.to_str()? {
         "raw" | "img" => Some(ImageKind::Raw),
         "qcow2" => Some(ImageKind::Qcow2),
         "zst" => Some(ImageKind::RawZst),
+        "iso" => Some(ImageKind::Iso),
         _ => None,
     });
     match kind {
-        Some(ImageKind::Raw) => Ok(Format::Raw),
-        Some(ImageKind::Qcow2) => Ok(Format::Qcow2),
-        Some(ImageKind::RawZst) => Ok(Format::RawZst),
+        Some(ImageKind::Raw) => Ok((Format::Raw, false)),
+        Some(ImageKind::Qcow2) => Ok((Format::Qcow2, false)),
+        Some(ImageKind::RawZst) => Ok((Format::RawZst, false)),
+        Some(ImageKind::Iso) => Ok((Format::Raw, true)),
         None => Err(CommandError::usage(format!("{}: its ending tells no format", args.out.display()))
-            .hinted("call it FILE.raw, FILE.qcow2 or FILE.raw.zst, or say --format")),
+            .hinted("call it FILE.raw, FILE.qcow2, FILE.raw.zst or FILE.iso, or say --format")),
     }
 }
 
@@ -136,12 +189,18 @@ struct Made {
 }
 
 impl Made {
-    fn of(args: &ImageBuild, format: Format, host: &Host, host_text: &str) -> Result<Self, CommandError> {
+    fn of(
+        args: &ImageBuild,
+        format: Format,
+        is_medium: bool,
+        host: &Host,
+        host_text: &str,
+    ) -> Result<Self, CommandError> {
         let addresses = Addresses::of(&args.address, &args.gateway, &args.dns).map_err(|fault| {
             let hint = fault.hint();
             CommandError::usage(fault).hinted(hint)
         })?;
-        let mut disk = disk(args, format, host)?;
+        let mut disk = disk(args, format, is_medium, host)?;
         let package = args.package.as_deref().map(machine::absolute);
         let package = package.as_deref().map(Deb::read).transpose().map_err(guest_create::image_failed)?;
         let given = [
@@ -176,6 +235,7 @@ impl Made {
             disk,
             identity,
             package,
+            medium: None,
         };
         host::validate(&spec).map_err(guest_create::image_failed)?;
         Ok(Self { image, spec })
@@ -187,7 +247,7 @@ fn extra_file(file: &NewFile) -> ExtraFile {
 }
 
 /// The disk before the files that name its identifiers.
-fn disk(args: &ImageBuild, format: Format, host: &Host) -> Result<ImageSpec, CommandError> {
+fn disk(args: &ImageBuild, format: Format, is_medium: bool, host: &Host) -> Result<ImageSpec, CommandError> {
     let mut disk = ImageSpec::plain(args.suite);
     disk.packages.extend(image::packages(host, args.lvm));
     disk.hostname = args.name.clone();
@@ -205,7 +265,8 @@ fn disk(args: &ImageBuild, format: Format, host: &Host) -> Result<ImageSpec, Com
         let bytes = files::read_regular(path, HASH_LIMIT).map_err(CommandError::usage)?;
         disk.root_password_hash = Some(String::from_utf8_lossy(&bytes).trim().to_owned());
     }
-    if disk.ssh_authorized_keys.is_empty() && disk.root_password_hash.is_none() {
+    // An installer asks who may.
+    if !is_medium && disk.ssh_authorized_keys.is_empty() && disk.root_password_hash.is_none() {
         return Err(CommandError::usage("nobody could log in: no key and no password was named")
             .hinted("name your public key: --ssh-key ~/.ssh/id_ed25519.pub"));
     }
@@ -279,11 +340,19 @@ fn build(ui: &mut Ui, args: &ImageBuild, made: &Made, cache: &Path) -> Outcome {
     let seconds: f64 = built.steps.iter().map(|time| time.elapsed.as_secs_f64()).sum();
     ui.status(format!("built in {seconds:.1} s"));
     let size = built.size >> 20;
-    ui.result(format!("{}: {size} MiB, boots by BIOS and by UEFI", args.out.display()));
+    let what = if made.spec.medium.is_some() {
+        format!("installs a disk of {size} MiB, starts by BIOS and by UEFI from a CD or a USB stick")
+    } else {
+        format!("{size} MiB, boots by BIOS and by UEFI")
+    };
+    ui.result(format!("{}: {what}", args.out.display()));
     ui.result(format!("sha256  {}", built.digest));
     ui.result(format!("xen     {}", built.hypervisors.join(", ")));
     ui.result(format!("linux   {}", built.kernels.join(", ")));
     ui.result(format!("archive {}", built.archive));
+    if made.spec.medium.is_some() {
+        ui.status(format!("onto a stick: dd if={} of=DISK bs=4M conv=fsync", args.out.display()));
+    }
     ui.status("its first boot says on the console whether it is a Xen host");
     Ok(Exit::Done)
 }

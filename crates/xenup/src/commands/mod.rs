@@ -18,6 +18,8 @@ mod history;
 mod image;
 mod init;
 mod inspect;
+mod install;
+mod install_talk;
 mod kernel;
 mod kernel_build;
 mod kernel_config;
@@ -77,6 +79,7 @@ pub fn run(ui: &mut Ui, args: Args) -> Outcome {
         Verb::Guard(args) => guard::run(ui, &args),
         Verb::Guest(args) => guest::run(ui, &args),
         Verb::Image(args) => image::run(ui, &args),
+        Verb::Install(args) => install::run(ui, &args),
         Verb::Audit(args) => audit::run(ui, &args),
         Verb::Rehearse(args) => rehearse::run(ui, &args),
         Verb::Kernel(args) => kernel::run(ui, &args.verb),

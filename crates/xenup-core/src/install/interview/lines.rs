@@ -8,7 +8,8 @@ use crate::install::words;
 
 impl Interview<'_> {
     pub(super) fn put(&self, question: Question) -> Asked {
-        let asked = |before: Vec<String>, prompt: String| Asked { before, prompt, hidden: false };
+        let asked =
+            |before: Vec<String>, prompt: String| Asked { before, prompt, hidden: false, erases: false };
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         match question {
             Question::Disk => {
@@ -35,9 +36,11 @@ impl Interview<'_> {
             Question::Password => {
                 let has = if self.manifest.made.password { "the medium's" } else { "none" };
                 let before = lines(&["Root's password, for the console. It is not shown."]);
-                Asked { before, prompt: format!("Password [{has}]: "), hidden: true }
+                Asked { before, prompt: format!("Password [{has}]: "), hidden: true, erases: false }
             }
-            Question::Again => Asked { before: Vec::new(), prompt: "Once more: ".to_owned(), hidden: true },
+            Question::Again => {
+                Asked { before: Vec::new(), prompt: "Once more: ".to_owned(), hidden: true, erases: false }
+            }
             Question::Key => {
                 let has = match self.manifest.made.keys.len() {
                     0 => "none".to_owned(),
@@ -48,7 +51,8 @@ impl Interview<'_> {
             }
             Question::Erase => {
                 let disk = self.chosen().map(|disk| disk.name.clone()).unwrap_or_default();
-                asked(self.last_page(), format!("Erase {disk} and install? [y/N] "))
+                let prompt = format!("Erase {disk} and install? [y/N] ");
+                Asked { before: self.last_page(), prompt, hidden: false, erases: true }
             }
         }
     }
@@ -93,7 +97,7 @@ impl Interview<'_> {
         }
         before.push(format!("  -  none: {} left out", if bridges.len() == 1 { "it is" } else { "they are" }));
         let default = self.likely().map_or("-".to_owned(), |(number, _)| number.to_string());
-        Asked { before, prompt: format!("NIC [{default}]: "), hidden: false }
+        Asked { before, prompt: format!("NIC [{default}]: "), hidden: false, erases: false }
     }
 
     /// Everything that will be done, and what is lost by it.
@@ -154,7 +158,7 @@ impl Interview<'_> {
 
     fn login(&self) -> String {
         let made = &self.manifest.made;
-        let count = made.keys.len() + self.keys.as_ref().map_or(0, Vec::len);
+        let count = self.all_keys().len();
         let keys = match count {
             0 => "no SSH key".to_owned(),
             1 => "1 SSH key".to_owned(),
