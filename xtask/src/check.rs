@@ -129,6 +129,7 @@ const CHECKS: &[Item] = &[
     long("guard-matrix", |_| in_containers(&["guard_matrix_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
     long("image", |_| crate::image::run()),
+    long("medium", |_| crate::medium::run()),
     long("installer", |_| crate::installer::run()),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),

@@ -89,25 +89,31 @@ pub fn run() -> crate::Outcome {
     Ok(good)
 }
 
-struct Bench {
+/// The program as it was just compiled, and a package of it, in a folder with a cache of its own.
+pub struct Builder {
     folder: PathBuf,
     program: PathBuf,
 }
 
-impl Bench {
-    fn new(folder: &Path) -> Result<Self, Failure> {
+impl Builder {
+    /// Makes the folder anew.
+    ///
+    /// # Errors
+    /// It does not compile, or cannot be packed.
+    pub fn new(folder: &Path) -> Result<Self, Failure> {
         files::remove_dir_all(folder)?;
         files::create_dir_all(folder)?;
         // Where a user of any id may run it.
         let program = folder.join("xenup");
         Tool::new("strip").arg("-o").arg(&program).arg(crate::package::debug_program()?).run()?;
-        let bench = Self { folder: folder.to_owned(), program };
-        files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
-        files::write(&bench.file("hash"), PASSWORD_HASH.as_bytes())?;
-        files::write(&bench.file("key.pub"), KEY.as_bytes())?;
-        files::write(&bench.file("ids"), b"nobody:200000:65536\n")?;
-        bench.package()?;
-        Ok(bench)
+        let builder = Self { folder: folder.to_owned(), program };
+        builder.package()?;
+        Ok(builder)
+    }
+
+    /// The program, with the folder's own cache.
+    pub fn as_root(&self) -> Tool {
+        Tool::new(&self.program).env("XDG_CACHE_HOME", self.file("cache"))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -142,6 +148,25 @@ impl Bench {
         Tool::new("dpkg-deb").args(["--root-owner-group", "-Zgzip", "--build"]).arg(&tree).arg(deb).run()?;
         Ok(())
     }
+}
+
+struct Bench {
+    builder: Builder,
+}
+
+impl Bench {
+    fn new(folder: &Path) -> Result<Self, Failure> {
+        let bench = Self { builder: Builder::new(folder)? };
+        files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
+        files::write(&bench.file("hash"), PASSWORD_HASH.as_bytes())?;
+        files::write(&bench.file("key.pub"), KEY.as_bytes())?;
+        files::write(&bench.file("ids"), b"nobody:200000:65536\n")?;
+        Ok(bench)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.builder.file(name)
+    }
 
     /// The words of a build, its file last.
     fn words(&self, out: &Path) -> Vec<String> {
@@ -172,7 +197,7 @@ impl Bench {
         let tool = Tool::new("unshare")
             .args(["--mount", "sh", "-ec", AS_USER, "sh"])
             .arg(self.file("ids"))
-            .arg(&self.program)
+            .arg(&self.builder.program)
             .env("XDG_CACHE_HOME", home.join("cache"));
         told(tool.args(self.words(&out)))?;
         Ok(out)
@@ -185,7 +210,7 @@ impl Bench {
     }
 
     fn as_root(&self) -> Tool {
-        Tool::new(&self.program).env("XDG_CACHE_HOME", self.file("cache"))
+        self.builder.as_root()
     }
 
     /// What must not work, with the packages that are kept by now; and that nothing of it is left.
@@ -210,7 +235,7 @@ impl Bench {
         let little = Tool::new("unshare")
             .args(["--mount", "sh", "-ec", IN_LITTLE_ROOM, "sh"])
             .arg(&small)
-            .arg(&self.program)
+            .arg(&self.builder.program)
             .args(self.words(&small.join("disk.raw")))
             .env("XDG_CACHE_HOME", self.file("cache"))
             .output()?;
@@ -268,7 +293,10 @@ impl Bench {
 }
 
 /// Runs a build and shows what it says.
-fn told(tool: Tool) -> Result<(), Failure> {
+///
+/// # Errors
+/// The build's.
+pub fn told(tool: Tool) -> Result<(), Failure> {
     tool.timeout(BUILD).run_lines(&mut |line| println!("  {line}"))?;
     Ok(())
 }

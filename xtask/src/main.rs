@@ -21,6 +21,7 @@ mod kernel_configs;
 mod kernels;
 mod maintainership;
 mod matrix;
+mod medium;
 mod package;
 mod release;
 mod salvage;

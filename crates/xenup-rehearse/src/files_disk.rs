@@ -45,6 +45,14 @@ pub enum Source {
 /// # Errors
 /// A name is not that of a file in one directory, a source cannot be read, or mke2fs failed.
 pub fn write(image: &Path, of: &[FileOnDisk], work: &Path) -> Result<(), LabError> {
+    write_labelled(image, of, LABEL, work)
+}
+
+/// As [`write`], with another label.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_labelled(image: &Path, of: &[FileOnDisk], label: &str, work: &Path) -> Result<(), LabError> {
     let size = size(of)?;
     let tree = work.join("files-disk");
     files::remove_dir_all(&tree)?;
@@ -70,7 +78,7 @@ pub fn write(image: &Path, of: &[FileOnDisk], work: &Path) -> Result<(), LabErro
             "-m",
             "0",
             "-L",
-            LABEL,
+            label,
             "-E",
             "root_owner=0:0",
             "-d",

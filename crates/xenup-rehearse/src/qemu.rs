@@ -59,6 +59,8 @@ pub enum Disk {
     Over(PathBuf),
     /// A kept stage of an earlier run.
     Stage(Stage),
+    /// An empty disk of so many bytes.
+    Blank(u64),
 }
 
 /// The hardware.
@@ -72,12 +74,16 @@ pub struct VmSpec {
     pub cpus: u32,
     /// /dev/vda.
     pub disk: Disk,
-    /// The files on /dev/vdb, which is read only and labelled XENUPFILES; no such disk where empty.
+    /// The files on /dev/vdb, which is read only; no such disk where empty.
     pub files: Vec<FileOnDisk>,
+    /// That disk's label.
+    pub files_label: &'static str,
     /// How the processor is made.
     pub accelerator: Accelerator,
     /// Whether QEMU may outlive the thread that starts it, for [`Vm::leave`].
     pub may_outlive: bool,
+    /// An ISO in the machine's CD drive, which it starts from where its disk does not start.
+    pub cd: Option<PathBuf>,
 }
 
 impl VmSpec {
@@ -93,6 +99,8 @@ impl VmSpec {
             files: Vec::new(),
             accelerator,
             may_outlive: false,
+            cd: None,
+            files_label: files_disk::LABEL,
         }
     }
 
@@ -122,6 +130,13 @@ impl VmSpec {
             "-blockdev driver=qcow2,node-name=disk,cache.no-flush=on,discard=unmap,file.driver=file,file.filename={DISK}"
         ));
         add("-device virtio-blk-pci,drive=disk,addr=4,bootindex=0");
+        if let Some(cd) = &self.cd {
+            add(&format!(
+                "-blockdev driver=raw,node-name=cd,read-only=on,file.driver=file,file.filename={}",
+                cd.display()
+            ));
+            add("-device ide-cd,bus=ide.0,drive=cd,bootindex=1");
+        }
         if !self.files.is_empty() {
             add(&format!(
                 "-blockdev driver=raw,node-name=files,read-only=on,file.driver=file,file.filename={FILES}"
@@ -201,6 +216,7 @@ impl Vm {
         files::remove_file(&path(DISK))?;
         match &self.spec.disk {
             Disk::Over(base) => overlay(base, &path(DISK))?,
+            Disk::Blank(size) => blank(*size, &path(DISK))?,
             Disk::Stage(stage) => stage.check_out(&path(DISK), &path(VARIABLES))?,
         }
         if self.spec.firmware == Firmware::Uefi && !files::exists(&path(VARIABLES)) {
@@ -211,7 +227,12 @@ impl Vm {
                 .map_err(during("copy the EFI variables"))?;
         }
         if !self.spec.files.is_empty() {
-            files_disk::write(&path(FILES), &self.spec.files, self.lab.path())?;
+            files_disk::write_labelled(
+                &path(FILES),
+                &self.spec.files,
+                self.spec.files_label,
+                self.lab.path(),
+            )?;
         }
         Ok(())
     }
@@ -259,6 +280,18 @@ impl Vm {
     pub fn power_on(&mut self) -> Result<(), LabError> {
         self.switch_on()?;
         self.resume()
+    }
+
+    /// Takes the CD out of a machine that is off.
+    ///
+    /// # Errors
+    /// It is on.
+    pub fn take_cd(&mut self) -> Result<(), LabError> {
+        if self.is_running() {
+            return Err(LabError::Power { off: false });
+        }
+        self.spec.cd = None;
+        Ok(())
     }
 
     /// Starts QEMU with the machine standing still, and wires it.
@@ -456,6 +489,17 @@ impl Vm {
     pub fn console_command(&self) -> String {
         format!("socat -,raw,echo=0,escape=0x1d UNIX-CONNECT:{}", self.lab.path().join(CONSOLE).display())
     }
+}
+
+/// Makes an empty disk.
+fn blank(size: u64, disk: &Path) -> Result<(), LabError> {
+    Tool::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(disk)
+        .arg(size.to_string())
+        .run()
+        .map_err(during("make the machine's disk"))?;
+    Ok(())
 }
 
 /// Makes an overlay over a base image, whose absolute path it then carries.

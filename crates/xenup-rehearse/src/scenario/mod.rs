@@ -11,7 +11,7 @@ mod cuts;
 mod disk;
 pub mod dom0;
 mod failure;
-mod guests;
+pub mod guests;
 mod kernels;
 mod later;
 pub mod listing;
