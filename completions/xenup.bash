@@ -43,6 +43,9 @@ _xenup() {
             xenup,inspect)
                 cmd="xenup__subcmd__inspect"
                 ;;
+            xenup,install)
+                cmd="xenup__subcmd__install"
+                ;;
             xenup,kernel)
                 cmd="xenup__subcmd__kernel"
                 ;;
@@ -131,7 +134,7 @@ _xenup() {
 
     case "${cmd}" in
         xenup)
-            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest image audit upgrade rehearse kernel tls network guard"
+            opts="-q -h -V --color --quiet --help --version inspect init plan apply confirm rollback status history guest image install audit upgrade rehearse kernel tls network guard"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -501,7 +504,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__image__subcmd__build)
-            opts="-q -h --host --suite --format --size --name --ssh-key --root-password-hash --address --gateway --dns --locale --timezone --lvm --package --force --dry-run --in-namespace --color --quiet --help"
+            opts="-q -h --host --suite --format --size --name --ssh-key --root-password-hash --address --gateway --dns --locale --timezone --lvm --package --answers --force --dry-run --in-namespace --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -516,7 +519,7 @@ _xenup() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "raw qcow2 raw.zst" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "raw qcow2 raw.zst iso" -- "${cur}"))
                     return 0
                     ;;
                 --size)
@@ -556,6 +559,10 @@ _xenup() {
                     return 0
                     ;;
                 --package)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --answers)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -612,6 +619,32 @@ _xenup() {
                     return 0
                     ;;
                 --facts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        xenup__subcmd__install)
+            opts="-q -h --medium --answers --dry-run --consoles --color --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --medium)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --answers)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

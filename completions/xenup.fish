@@ -38,6 +38,7 @@ complete -c xenup -n "__fish_xenup_needs_command" -f -a "status" -d 'Say what ha
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "history" -d 'List the runs'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "guest" -d 'List guest files, judge them, write them in today\'s form'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "image" -d 'Build a disk that boots as a Xen host'
+complete -c xenup -n "__fish_xenup_needs_command" -f -a "install" -d 'Install a Xen host onto a disk of this machine, from a medium of `image build`'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "audit" -d 'Say of each guest whether it starts on a Xen, and if not, why and what to change'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "upgrade" -d 'Say what stands between this host and the next release of Debian, and upgrade to it'
 complete -c xenup -n "__fish_xenup_needs_command" -f -a "rehearse" -d 'Try the whole conversion on a throw-away virtual machine'
@@ -159,12 +160,13 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -f -a "build" -d 'Build a disk that boots as a Xen host, by BIOS and by UEFI; without root, and the same bytes for the same input'
+complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -f -a "build" -d 'Build a disk that boots as a Xen host, or a medium that installs one; without root, and the same bytes for the same input'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l host -d 'Read what is wanted from FILE; its NICs are told apart by their mac' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l suite -d 'The release: 12 or bookworm, 13 or trixie, sid' -r
-complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l format -d 'The file\'s format: raw, qcow2 or raw.zst; without it by the file\'s ending' -r -f -a "raw\t'The disk, byte for byte, sparse'
+complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l format -d 'The file\'s format: raw, qcow2, raw.zst or iso; without it by the file\'s ending' -r -f -a "raw\t'The disk, byte for byte, sparse'
 qcow2\t'QEMU\'s'
-raw.zst\t'raw, compressed by zstd'"
+raw.zst\t'raw, compressed by zstd'
+iso\t'An installer medium'"
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l size -d 'The disk\'s size: a number and M or G; the first boot gives the root what the machine\'s disk has beyond' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l name -d 'The machine\'s name' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l ssh-key -d 'Public keys that may log in as root; may be given several times' -r -F
@@ -175,6 +177,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l locale -d 'The language of its programs, such as de_DE.UTF-8; C.UTF-8 without it' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l timezone -d 'The time zone, such as Europe/Berlin; UTC without it' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l package -d 'xenup\'s own Debian package, to be in the image as well' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l answers -d 'What a medium is not to ask: answers.toml(5)' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l lvm -d 'Leave the root as large as the image, and make what the machine\'s disk has beyond the volume group `guests`'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l force -d 'Replace a file that is there'
@@ -182,6 +185,13 @@ complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l in-namespace -d 'Run in the namespaces that this program made for itself'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c xenup -n "__fish_xenup_using_subcommand install" -l medium -d 'Where the medium is mounted that `xenup image build FILE.iso` has made' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand install" -l answers -d 'Take answers from FILE instead of the medium\'s own: answers.toml(5)' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand install" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
+complete -c xenup -n "__fish_xenup_using_subcommand install" -l dry-run -d 'Say what would be done with every default, and do nothing'
+complete -c xenup -n "__fish_xenup_using_subcommand install" -l consoles -d 'Ask on every console of the kernel, and switch the machine at the end (run by the medium)'
+complete -c xenup -n "__fish_xenup_using_subcommand install" -s q -l quiet -d 'Print results and errors alone'
+complete -c xenup -n "__fish_xenup_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -l to -d 'Judge by this release of Xen (4.20) or the one of a Debian suite (trixie) instead of the installed one' -r
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -l root -d 'Read the machine whose root is mounted at DIR instead of the running one' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand audit" -l html -d 'Write the report to FILE as one page for a browser, a telephone or paper' -r -F
