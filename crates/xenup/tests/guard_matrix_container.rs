@@ -116,6 +116,7 @@ fn reaches(command: &mut Command, words: &str) -> Child {
         said.push_str(&line);
         said.push('\n');
     }
+    child.wait().unwrap();
     panic!("`{words}` was never said:\n{said}");
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use xenup_core::guest::GuestFile;
 use xenup_core::host::Host;
+use xenup_core::install::Answers;
 use xenup_core::kernel::profile::Part;
 use xenup_core::network::interfaces::InterfacesFile;
 use xenup_system::files::{self, WorkDir};
@@ -137,7 +138,11 @@ fn examples(project: &Path, faults: &mut Vec<String>) -> Result<usize, Failure> 
     for path in &all {
         let name = path.strip_prefix(project).unwrap_or(path).display().to_string();
         let content = files::read_text(path)?;
-        let kind = if name.ends_with(".toml") { "host.toml" } else { "preseed" };
+        let kind = match path.file_name().and_then(|name| name.to_str()) {
+            Some("answers.toml") => "answers.toml",
+            Some(name) if name.ends_with(".toml") => "host.toml",
+            _ => "preseed",
+        };
         faults.extend(read_as(kind, &content).err().map(|fault| format!("{name}: {fault}")));
         let questions = content.split_whitespace().filter(|word| word.starts_with("xenup-udeb/"));
         let unknown = questions.filter(|word| !asked.contains(&format!("Template: {word}\n")));
@@ -194,6 +199,7 @@ fn taken_from(file: &str, page: &str) -> Result<(), Failure> {
 fn read_as(kind: &str, text: &str) -> Result<(), Failure> {
     let bytes = format!("{text}\n").into_bytes();
     match kind {
+        "answers.toml" => drop(Answers::parse(Path::new("answers.toml"), &bytes)?),
         "host.toml" => drop(Host::parse(Path::new("host.toml"), &bytes)?),
         "interfaces" => drop(InterfacesFile::parse("interfaces", bytes)?),
         "kernel-part" => drop(Part::parse("mine", "mine.toml", text)?),
