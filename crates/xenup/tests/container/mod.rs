@@ -5,9 +5,11 @@
 pub mod owners;
 pub mod roles;
 
+use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 pub mod cable;
 
@@ -62,6 +64,7 @@ pub struct Container {
     child: Child,
     leader: u32,
     notify: UnixDatagram,
+    said: Receiver<String>,
 }
 
 /// Returns why no container can be had here, where that is so.
@@ -159,9 +162,9 @@ impl Container {
         furnish(&dir);
         change(&dir);
         let notify = UnixDatagram::bind(dir.with_extension("notify")).unwrap();
-        notify.set_read_timeout(Some(std::time::Duration::from_secs(600))).unwrap();
         let child = spawn(&dir, wires.further);
-        let mut container = Self { dir, wires, server: None, child, leader: 0, notify };
+        let said = heard(notify.try_clone().unwrap());
+        let mut container = Self { dir, wires, server: None, child, leader: 0, notify, said };
         container.wait_until_ready();
         container
     }
@@ -190,10 +193,8 @@ impl Container {
 
     /// Waits for the end of a boot.
     fn wait_until_ready(&mut self) {
-        let mut message = [0; 4096];
         loop {
-            let length = self.notify.recv(&mut message).unwrap();
-            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            let text = self.said.recv_timeout(std::time::Duration::from_secs(600)).unwrap();
             for line in text.lines() {
                 if let Some(pid) = line.strip_prefix("X_NSPAWN_LEADER_PID=") {
                     self.leader = pid.parse().unwrap();
@@ -307,6 +308,21 @@ impl Container {
     }
 }
 
+/// What is said to the socket, until it is shut down. Every reload of the service manager says something, and
+/// systemd-nspawn stands still, and the machine with it, once ten messages wait that nobody reads.
+fn heard(notify: UnixDatagram) -> Receiver<String> {
+    let (sender, said) = channel();
+    std::thread::spawn(move || {
+        let mut message = [0; 4096];
+        while let Ok(length @ 1..) = notify.recv(&mut message) {
+            if sender.send(String::from_utf8_lossy(&message[..length]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    said
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -316,6 +332,7 @@ impl Drop for Container {
         // The leader's end takes the whole container with it; both ids are our own child's and its child's.
         let _ = Command::new("kill").args(["-KILL", &self.leader.to_string()]).status();
         let _ = self.child.wait();
+        let _ = self.notify.shutdown(Shutdown::Both);
         for left in ["notify", "console", "key", "key.pub"] {
             let _ = std::fs::remove_file(self.dir.with_extension(left));
         }
