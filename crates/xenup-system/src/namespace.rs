@@ -73,7 +73,8 @@ pub fn again(
     cache_home: Option<&Path>,
 ) -> io::Result<Option<u8>> {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "unshare"]);
+    // unshare passes over SIGTERM while it waits for its child; with it the child is killed, and with that all in its namespace.
+    command.args(["--pdeathsig", "KILL", "unshare"]);
     if !files::is_root() {
         command.args(["--user", "--map-root-user", "--map-auto"]);
     }
