@@ -51,9 +51,14 @@ fn sh(container: &Container, script: &str) -> String {
     container.run(&["sh", "-euc", script])
 }
 
-/// Links, IPv4 addresses and routes, without the times of addresses.
+/// Links, IPv4 addresses and routes, without the times of addresses, once the NIC knows that its cable is in: the kernel takes up
+/// to a second to say so.
 fn network(container: &Container) -> String {
-    sh(container, "ip -br link | sed 's/ *$//'; ip -4 -br address; ip -4 route")
+    sh(
+        container,
+        "until [ \"$(cat /sys/class/net/host0/operstate)\" = up ]; do sleep 0.1; done; \
+         ip -br link | sed 's/ *$//'; ip -4 -br address; ip -4 route",
+    )
 }
 
 fn over_ssh(container: &Container, words: &[&str]) {
