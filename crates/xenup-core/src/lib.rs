@@ -19,4 +19,5 @@ pub mod plan;
 pub mod recovery;
 mod shown_path;
 pub mod tls;
+pub mod toml_file;
 pub mod upgrade;

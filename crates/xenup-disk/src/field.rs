@@ -90,8 +90,9 @@ fn hyphenated(raw: [u8; 16]) -> String {
     text
 }
 
-/// CRC-32 as GPT headers have it (IEEE 802.3, reflected).
-pub(crate) fn crc32(data: &[u8]) -> u32 {
+/// Returns CRC-32 as GPT headers have it (IEEE 802.3, reflected).
+#[must_use]
+pub fn crc32(data: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for &byte in data {
         crc ^= u32::from(byte);

@@ -21,4 +21,5 @@ pub mod table;
 mod field;
 
 pub use budget::{Budget, Metered};
+pub use field::crc32;
 pub use read_at::{ReadAt, ReadError, View};

@@ -3,7 +3,6 @@
 //! Decides: which wishes can be written, and that each makes sense by itself and beside the others.
 //! Never: looks at a machine. Whether a wish can be had here is decided by the plan, from the facts.
 
-mod error;
 mod near;
 pub(crate) use near::nearest;
 mod read;
@@ -15,9 +14,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use xenup_machine::network::{Mac, VlanRange};
 
-pub use error::{Fault, HostError};
+use crate::toml_file::FaultyFile;
+
 pub use value::{Console, LinkName, Memory, Serial, Subnet};
 pub use write::from_facts;
+
+/// A host.toml that cannot be used, with everything that is wrong with it.
+pub type HostError = FaultyFile;
 
 /// Where it stands on the machine.
 pub const PATH: &str = "/etc/xenup/host.toml";

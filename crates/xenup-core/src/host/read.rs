@@ -8,14 +8,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Item, TableLike};
 use xenup_machine::network::Mac;
 
-use super::near::nearest;
 use super::value::{LONGEST_NAME, Refused, xen_option};
-use super::{
-    AddressPolicy, Boot, Bridge, DefaultBoot, Fault, Guests, Host, HostError, OnShutdown, Vlan, Xen,
-};
+use super::{AddressPolicy, Boot, Bridge, DefaultBoot, Guests, Host, HostError, OnShutdown, Vlan, Xen};
+use crate::toml_file::{self, Faults};
 
 const TOP: &[&str] = &["xen", "boot", "bridge", "nat", "routed", "isolated", "guests"];
 const XEN: &[&str] = &["dom0-memory", "dom0-vcpus", "console", "options"];
@@ -27,31 +25,12 @@ const GUESTS: &[&str] = &["on-shutdown"];
 const MOST_VCPUS: i64 = 4096;
 
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Host, HostError> {
-    let mut reader = Reader { text: "", faults: Vec::new() };
-    let host = match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            reader.text = text;
-            reader.host()
-        }
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            reader.text = std::str::from_utf8(before).unwrap_or_default();
-            let end = reader.text.len();
-            reader.fault(end..end, "the file is not UTF-8 from here on", "save it as UTF-8");
-            None
-        }
-    };
-    let mut faults = reader.faults;
-    faults.sort_by_key(|fault| (fault.line, fault.column));
-    match host {
-        Some(host) if faults.is_empty() => Ok(Host { path: path.to_owned(), ..host }),
-        _ => Err(HostError { path: path.to_owned(), faults }),
-    }
+    toml_file::read(path, bytes, |faults| Reader { faults }.host())
+        .map(|host| Host { path: path.to_owned(), ..host })
 }
 
-struct Reader<'t> {
-    text: &'t str,
-    faults: Vec<Fault>,
+struct Reader<'f, 't> {
+    faults: &'f mut Faults<'t>,
 }
 
 /// A value and where it stands.
@@ -68,32 +47,17 @@ struct Section<'a> {
     start: usize,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn fault(&mut self, span: Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
-        let (line, column) = self.place(span.start);
-        self.faults.push(Fault { line, column, what: what.into(), hint: hint.into() });
+        self.faults.add(span, what, hint);
     }
 
     fn refuse(&mut self, span: Range<usize>, refused: Refused) {
         self.fault(span, refused.what, refused.hint);
     }
 
-    fn place(&self, offset: usize) -> (u32, u32) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
-    }
-
     fn host(&mut self) -> Option<Host> {
-        let document = match Document::parse(self.text) {
-            Ok(document) => document,
-            Err(error) => {
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
-                self.fault(error.span().unwrap_or(0..0), message, "see host.toml(5) for an example");
-                return None;
-            }
-        };
+        let document = self.faults.document("see host.toml(5) for an example")?;
         let top = Section { title: "", table: document.as_table(), start: 0 };
         self.keys(top, TOP);
         let host = Host {
@@ -112,20 +76,8 @@ impl Reader<'_> {
 
     /// Names every key that is not known.
     fn keys(&mut self, section: Section<'_>, known: &[&str]) {
-        for (name, item) in section.table.iter() {
-            if known.contains(&name) {
-                continue;
-            }
-            let key_span = section.table.get_key_value(name).and_then(|(key, _)| key.span());
-            let span = key_span.or(item.span()).unwrap_or(section.start..section.start);
-            let whose =
-                if section.title.is_empty() { "host.toml".to_owned() } else { section.title.to_owned() };
-            let hint = match nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("remove it; known here: {}", known.join(", ")),
-            };
-            self.fault(span, format!("{whose} has no key `{}`", name.escape_debug()), hint);
-        }
+        let whose = if section.title.is_empty() { "host.toml" } else { section.title };
+        self.faults.unknown_keys(section.table, whose, section.start, known);
     }
 
     fn xen(&mut self, section: Section<'_>) -> Xen {
@@ -179,7 +131,7 @@ impl Reader<'_> {
         let address = self.one_of(section, "address", &words);
         let mac = self.mac(section);
         let also = self.also(section);
-        let (line, _) = self.place(section.start);
+        let (line, _) = self.faults.place(section.start);
         let (name, nic, address) = (name?, port?, address?);
         let vlan = self.vlan(section, &nic, address)?;
         let vlans = self.vlans(section, vlan.as_ref())?;
@@ -296,7 +248,7 @@ impl Reader<'_> {
     }
 
     fn fault_at(&mut self, line: u32, what: String, hint: &str) {
-        self.faults.push(Fault { line, column: 1, what, hint: hint.to_owned() });
+        self.faults.add_at(line, what, hint);
     }
 
     // The walk over the tables.

@@ -3,16 +3,15 @@
 //! Decides: which answers there are, and names everything that is wrong with its line and column.
 //! Never: decides whether an answer fits this machine; that is the interview's.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Item, TableLike};
 use xenup_machine::network::Mac;
 
 use crate::guest::create::{Addresses, authorized_keys};
-use crate::host::{Fault, nearest};
+use crate::toml_file::{self, Faults, FaultyFile};
 
 /// Before each key on the kernel's command line.
 pub const PREFIX: &str = "xenup.";
@@ -68,28 +67,8 @@ pub enum Then {
     PowerOff,
 }
 
-/// Answers that cannot be used, with everything that is wrong with them.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct AnswersError {
-    /// The file, or the command line.
-    pub path: PathBuf,
-    /// In the order of the file; never empty.
-    pub faults: Vec<Fault>,
-}
-
-impl fmt::Display for AnswersError {
-    /// Writes every fault as `path:line:column: what`, its hint on a line below.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{}:{}:{}: {}", self.path.display(), fault.line, fault.column, fault.what)?;
-            write!(f, "\n  hint: {}", fault.hint)?;
-        }
-        Ok(())
-    }
-}
+/// Answers that cannot be used, with everything that is wrong with them; the path may be that of the command line.
+pub type AnswersError = FaultyFile;
 
 impl Answers {
     /// Reads an answer file. `path` is for the errors alone.
@@ -97,26 +76,7 @@ impl Answers {
     /// # Errors
     /// Every fault found, each with line, column and a hint.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, AnswersError> {
-        let mut reader = Reader { text: "", faults: Vec::new() };
-        let answers = match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                reader.text = text;
-                reader.all()
-            }
-            Err(error) => {
-                let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                reader.text = std::str::from_utf8(before).unwrap_or_default();
-                let end = reader.text.len();
-                reader.fault(end..end, "the file is not UTF-8 from here on", "save it as UTF-8");
-                None
-            }
-        };
-        let mut faults = reader.faults;
-        faults.sort_by_key(|fault| (fault.line, fault.column));
-        match answers {
-            Some(answers) if faults.is_empty() => Ok(answers),
-            _ => Err(AnswersError { path: path.to_owned(), faults }),
-        }
+        toml_file::read(path, bytes, |faults| Reader { faults }.all())
     }
 
     /// Reads the words of the kernel's command line (/proc/cmdline) that are answers, and puts them over those of a file.
@@ -190,32 +150,19 @@ fn command_line_words(line: &str) -> Vec<String> {
     words
 }
 
-struct Reader<'t> {
-    text: &'t str,
-    faults: Vec<Fault>,
+struct Reader<'f, 't> {
+    faults: &'f mut Faults<'t>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn fault(&mut self, span: Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let (line, column) = (number(line), number(column));
-        self.faults.push(Fault { line, column, what: what.into(), hint: hint.into() });
+        self.faults.add(span, what, hint);
     }
 
     fn all(&mut self) -> Option<Answers> {
-        let document = match Document::parse(self.text) {
-            Ok(document) => document,
-            Err(error) => {
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
-                self.fault(error.span().unwrap_or(0..0), message, "see answers.toml(5) for an example");
-                return None;
-            }
-        };
+        let document = self.faults.document("see answers.toml(5) for an example")?;
         let top = document.as_table();
-        self.keys(top, "the answer file", TOP);
+        self.faults.unknown_keys(top, "the answer file", 0, TOP);
         let answers = Answers {
             disk: self.text_of(top, "disk").map(|(text, _)| text),
             overwrite: self.switch(top, "overwrite"),
@@ -231,18 +178,6 @@ impl Reader<'_> {
         };
         self.address_words(top, &answers);
         Some(answers)
-    }
-
-    fn keys(&mut self, table: &dyn TableLike, whose: &str, known: &[&str]) {
-        for (name, item) in table.iter().filter(|(name, _)| !known.contains(name)) {
-            let key = table.get_key_value(name).and_then(|(key, _)| key.span());
-            let hint = match nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("remove it; known here: {}", known.join(", ")),
-            };
-            let what = format!("{whose} has no key `{}`", name.escape_debug());
-            self.fault(key.or(item.span()).unwrap_or(0..0), what, hint);
-        }
     }
 
     fn text_of(&mut self, table: &dyn TableLike, key: &str) -> Option<(String, Range<usize>)> {
@@ -362,7 +297,7 @@ impl Reader<'_> {
         };
         let mut all: Vec<(String, Mac)> = Vec::new();
         for table in tables {
-            self.keys(table, "[[nic]]", NIC);
+            self.faults.unknown_keys(table, "[[nic]]", 0, NIC);
             let start = table.span().map_or(0, |span| span.start);
             for key in NIC.iter().filter(|key| !table.contains_key(key)) {
                 let hint = "write both: port = \"lan0\" and mac = \"52:54:00:aa:bb:cc\"";

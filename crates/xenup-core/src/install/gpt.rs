@@ -1,6 +1,8 @@
 //! The partition table for a disk of another size: the second copy belongs at the end of the disk that is written to, and
 //! both copies say where. Decides those bytes (UEFI specification, 5.3); never which partitions there are.
 
+use xenup_disk::crc32;
+
 use super::manifest::{HEAD, TAIL};
 
 const SECTOR: u64 = 512;
@@ -111,13 +113,6 @@ fn seal(bytes: &mut [u8], at: usize) {
     if let Some(place) = bytes.get_mut(at + CRC..at + CRC + 4) {
         place.copy_from_slice(&sum.to_le_bytes());
     }
-}
-
-/// CRC-32 of IEEE 802.3, as the specification asks for.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
-    })
 }
 
 #[cfg(test)]

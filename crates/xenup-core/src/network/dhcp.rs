@@ -19,7 +19,7 @@ use crate::plan::step::Draft;
 
 /// How long the bridge's client may take until it is bound: it asks for its old lease at once, and for a new one after
 /// 15 seconds at most. Debian's dhclient.conf lets it try for 300, and ifup waits as long; a change under a guard does not.
-pub(super) const BOUND_SECONDS: u64 = 90;
+const BOUND_SECONDS: u64 = 90;
 /// How long a client may take to go to the background; it does so before it asks.
 pub(super) const STARTED_SECONDS: u64 = 30;
 /// Go to the background at once; and, which ends the client where nobody answers, ask once.
@@ -124,31 +124,14 @@ impl<'a> Client<'a> {
             format!("w {lease_file}"),
             self.lease_file.to_owned(),
         ];
-        let copy = Action::Run {
-            forward: Some(Command::new("sed", copy).within(30)),
-            backward: Some(Command::new("rm", ["-f", &lease_file]).within(30)),
-            generates: vec![PathBuf::from(&lease_file)],
-            put_back: false,
-            once: false,
-        };
-        let end = Action::run(Some(stop(self.pid_file)), Some(self.again()));
         [
-            Draft::new(
-                &self.id("stop", bridge),
-                format!("Stop the DHCP client on {}, keeping its lease", self.port),
-                format!("a client on the port would take the address back from {}", bridge.name),
-                end,
-            )
-            .risks(&[Risk::CutsNetwork])
-            .this_boot()
-            .step(),
-            Draft::new(
+            ended(&self.id("stop", bridge), bridge, stop_dhclient(self.pid_file), self.again()),
+            lease_copied(
                 &self.id("lease", bridge),
-                format!("Copy the lease of {} to {}", self.port, bridge.name),
-                "the server then sees the same client and gives the same address",
-                copy,
-            )
-            .step(),
+                bridge,
+                Command::new("sed", copy).within(30),
+                &[lease_file],
+            ),
         ]
     }
 
@@ -181,19 +164,13 @@ impl<'a> Client<'a> {
     fn begin(&self, bridge: &Bridge) -> Step {
         // It stays in the foreground until it is bound; after an undo it had been told not to.
         let args = self.args.iter().filter(|arg| *arg != AT_ONCE).map(|arg| self.renamed(arg, bridge));
-        let begin = Action::run(
-            Some(Command::new("dhclient", args).within(BOUND_SECONDS)),
-            Some(stop(&self.renamed(self.pid_file, bridge))),
-        );
-        Draft::new(
+        begun(
             &self.id("start", bridge),
-            format!("Start the DHCP client on {}, with that lease", bridge.name),
+            bridge,
             "as ifup would, with ifupdown's own names for its files, so that ifdown finds it",
-            begin,
+            Command::new("dhclient", args),
+            stop_dhclient(&self.renamed(self.pid_file, bridge)),
         )
-        .risks(&[Risk::CutsNetwork])
-        .this_boot()
-        .step()
     }
 
     /// Returns an argument as ifupdown would write it for the bridge.
@@ -205,8 +182,50 @@ impl<'a> Client<'a> {
     }
 }
 
-/// SIGTERM ends dhclient without a release and without its script, so that the addresses stay.
-fn stop(pid_file: &str) -> Command {
-    let args = ["--stop", "--oknodo", "--remove-pidfile", "--retry", "TERM/10/KILL/5", "--name", "dhclient"];
-    Command::new("start-stop-daemon", args.into_iter().chain(["--pidfile", pid_file])).within(30)
+/// dhclient leaves its pid file behind where it is killed.
+fn stop_dhclient(pid_file: &str) -> Command {
+    stop("dhclient", pid_file, &["--remove-pidfile"])
+}
+
+/// SIGTERM ends a client without a release, and its addresses stay. `own` are further options for this one.
+pub(super) fn stop(program: &str, pid_file: &str, own: &[&str]) -> Command {
+    let ends = ["--retry", "TERM/10/KILL/5", "--name", program, "--pidfile", pid_file];
+    let args = ["--stop", "--oknodo"].into_iter().chain(own.iter().copied()).chain(ends);
+    Command::new("start-stop-daemon", args).within(30)
+}
+
+/// The client on the port ends, and begins again where that is undone.
+pub(super) fn ended(id: &str, bridge: &Bridge, stop: Command, again: Command) -> Step {
+    Draft::new(
+        id,
+        format!("Stop the DHCP client on {}, keeping its lease", bridge.port),
+        format!("a client on the port would take the address back from {}", bridge.name),
+        Action::run(Some(stop), Some(again)),
+    )
+    .risks(&[Risk::CutsNetwork])
+    .this_boot()
+    .step()
+}
+
+/// The bridge's client finds the lease in these files.
+pub(super) fn lease_copied(id: &str, bridge: &Bridge, copy: Command, files: &[String]) -> Step {
+    let remove = ["-f"].into_iter().chain(files.iter().map(String::as_str));
+    let copy = Action::Run {
+        forward: Some(copy),
+        backward: Some(Command::new("rm", remove).within(30)),
+        generates: files.iter().map(PathBuf::from).collect(),
+        put_back: false,
+        once: false,
+    };
+    let title = format!("Copy the lease of {} to {}", bridge.port, bridge.name);
+    Draft::new(id, title, "the server then sees the same client and gives the same address", copy).step()
+}
+
+/// The client on the bridge begins.
+pub(super) fn begun(id: &str, bridge: &Bridge, why: &str, client: Command, stop: Command) -> Step {
+    let title = format!("Start the DHCP client on {}, with that lease", bridge.name);
+    Draft::new(id, title, why, Action::run(Some(client.within(BOUND_SECONDS)), Some(stop)))
+        .risks(&[Risk::CutsNetwork])
+        .this_boot()
+        .step()
 }

@@ -5,14 +5,14 @@
 //! IPv6 on it as well. Source: dhcpcd(8), dhcpcd.conf(5), ifupdown's inet.defn.
 //! Never: runs one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use xenup_engine::action::Action;
 use xenup_engine::plan::{Risk, Step};
 use xenup_machine::network::{Countdown, LinkOp, Route};
 use xenup_machine::process::Command;
 
-use super::dhcp::{BOUND_SECONDS, Moved, STARTED_SECONDS};
+use super::dhcp::{self, Moved, STARTED_SECONDS};
 use super::interfaces::{self, AddressPlan, Addressing, DhcpOptions, MAIN};
 use crate::host::Bridge;
 use crate::inspect::facts::{DhcpClient, Facts};
@@ -97,12 +97,9 @@ fn pid_file(link: &str) -> String {
     format!("/run/dhcpcd/{link}.pid")
 }
 
-/// SIGTERM ends it without a release; what it has set stays.
+/// With `persistent`, what it has set stays.
 fn stop(link: &str) -> Command {
-    let pid_file = pid_file(link);
-    let args =
-        ["--stop", "--oknodo", "--retry", "TERM/10/KILL/5", "--name", "dhcpcd", "--pidfile", &pid_file];
-    Command::new("start-stop-daemon", args).within(30)
+    dhcp::stop("dhcpcd", &pid_file(link), &[])
 }
 
 /// An undo starts it on the port again, and does not wait for its lease: the server may be away.
@@ -113,15 +110,7 @@ fn end(bridge: &Bridge, options: &DhcpOptions) -> Step {
     let args = args(options, &bridge.port);
     let words = matching.into_iter().chain(start).chain(args.iter().map(String::as_str));
     let again = Command::new("start-stop-daemon", words).within(STARTED_SECONDS);
-    Draft::new(
-        &format!("dhcp-stop-{}", bridge.name),
-        format!("Stop the DHCP client on {}, keeping its lease", bridge.port),
-        format!("a client on the port would take the address back from {}", bridge.name),
-        Action::run(Some(stop(&bridge.port)), Some(again)),
-    )
-    .risks(&[Risk::CutsNetwork])
-    .this_boot()
-    .step()
+    dhcp::ended(&id("stop", bridge), bridge, stop(&bridge.port), again)
 }
 
 /// Its leases of both families, as far as it has any.
@@ -132,37 +121,17 @@ fn lease(bridge: &Bridge) -> Step {
     let pairs = ["", "6"].map(|family| file(&bridge.port, family)).into_iter().zip(&to);
     let pairs = pairs.flat_map(|(from, to)| [from, to.clone()]);
     let words = ["-euc", script, "sh"].map(str::to_owned).into_iter().chain(pairs);
-    let copy = Action::Run {
-        forward: Some(Command::new("sh", words).within(30)),
-        backward: Some(Command::new("rm", ["-f".to_owned()].into_iter().chain(to.clone())).within(30)),
-        generates: to.map(PathBuf::from).to_vec(),
-        put_back: false,
-        once: false,
-    };
-    Draft::new(
-        &format!("dhcp-lease-{}", bridge.name),
-        format!("Copy the lease of {} to {}", bridge.port, bridge.name),
-        "the server then sees the same client and gives the same address",
-        copy,
-    )
-    .step()
+    dhcp::lease_copied(&id("lease", bridge), bridge, Command::new("sh", words).within(30), &to)
 }
 
 fn begin(bridge: &Bridge, options: &DhcpOptions) -> Step {
-    let args = args(options, bridge.name.as_str());
-    let begin = Action::run(
-        Some(Command::new("dhcpcd", args).within(BOUND_SECONDS)),
-        Some(stop(bridge.name.as_str())),
-    );
-    Draft::new(
-        &format!("dhcp-start-{}", bridge.name),
-        format!("Start the DHCP client on {}, with that lease", bridge.name),
-        "as ifup would, so that ifdown finds it",
-        begin,
-    )
-    .risks(&[Risk::CutsNetwork])
-    .this_boot()
-    .step()
+    let (name, why) = (bridge.name.as_str(), "as ifup would, so that ifdown finds it");
+    let client = Command::new("dhcpcd", args(options, name));
+    dhcp::begun(&id("start", bridge), bridge, why, client, stop(name))
+}
+
+fn id(what: &str, bridge: &Bridge) -> String {
+    format!("dhcp-{what}-{}", bridge.name)
 }
 
 /// It gives routes a metric by the link's number and makes its own beside those that moved, which nobody would look after.
@@ -182,7 +151,7 @@ fn tidy(facts: &Facts, bridge: &Bridge, options: &DhcpOptions) -> Option<Step> {
         return None;
     }
     let draft = Draft::new(
-        &format!("dhcp-routes-{}", bridge.name),
+        &id("routes", bridge),
         format!("Take the routes away that the client on {} has made anew", bridge.name),
         "it numbers them by the link: those that moved would stay beside them",
         Action::Links { ops, touches: vec![bridge.name.to_string()] },

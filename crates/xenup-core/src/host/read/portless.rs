@@ -10,7 +10,7 @@ const NAT: &[&str] = &["name", "subnet", "address"];
 const ROUTED: &[&str] = &["name", "address", "routes", "proxy-arp"];
 const ISOLATED: &[&str] = &["name"];
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     pub(super) fn nat(&mut self, section: Section<'_>) -> Option<Nat> {
         self.keys(section, NAT);
         self.required(section, "name", "name = \"xenbr2\"");
@@ -34,7 +34,7 @@ impl Reader<'_> {
                 }
             },
         };
-        let (line, _) = self.place(section.start);
+        let (line, _) = self.faults.place(section.start);
         Some(Nat { name, subnet, address, line })
     }
 
@@ -52,7 +52,7 @@ impl Reader<'_> {
             }
         }
         let proxy_arp = self.switch(section, "proxy-arp");
-        let (line, _) = self.place(section.start);
+        let (line, _) = self.faults.place(section.start);
         let (name, (address, network)) = (name?, address?);
         if network.length > 30 && routes.is_empty() {
             let what = format!("{network} has no other address for a guest of `{name}`");
@@ -78,7 +78,7 @@ impl Reader<'_> {
         self.keys(section, ISOLATED);
         self.required(section, "name", "name = \"xenbr3\"");
         let name = self.parsed(section, "name")?;
-        let (line, _) = self.place(section.start);
+        let (line, _) = self.faults.place(section.start);
         Some(Isolated { name, line })
     }
 

@@ -14,7 +14,7 @@ const MOST_VLAN: u16 = 4094;
 /// The kernel's own for frames without a tag (`vlan_default_pvid`).
 const WITHOUT_TAG: u16 = 1;
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// The VLAN, if one is asked for; nothing at all where it cannot be had.
     pub(super) fn vlan(
         &mut self,
