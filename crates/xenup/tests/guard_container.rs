@@ -9,7 +9,7 @@
 #[allow(dead_code, reason = "each test binary uses its part")]
 mod container;
 
-use container::{Container, INSIDE, missing};
+use container::{Container, INSIDE, skipped};
 use serde_json::{Value, json};
 
 /// The shortest that `apply` takes.
@@ -65,22 +65,10 @@ fn apply(container: &Container) -> i32 {
     output.status.code().unwrap()
 }
 
-/// Waits until the waiting guard has ended, which it may have on a busy machine, and checks that nothing of the run is
-/// left.
+/// Waits until no guard is there, and checks that nothing of the run is left.
 fn undone(container: &Container, before: &str) {
-    let over = "ends() { for state in /run/xenup/xenup-guard-*.state; do \
-                [ -e \"$state\" ] && tail --pid=\"$(cut -d' ' -f1 \"$state\")\" -f /dev/null; done; }; \
-                ends; until [ ! -e /var/lib/xenup/guard ]; do sleep 0.2; done; ends; :";
-    container.run(&["sh", "-c", over]);
+    container.guards_end();
     assert_eq!(picture(container), before, "{}", container.logs());
-}
-
-fn skipped() -> bool {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
-        return true;
-    }
-    false
 }
 
 #[test]

@@ -15,8 +15,7 @@ use std::process::{Child, Command, Stdio};
 
 use container::cable::write_plan;
 use container::owners::{Owner, picture, says, settled};
-use container::roles::skipped;
-use container::{Container, Suite};
+use container::{Container, Suite, skipped};
 
 /// How often each disturbance is played.
 const ROUNDS: usize = 3;
@@ -128,14 +127,6 @@ fn signalled(container: &Container, signal: &str, whose: &str) {
     client.wait().unwrap();
 }
 
-/// Waits until no guard is there any more.
-fn over(container: &Container) {
-    let script = "ends() { for state in /run/xenup/xenup-guard-*.state; do \
-                [ -e \"$state\" ] && tail --pid=\"$(cut -d' ' -f1 \"$state\")\" -f /dev/null; done; }; \
-                ends; until [ ! -e /var/lib/xenup/guard ]; do sleep 0.2; done; ends; :";
-    container.run(&["sh", "-c", script]);
-}
-
 fn undone_by_itself(owner: Owner, suite: Suite) {
     if skipped() {
         return;
@@ -148,7 +139,7 @@ fn undone_by_itself(owner: Owner, suite: Suite) {
         for round in 1..=ROUNDS {
             write_plan(&container, HOST);
             disturbance.play(&mut container, &at);
-            over(&container);
+            container.guards_end();
             assert_eq!(settled(&container, owner, "host0"), at, "{name}: {disturbance:?}, round {round}");
             let now = picture(&container);
             assert_eq!(now, before, "{name}: {disturbance:?}, round {round}\n{}", says(&container));

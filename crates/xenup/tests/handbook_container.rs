@@ -14,7 +14,7 @@ mod container;
 
 use std::path::{Path, PathBuf};
 
-use container::{Container, INSIDE, OUTSIDE, missing};
+use container::{Container, INSIDE, OUTSIDE, skipped};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -64,14 +64,6 @@ fn network(container: &Container) -> String {
 fn over_ssh(container: &Container, words: &[&str]) {
     let output = container.ssh(&[], words).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn skipped() -> bool {
-    let why = missing();
-    if let Some(why) = &why {
-        println!("skipped: {why}");
-    }
-    why.is_some()
 }
 
 #[test]

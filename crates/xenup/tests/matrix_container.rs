@@ -10,13 +10,11 @@
 
 mod container;
 
-use container::cable::confirm;
+use container::cable::{confirm, roll_back};
 use container::owners::{OWN, Owner, advertised, picture, says, settled};
-use container::roles::{apply, skipped};
-use container::{Container, Suite};
+use container::roles::apply;
+use container::{Container, Suite, skipped};
 
-/// Longer than a busy machine takes for all that comes before.
-const DEADLINE: &str = "600";
 const SHARED: &str =
     "[boot]\ndefault = \"linux\"\n\n[[bridge]]\nname = \"xenbr0\"\nports = [\"host0\"]\naddress = \"keep\"\n";
 const FOR_GUESTS: &str = "\n[[bridge]]\nname = \"xenbr1\"\nports = [\"host1\"]\naddress = \"none\"\n";
@@ -71,12 +69,6 @@ fn there_and_back(owner: Owner, suite: Suite, nics: usize) {
     assert_eq!(settled(&container, owner, "host0"), at, "{name}");
     assert_eq!(picture(&container), before, "{name}: after a rollback and a boot\n{}", says(&container));
     println!("{name}: applied, confirmed, booted, rolled back, booted: as it was");
-}
-
-fn roll_back(container: &Container, at: &str) {
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", DEADLINE]);
-    assert_eq!(back.status.code(), Some(6), "{}", String::from_utf8_lossy(&back.stderr));
-    confirm(container, at);
 }
 
 fn rows(owner: Owner, suite: Suite) {

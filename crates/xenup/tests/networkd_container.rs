@@ -13,13 +13,11 @@ mod container;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use container::cable::{Server, Traffic, address, confirm, write_plan};
-use container::{Container, INSIDE, OUTSIDE, missing};
+use container::cable::{LONG, Server, Traffic, address, confirm, roll_back, write_plan};
+use container::{Container, INSIDE, OUTSIDE, skipped};
 
 const LAN: &str = "/etc/systemd/network/20-lan.network";
 const NETPLAN: &str = "/etc/netplan/50-cloud-init.yaml";
-/// For what is confirmed: longer than a busy machine takes for all that comes before.
-const LONG: &str = "600";
 /// For what nobody confirms.
 const SHORT: &str = "60";
 const HOST: &str =
@@ -109,14 +107,6 @@ fn answers_after(traffic: Traffic, container: &Container, at: &str) {
     assert!(answer.status.success(), "{at} is lost for good: {answer:?}\n{}", networkd_says(container));
 }
 
-fn skipped() -> bool {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
-        return true;
-    }
-    false
-}
-
 fn fixed() -> String {
     format!(
         "# by hand\n[Match]\nName=host*\n\n[Network]\nAddress={INSIDE}/24\nGateway={OUTSIDE}\nIPv6AcceptRA=no\n"
@@ -197,9 +187,7 @@ fn is_the_same_after_a_boot(container: &mut Container, link: &str, expected: &st
 
 /// Rolls a confirmed network back, and confirms that.
 fn rollback(container: &Container) {
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", LONG]);
-    assert_eq!(back.status.code(), Some(6), "{}", String::from_utf8_lossy(&back.stderr));
-    confirm(container, INSIDE);
+    roll_back(container, INSIDE);
     container.run(&["/usr/lib/systemd/systemd-networkd-wait-online", "--timeout=60"]);
 }
 

@@ -13,15 +13,13 @@ mod container;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use container::cable::{Server, Traffic, address, confirm, write_plan};
-use container::{Container, INSIDE, OUTSIDE, Suite, missing};
+use container::cable::{LONG, Server, Traffic, address, confirm, roll_back, write_plan};
+use container::{Container, INSIDE, OUTSIDE, Suite, skipped};
 use xenup_core::inspect::Facts;
 use xenup_core::network::manager::{Port, chosen, profiles};
 
 const PROFILES: &str = "/etc/NetworkManager/system-connections";
 const LAN: &str = "/etc/NetworkManager/system-connections/lan.nmconnection";
-/// For what is confirmed: longer than a busy machine takes for all that comes before.
-const LONG: &str = "600";
 /// For what nobody confirms.
 const SHORT: &str = "60";
 const HOST: &str =
@@ -133,20 +131,6 @@ fn bridged(container: &Container) {
     assert_eq!(active(container), OURS, "{}", says(container));
 }
 
-fn rollback(container: &Container, at: &str) {
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", LONG]);
-    assert_eq!(back.status.code(), Some(6), "{}", String::from_utf8_lossy(&back.stderr));
-    confirm(container, at);
-}
-
-fn skipped() -> bool {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
-        return true;
-    }
-    false
-}
-
 /// Each test is one Debian's, and its whole life: the same of both.
 fn a_static_address(suite: Suite) {
     if skipped() {
@@ -167,7 +151,7 @@ fn a_static_address(suite: Suite) {
     assert_eq!(container.read(LAN), fixed());
     confirm(&container, INSIDE);
     let traffic = Traffic::begin(&container, INSIDE);
-    rollback(&container, INSIDE);
+    roll_back(&container, INSIDE);
     answers_after(traffic, &container, INSIDE);
     assert_eq!(active(&container), "lan:host0:activated", "{}", says(&container));
     assert_eq!(picture(&container), before, "{}", says(&container));
@@ -176,7 +160,7 @@ fn a_static_address(suite: Suite) {
     let made = picture(&container);
     is_the_same_after_a_boot(&mut container, OURS, &made);
     // What NetworkManager made at this boot is taken back at once, and stays so over the next one.
-    rollback(&container, INSIDE);
+    roll_back(&container, INSIDE);
     assert_eq!(active(&container), "lan:host0:activated", "{}", says(&container));
     assert_eq!(picture(&container), before, "{}", says(&container));
     is_the_same_after_a_boot(&mut container, "lan:host0:activated", &before);
@@ -233,7 +217,7 @@ fn a_lease(suite: Suite, lan: Option<&str>, profile: &str) {
     let leases = server.leases(&container);
     assert_eq!(leases.lines().count(), 1, "one client, one lease:\n{leases}");
     // In another boot than the one it was made in, a rollback gives the NIC its lease again.
-    rollback(&container, &at);
+    roll_back(&container, &at);
     lent(&container, "host0");
     assert_eq!(address(&container, "host0"), at);
     assert_eq!(active(&container), profile, "{}", says(&container));

@@ -13,10 +13,9 @@ mod container;
 use std::path::Path;
 use std::process::Child;
 
-use container::roles::{
-    Guest, applied, apply, confirm, networkd, picture, roll_back, skipped, there_and_back,
-};
-use container::{Container, INSIDE, OUTSIDE};
+use container::cable::{confirm, roll_back};
+use container::roles::{Guest, applied, apply, networkd, picture, there_and_back};
+use container::{Container, INSIDE, OUTSIDE, skipped};
 
 const ROLES: &str = "[boot]\ndefault = \"linux\"\n\n[[nat]]\nname = \"xenbr2\"\nsubnet = \"10.77.0.0/24\"\n\n\
                     [[isolated]]\nname = \"xenbr3\"\n";
@@ -137,7 +136,7 @@ fn a_second_network_beside_one_and_a_program_that_is_missing() {
         assert_eq!(picture(&container), before, "{program}: {output:?}");
     }
     apply(&container, ROLES);
-    confirm(&container);
+    confirm(&container, INSIDE);
     let made = picture(&container);
     apply(&container, &format!("{ROLES}{ONE_MORE}"));
     let guests = [Guest::start(&container, "first", "xenbr2"), Guest::start(&container, "second", "xenbr4")];
@@ -148,8 +147,8 @@ fn a_second_network_beside_one_and_a_program_that_is_missing() {
     }
     assert!(!guests[0].reaches("10.78.0.2"), "one network's guests do not begin with the other's");
     drop(guests);
-    confirm(&container);
-    roll_back(&container);
+    confirm(&container, INSIDE);
+    roll_back(&container, INSIDE);
     assert_eq!(picture(&container), made, "and the first network's table as it was");
     let guest = Guest::start(&container, "first", "xenbr2");
     guest.asks();
@@ -171,12 +170,12 @@ fn guests_of_an_older_host_find_their_bridge() {
     assert!(guest.says(&["ip", "address", "add", "10.213.0.50/24", "dev", "eth0"]).status.success());
     assert!(guest.reaches(OUTSIDE));
     drop(guest);
-    confirm(&container);
+    confirm(&container, INSIDE);
     // No second plan: a veth stands for a NIC in a container until it is a port. tests/cases/plan/other-names has one.
     // udev is not there in a container: what it does with the file at boot is asked of its own program.
     container.run(&["ip", "link", "property", "del", "dev", "xenbr0", "altname", "eth0"]);
     container.run(&["udevadm", "test-builtin", "net_setup_link", "/sys/class/net/xenbr0"]);
     container.run(&["ip", "link", "show", "dev", "eth0"]);
-    roll_back(&container);
+    roll_back(&container, INSIDE);
     assert_eq!(picture(&container), before);
 }

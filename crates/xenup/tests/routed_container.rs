@@ -12,8 +12,8 @@ mod container;
 
 use std::path::Path;
 
-use container::roles::{Guest, networkd, picture, skipped, there_and_back};
-use container::{Container, INSIDE, OUTSIDE};
+use container::roles::{Guest, networkd, picture, there_and_back};
+use container::{Container, INSIDE, OUTSIDE, skipped};
 
 /// One address out of the network outside, for which dom0 answers; a network that is sent to dom0, and one behind it.
 const ROUTED: &str = "[boot]\ndefault = \"linux\"\n\n\

@@ -13,8 +13,9 @@ mod container;
 use std::path::Path;
 use std::process::Output;
 
-use container::roles::{Guest, apply, confirm, gone, netplan, networkd, picture, skipped, there_and_back};
-use container::{Container, INSIDE, OUTSIDE};
+use container::cable::confirm;
+use container::roles::{Guest, apply, gone, netplan, networkd, picture, there_and_back};
+use container::{Container, INSIDE, OUTSIDE, skipped};
 
 /// The world outside has both VLANs on the cable.
 fn tags_outside(container: &Container) {
@@ -150,7 +151,7 @@ fn aware(name: &str, change: impl FnOnce(&Path)) {
     let carried: Vec<&str> = carried.split_whitespace().skip(3).collect();
     assert_eq!(carried.join(" "), "1 PVID Egress Untagged 100 200 201");
     guests_name_their_vlan(&container);
-    confirm(&container);
+    confirm(&container, INSIDE);
     let made = picture(&container);
     container.reboot();
     guests_name_their_vlan(&container);

@@ -10,6 +10,9 @@ use xenup_core::network::plan::{NetworkPlan, plan};
 
 use super::Container;
 
+/// A deadline for what is confirmed: longer than a busy machine takes for all that comes before.
+pub const LONG: &str = "600";
+
 /// Writes the network's part of the plan that this machine's own facts give.
 pub fn write_plan(container: &Container, host: &str) {
     let mut said: serde_json::Value =
@@ -29,6 +32,14 @@ pub fn confirm(container: &Container, at: &str) {
     let output = container.ssh_to(at, &[], &["xenup", "confirm"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     container.wait_for_end(guard);
+}
+
+/// Rolls a confirmed network back, and confirms that over a new connection to that address.
+pub fn roll_back(container: &Container, at: &str) {
+    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", LONG]);
+    let words = String::from_utf8_lossy(&back.stderr).into_owned();
+    assert_eq!(back.status.code(), Some(6), "{words}\n{}", container.logs());
+    confirm(container, at);
 }
 
 /// A hundred packets a second from outside, until it is asked what came of them.

@@ -84,6 +84,15 @@ pub fn missing() -> Option<String> {
     tools.iter().find(absent).map(|tool| format!("{tool} is not installed"))
 }
 
+/// Says why no container can be had here, where that is so.
+pub fn skipped() -> bool {
+    let why = missing();
+    if let Some(why) = &why {
+        println!("skipped: {why}");
+    }
+    why.is_some()
+}
+
 /// The tree every container is copied from.
 fn base() -> PathBuf {
     if let Some(given) = std::env::var_os("XENUP_GUARD_ROOT") {
@@ -300,6 +309,14 @@ impl Container {
     pub fn pid_of(&self, prefix: &str) -> u32 {
         let text = self.run(&["sh", "-c", &format!("cat /run/xenup/{prefix}*.state")]);
         text.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Waits until the waiting guard has ended, which it may have on a busy machine, and nothing of a guard is there.
+    pub fn guards_end(&self) {
+        let over = "ends() { for state in /run/xenup/xenup-guard-*.state; do \
+                    [ -e \"$state\" ] && tail --pid=\"$(cut -d' ' -f1 \"$state\")\" -f /dev/null; done; }; \
+                    ends; until [ ! -e /var/lib/xenup/guard ]; do sleep 0.2; done; ends; :";
+        self.run(&["sh", "-c", over]);
     }
 
     pub fn logs(&self) -> String {

@@ -10,18 +10,8 @@ use xenup_core::host::Host;
 use xenup_core::inspect::Facts;
 use xenup_core::network::plan::{NetworkPlan, plan};
 
-use super::{Container, INSIDE, OUTSIDE, missing};
-
-/// Longer than a busy machine takes for all that comes before.
-const DEADLINE: &str = "600";
-
-pub fn skipped() -> bool {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
-        return true;
-    }
-    false
-}
+use super::cable::{LONG, confirm, roll_back};
+use super::{Container, INSIDE, OUTSIDE};
 
 /// Files, units, links, addresses, rules and the switches of forwarding, as far as the change may touch them. Whether a bridge
 /// has a carrier is left out: it has one while a guest is there.
@@ -68,7 +58,7 @@ pub fn apply(container: &Container, host: &str) {
 pub fn there_and_back(container: &mut Container, host: &str, before: &str, used: fn(&Container)) {
     apply(container, host);
     used(container);
-    confirm(container);
+    confirm(container, INSIDE);
     assert_eq!(planned(&inspected(container), host).steps, Vec::new(), "a second plan is empty");
     let made = picture(container);
     container.reboot();
@@ -79,7 +69,7 @@ pub fn there_and_back(container: &mut Container, host: &str, before: &str, used:
 
 /// Rolls back and boots: all is as it was `before`, in this boot and in the next.
 pub fn gone(container: &mut Container, before: &str) {
-    roll_back(container);
+    roll_back(container, INSIDE);
     assert_eq!(picture(container), before);
     container.reboot();
     assert_eq!(picture(container), before);
@@ -92,26 +82,7 @@ pub fn applied(container: &Container, host: &str) -> Output {
         "stages": [{"id": "network", "title": "The bridges", "guard": NetworkPlan::guard(),
                     "steps": network.steps, "checks": network.checks}]});
     std::fs::write(container.path("/root/plan.json"), plan.to_string()).unwrap();
-    container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", DEADLINE])
-}
-
-pub fn roll_back(container: &Container) {
-    let back = container.output(&["xenup", "rollback", "--yes", "--deadline", DEADLINE]);
-    assert_eq!(
-        back.status.code(),
-        Some(6),
-        "{}\n{}",
-        String::from_utf8_lossy(&back.stderr),
-        container.logs()
-    );
-    confirm(container);
-}
-
-pub fn confirm(container: &Container) {
-    let guard = container.pid_of("xenup-guard-");
-    let output = container.ssh_to(INSIDE, &[], &["xenup", "confirm"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    container.wait_for_end(guard);
+    container.output(&["xenup", "apply", "/root/plan.json", "--yes", "--deadline", LONG])
 }
 
 /// A network namespace behind a port of a bridge, as a guest is behind its vif.
