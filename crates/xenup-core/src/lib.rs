@@ -3,6 +3,7 @@
 //! Decides: everything about Debian and Xen that can be decided by thinking.
 //! Never: has an effect. The rooms read a machine through `Probe` and return data.
 
+pub mod amounts;
 pub mod audit;
 pub mod boot;
 pub mod by_hand;

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words;
+use crate::amounts;
 
 /// Bytes of a sector that the medium's partition table counts in.
 const SECTOR: u32 = 512;
@@ -129,7 +129,7 @@ impl Disk {
             ));
         }
         if self.size < needed {
-            let (has, needs) = (words::size(self.size), words::size(needed));
+            let (has, needs) = (amounts::size(self.size), amounts::size(needed));
             why.push(format!("{} has {has}, and the system needs {needs}", self.name));
         }
         if let Some(fault) = &self.unreadable {
@@ -164,7 +164,7 @@ impl Disk {
     /// `sda: 6 GiB, QEMU HARDDISK, serial QM00001`.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut text = format!("{}: {}", self.name, words::size(self.size));
+        let mut text = format!("{}: {}", self.name, amounts::size(self.size));
         if let Some(model) = &self.model {
             text.push_str(&format!(", {model}"));
         }
@@ -189,7 +189,7 @@ impl Disk {
         }
         for part in &self.parts {
             let what = part.held.holds().unwrap_or_else(|| "nothing that is known".to_owned());
-            lines.push(format!("{}: {}, {what}", part.name, words::size(part.size)));
+            lines.push(format!("{}: {}, {what}", part.name, amounts::size(part.size)));
         }
         lines
     }

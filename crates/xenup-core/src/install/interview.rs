@@ -263,7 +263,8 @@ impl<'a> Interview<'a> {
                 if typed != text {
                     return Err("the two are not the same".to_owned());
                 }
-                self.password = Some(Some(crypt::hashed(&typed, self.salt)));
+                let hashed = crypt::hashed(&typed, self.salt);
+                self.password = Some(Some(hashed.map_err(|error| format!("no hash of it: {error}"))?));
                 Ok(())
             }
             Question::Key => self.take_key(text),

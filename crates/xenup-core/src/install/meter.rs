@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::words;
+use crate::amounts::{self, Span};
 
 const CELLS: u64 = 30;
 
@@ -16,15 +16,15 @@ pub fn line(what: &str, done: u64, all: u64, elapsed: Duration) -> String {
     let cells = usize::try_from(done.saturating_mul(CELLS) / all).unwrap_or_default();
     let bar = "#".repeat(cells) + &".".repeat(CELLS as usize - cells.min(CELLS as usize));
     let percent = u128::from(done) * 100 / u128::from(all);
-    let mut text = format!("{what} [{bar}] {percent:>3} % of {}", words::size(all));
+    let mut text = format!("{what} [{bar}] {percent:>3} % of {}", amounts::size(all));
     let millis = elapsed.as_millis();
     if millis >= 1000 && done > 0 {
         let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
-        text.push_str(&format!(", {} a second", words::size(rate)));
+        text.push_str(&format!(", {} a second", amounts::size(rate)));
         if done < all {
             let left = u128::from(all - done) * millis / u128::from(done) / 1000;
             let left = Duration::from_secs(u64::try_from(left).unwrap_or(u64::MAX));
-            text.push_str(&format!(", {} left", words::time(left)));
+            text.push_str(&format!(", {} left", Span(left)));
         }
     }
     text

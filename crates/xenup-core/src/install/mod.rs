@@ -14,7 +14,6 @@ pub mod look;
 pub mod manifest;
 pub mod meter;
 pub mod personal;
-pub mod words;
 
 pub use answers::{Answers, AnswersError};
 pub use disk::{Disk, Part, User, Verdict};

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use xenup_core::kernel::build::progress::{Progress, Span, planned};
+use xenup_core::amounts::Span;
+use xenup_core::kernel::build::progress::{Progress, planned};
 use xenup_core::kernel::build::settings;
 use xenup_system::Environment;
 use xenup_system::process::{ProcessError, Tool, find_program};

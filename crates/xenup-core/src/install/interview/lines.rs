@@ -1,10 +1,10 @@
 //! How the interview's questions and its last page read. Decides the words; never what an answer means.
 
 use super::{Asked, Interview, Question};
+use crate::amounts;
 use crate::host::AddressPolicy;
 use crate::install::answers::Then;
 use crate::install::disk::Verdict;
-use crate::install::words;
 
 impl Interview<'_> {
     pub(super) fn put(&self, question: Question) -> Asked {
@@ -114,7 +114,7 @@ impl Interview<'_> {
             "  system   {} with Xen, as of {}, {} to write",
             manifest.system,
             manifest.archive,
-            words::size(manifest.bytes())
+            amounts::size(manifest.bytes())
         ));
         lines.push(format!("  name     {}", self.hostname.as_deref().unwrap_or(&manifest.made.hostname)));
         lines.extend(self.network_lines());

@@ -3,8 +3,9 @@
 //! Decides: which of its lines is a step (kbuild prints `  CC      init/main.o` for each), how many there will be (`make -n`
 //! prints the same words as commands of a shell), and what of it is told. Never: asks a clock; times come in.
 
-use std::fmt;
 use std::time::Duration;
+
+use crate::amounts::Span;
 
 /// Before so many steps, or so much time, an estimate would jump.
 const FEWEST: u64 = 20;
@@ -121,19 +122,5 @@ impl Progress {
             }
             _ => format!("{} steps after {}", self.done, Span(elapsed)),
         })
-    }
-}
-
-/// A time in the two largest of hours, minutes and seconds.
-pub struct Span(pub Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-            (0, 0, seconds) => write!(out, "{seconds} s"),
-            (0, minutes, seconds) => write!(out, "{minutes} min {seconds:02} s"),
-            (hours, minutes, _) => write!(out, "{hours} h {minutes:02} min"),
-        }
     }
 }

@@ -2,59 +2,47 @@
 //! Decides which keys there are.
 
 use std::ops::Range;
+use std::path::Path;
 
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Item, TableLike};
 
 use super::{Asked, At, Base, Fault, Part, PartKind, ProfileError, Wish};
-use crate::host::nearest;
 use crate::kernel::kconfig::expr::Tristate;
 use crate::kernel::linux::Linux;
 use crate::kernel::role::{ROLES, Role};
+use crate::toml_file::{self, Faults};
 
 const TOP: &[&str] = &["about", "kind", "base", "hardware", "plays", "include", "symbol"];
 const SYMBOL: &[&str] = &["value", "why", "was", "since", "until"];
 
 pub(super) fn read(name: &str, file: &str, text: &str) -> Result<Part, ProfileError> {
-    let mut reader = Reader { file, text, faults: Vec::new() };
-    let part = reader.part(name);
-    let mut faults = reader.faults;
-    faults.sort_by_key(|fault| fault.at.line);
-    match part {
-        Some(part) if faults.is_empty() => Ok(part),
-        _ => Err(ProfileError { faults }),
-    }
+    let part = toml_file::read(Path::new(file), text.as_bytes(), |faults| Reader { file, faults }.part(name));
+    part.map_err(|faulty| {
+        let at = |line| At { file: file.to_owned(), line };
+        let fault =
+            |fault: toml_file::Fault| Fault { at: at(fault.line), what: fault.what, hint: fault.hint };
+        ProfileError { faults: faulty.faults.into_iter().map(fault).collect() }
+    })
 }
 
-struct Reader<'t> {
-    file: &'t str,
-    text: &'t str,
-    faults: Vec<Fault>,
+struct Reader<'f, 't> {
+    file: &'f str,
+    faults: &'f mut Faults<'t>,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn at(&self, offset: usize) -> At {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.matches('\n').count().saturating_add(1);
-        At { file: self.file.to_owned(), line: u32::try_from(line).unwrap_or(u32::MAX) }
+        At { file: self.file.to_owned(), line: self.faults.place(offset).0 }
     }
 
     fn fault(&mut self, offset: usize, what: impl Into<String>, hint: impl Into<String>) {
-        let at = self.at(offset);
-        self.faults.push(Fault { at, what: what.into(), hint: hint.into() });
+        self.faults.add(offset..offset, what, hint);
     }
 
     fn part(&mut self, name: &str) -> Option<Part> {
-        let document = match Document::parse(self.text) {
-            Ok(document) => document,
-            Err(error) => {
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
-                let start = error.span().map_or(0, |span| span.start);
-                self.fault(start, message, "a symbol reads: NAME = { value = \"m\", why = \"…\" }");
-                return None;
-            }
-        };
+        let document = self.faults.document("a symbol reads: NAME = { value = \"m\", why = \"…\" }")?;
         let top = document.as_table();
-        self.keys(top, TOP, "the file", 0);
+        self.faults.unknown_keys(top, "the file", 0, TOP);
         let about = self.string(top, "about", 0).map(|(text, _)| text);
         if about.is_none() && top.get("about").is_none() {
             self.fault(0, "the file does not say what it is for", "add a line: about = \"…\"");
@@ -121,18 +109,6 @@ impl Reader<'_> {
         roles
     }
 
-    /// Names every key that is not known.
-    fn keys(&mut self, table: &dyn TableLike, known: &[&str], whose: &str, outside: usize) {
-        for (name, item) in table.iter().filter(|(name, _)| !known.contains(name)) {
-            let start = key_start(table, name, start(Some(item), outside));
-            let hint = match nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("remove it; known here: {}", known.join(", ")),
-            };
-            self.fault(start, format!("{whose} has no key `{}`", name.escape_debug()), hint);
-        }
-    }
-
     fn string(&mut self, table: &dyn TableLike, key: &str, outside: usize) -> Option<(String, usize)> {
         let item = table.get(key)?;
         let start = start(Some(item), outside);
@@ -193,7 +169,7 @@ impl Reader<'_> {
     }
 
     fn symbol(&mut self, name: &str, keys: &dyn TableLike, start: usize) -> Option<Asked> {
-        self.keys(keys, SYMBOL, name, start);
+        self.faults.unknown_keys(keys, name, start, SYMBOL);
         let was = self.strings(keys, "was", start);
         for (name, start) in
             std::iter::once((name, start)).chain(was.iter().map(|(name, span)| (name.as_str(), span.start)))

@@ -1,5 +1,6 @@
 //! Sizes and times as people read them. Decides how they are rounded; never what they are of.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Bytes as MiB, GiB or TiB, with one decimal where that tells something.
@@ -16,15 +17,17 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Seconds as `7 s`, `2:05` or `1:02:05`.
-#[must_use]
-pub fn time(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest} s"),
-        (0, _) => format!("{minutes}:{rest:02}"),
-        _ => format!("{hours}:{minutes:02}:{rest:02}"),
+/// A time in the two largest of hours, minutes and seconds.
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+            (0, 0, seconds) => write!(out, "{seconds} s"),
+            (0, minutes, seconds) => write!(out, "{minutes} min {seconds:02} s"),
+            (hours, minutes, _) => write!(out, "{hours} h {minutes:02} min"),
+        }
     }
 }
 
@@ -33,11 +36,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_read_as_people_write_them() {
+    fn sizes_read_as_people_write_them() {
         let sizes = [0, 512, 1 << 20, (4 << 30) + (410 << 20), 6 << 30, 4_000_787_030_016, u64::MAX];
         let words: Vec<String> = sizes.iter().map(|bytes| size(*bytes)).collect();
         assert_eq!(words, ["0 bytes", "512 bytes", "1 MiB", "4.4 GiB", "6 GiB", "3.6 TiB", "16777216 TiB"]);
-        let times: Vec<String> = [7, 125, 3725].map(|s| time(Duration::from_secs(s))).to_vec();
-        assert_eq!(times, ["7 s", "2:05", "1:02:05"]);
+    }
+
+    #[test]
+    fn times_have_their_two_largest_units() {
+        let words =
+            [0, 59, 60, 3599, 3600, 86_461].map(|seconds| Span(Duration::from_secs(seconds)).to_string());
+        assert_eq!(words, ["0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "24 h 01 min"]);
     }
 }
