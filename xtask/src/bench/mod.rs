@@ -9,10 +9,12 @@ mod figures;
 mod guest;
 mod guests;
 mod host;
+mod image;
 mod kernel_build;
 mod kernels;
 mod network;
 mod switch;
+mod xen_tools;
 
 use std::path::PathBuf;
 
@@ -27,7 +29,7 @@ pub use switch::{SwitchHere, run as switch_here};
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Run only the benches whose name contains this: inspect, plan, network, connections, kernel-check, kernel-config,
-    /// kernel-build (two builds of a kernel), audit, guest
+    /// kernel-build (two builds of a kernel), audit, guest, image (both take half an hour)
     #[arg(value_name = "NAME")]
     filter: Option<String>,
     /// How often each is measured
@@ -68,6 +70,7 @@ const BENCHES: &[(&str, Body)] = &[
     ("audit-lint", |settings| audit::lint(settings.runs)),
     ("audit", |settings| audit::guests(settings.runs)),
     ("guest", |settings| guest::create(settings.runs)),
+    ("image", |settings| image::build(settings.runs)),
 ];
 
 /// What `--json` prints.
