@@ -1,5 +1,6 @@
 //! `xenup image build` for real: twice, by an ordinary user and by root, with caches of their own, from this machine's
-//! mirror; then booted by BIOS and by UEFI on an emulated machine whose disk is larger than the image.
+//! mirror; then booted by BIOS and by UEFI on an emulated machine whose disk is larger than the image; and once more with
+//! a volume group, in which `guest create` makes guests.
 //!
 //! Decides: that the two disks are the same bytes, what is refused, and what the first boot has to say on the console.
 //! Never: asserts on a time; it prints what the steps take.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use xenup_rehearse::accelerator::Accelerator;
-use xenup_rehearse::console::Pattern;
+use xenup_rehearse::console::{Console, Pattern};
 use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, PATIENCE};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
@@ -17,6 +18,7 @@ use xenup_system::files;
 use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
 
+use crate::carried;
 use crate::claims::{asked, holds};
 
 type Failure = Box<dyn std::error::Error>;
@@ -31,6 +33,50 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ ad
 const SUITE: &str = "bookworm";
 /// The disk that the image is written to.
 const DISK: &str = "6G";
+
+/// The image has 4 GiB: the volume group gets the rest.
+const VOLUMES_DISK: &str = "9G";
+const VOLUMES: &[(&str, &str)] = &[
+    (
+        "the group has what the image leaves",
+        "test $(vgs --noheadings --units m --nosuffix -o vg_free guests | cut -d. -f1) -gt 4500",
+    ),
+    (
+        "a group that is not there is refused",
+        "xenup guest create no --suite bookworm --type pv --volume nowhere 2>&1 | grep -q -- '--volume guests'",
+    ),
+    (
+        "a filled volume",
+        "xenup guest create filled --suite bookworm --type pv --size 2G --volume guests --address 10.99.0.65/24 && xl create /etc/xen/filled.cfg",
+    ),
+    (
+        "a name that is taken is refused",
+        "xenup guest create filled --suite bookworm --type pv --volume guests 2>&1 | grep -q already",
+    ),
+    ("a thin pool", "lvcreate --yes --type thin-pool --size 2000M --name pool guests"),
+    (
+        "a snapshot of the base in it",
+        "xenup guest create thin --suite bookworm --type pv --volume guests/pool --address 10.99.0.66/24 && xl create /etc/xen/thin.cfg",
+    ),
+    (
+        "the second one shares the base's volume",
+        "xenup guest create second --suite bookworm --type pv --size 2G --volume guests/pool && test $(lvs --noheadings guests | grep -c xenup-base) = 1",
+    ),
+    ("a guest that runs is not deleted", "! xenup guest delete --yes filled"),
+];
+const VOLUMES_AFTER: &[(&str, &str)] = &[
+    ("a volume grows", "xenup guest resize filled 2100M && e2fsck -fn /dev/guests/filled-disk"),
+    (
+        "another volume under its name is left",
+        "lvchange --deltag @x guests/second-disk; lvrename guests second-disk kept && lvcreate --yes -L 8M -n second-disk guests && \
+         xenup guest delete --yes second 2>&1 | grep -q 'is left' && lvs guests/second-disk",
+    ),
+    (
+        "deleted, volumes and all",
+        "xenup guest delete --yes filled && xenup guest delete --yes thin && ! lvs guests/filled-disk && ! lvs guests/thin-disk",
+    ),
+    ("nothing of them is left", "! ls /etc/xen/filled.cfg /etc/xen/thin.cfg /var/lib/xenup/guests/thin.json"),
+];
 
 /// Both NICs under other names than the machine would give them, so that the roles go by address.
 fn host_toml() -> String {
@@ -82,6 +128,9 @@ pub fn run() -> crate::Outcome {
         for (what, held) in said {
             good &= holds(&format!("{firmware:?}: {what}"), held);
         }
+    }
+    for (what, held) in bench.volumes()? {
+        good &= holds(&format!("volumes: {what}"), held);
     }
     if good {
         files::remove_dir_all(&folder)?;
@@ -249,26 +298,10 @@ impl Bench {
 
     /// Writes the image to a larger disk and boots it, until its first boot has said what the machine is.
     fn boot(&self, image: &Path, firmware: Firmware) -> Result<Vec<(String, bool)>, Failure> {
-        let base = self.file("base.qcow2");
-        Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&base).run()?;
-        Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(DISK).run()?;
-        xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
-        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
-        let (accelerator, why) = Accelerator::probe(&lab);
-        println!("{firmware:?}: {why}");
-        let lan = Lan::create(&lab)?;
-        let watch = Stopwatch::start();
-        let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, firmware, accelerator))?;
+        let (lab, lan, spec) = self.machine(image, firmware, DISK)?;
+        let mut vm = Vm::start(&lab, &lan, &spec)?;
         let console = vm.console();
-        let ends = [Pattern::text("is a Xen host: all of"), Pattern::text("do not hold; they are looked at")];
-        let report = console.expect(&Pattern::any(&ends), BOOT)?;
-        println!("{firmware:?}: the first boot has reported after {:.0} s", watch.elapsed().as_secs_f64());
-        for line in report.before.lines().filter(|line| line.contains("xenup[")) {
-            println!("  {}", line.trim());
-        }
-        let mut all = vec![("the first boot reports a Xen host".to_owned(), report.index == 0)];
-        console.send("\n")?;
-        console.login_within("root", PASSWORD, SHORT)?;
+        let mut all = vec![first_boot(console, &format!("{firmware:?}"))?];
         let info = console.check("xl info", SHORT)?;
         print!("{}", info.lines().map(|line| format!("  {line}\n")).collect::<String>());
         all.push(("xl info answers".to_owned(), info.contains("xen_version")));
@@ -290,6 +323,54 @@ impl Bench {
         all.extend(asked(console, &claims, SHORT)?);
         Ok(all)
     }
+
+    /// The image on a larger disk, and the machine that it becomes.
+    fn machine(&self, image: &Path, firmware: Firmware, size: &str) -> Result<(Lab, Lan, VmSpec), Failure> {
+        let base = self.file("base.qcow2");
+        Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&base).run()?;
+        Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(size).run()?;
+        xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
+        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
+        let (accelerator, why) = Accelerator::probe(&lab);
+        println!("{firmware:?}: {why}");
+        let lan = Lan::create(&lab)?;
+        Ok((lab, lan, VmSpec::over(&base, firmware, accelerator)))
+    }
+
+    /// An image with a volume group: guests as volumes and as snapshots in a thin pool, made, started, grown and deleted.
+    fn volumes(&self) -> Result<Vec<(String, bool)>, Failure> {
+        let out = self.file("volumes.raw");
+        told(self.as_root().args(self.words(&out)).arg("--lvm"))?;
+        let (lab, lan, mut spec) = self.machine(&out, Firmware::Bios, VOLUMES_DISK)?;
+        spec.files = vec![carried::base(&self.file(carried::BASE))?];
+        let mut vm = Vm::start(&lab, &lan, &spec)?;
+        let console = vm.console();
+        let mut all = vec![first_boot(console, "with a volume group")?];
+        console.check(&carried::keep(&spec), SHORT)?;
+        all.extend(asked(console, VOLUMES, BOOT)?);
+        for guest in ["filled", "thin"] {
+            let address = format!("10.99.0.{}", if guest == "thin" { 66 } else { 65 });
+            let answers = carried::answers(&lan, &address, BOOT)?;
+            all.push((format!("the {guest} guest answers over the bridge"), answers));
+            all.extend(asked(console, &[(guest, &format!("xl destroy {guest}"))], SHORT)?);
+        }
+        all.extend(asked(console, VOLUMES_AFTER, BOOT)?);
+        Ok(all)
+    }
+}
+
+/// Waits for what an image's first boot says, and logs in.
+fn first_boot(console: &mut Console, whose: &str) -> Result<(String, bool), Failure> {
+    let watch = Stopwatch::start();
+    let ends = [Pattern::text("is a Xen host: all of"), Pattern::text("do not hold; they are looked at")];
+    let report = console.expect(&Pattern::any(&ends), BOOT)?;
+    println!("{whose}: the first boot has reported after {:.0} s", watch.elapsed().as_secs_f64());
+    for line in report.before.lines().filter(|line| line.contains("xenup[")) {
+        println!("  {}", line.trim());
+    }
+    console.send("\n")?;
+    console.login_within("root", PASSWORD, SHORT)?;
+    Ok(("the first boot reports a Xen host".to_owned(), report.index == 0))
 }
 
 /// Runs a build and shows what it says.

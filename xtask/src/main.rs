@@ -5,6 +5,7 @@
 
 mod ask;
 mod bench;
+mod carried;
 #[cfg(test)]
 mod cases;
 mod check;

@@ -9,8 +9,6 @@ mod disks;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_image::Suite;
-use xenup_image::guest::{BaseSpec, Manager, base};
 use xenup_rehearse::accelerator::Accelerator;
 use xenup_rehearse::console::Pattern;
 use xenup_rehearse::inside::PASSWORD;
@@ -18,9 +16,9 @@ use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Disk, FileOnDisk, Firmware, Source, Vm, VmSpec};
 use xenup_system::files;
-use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
 
+use crate::carried;
 use crate::claims::{asked, holds};
 use crate::image;
 
@@ -34,11 +32,7 @@ const SHORT: Duration = Duration::from_secs(600);
 const DISK: u64 = 6 << 30;
 /// What the medium looks for on other disks.
 const LABEL: &str = "XENUPCONF";
-/// The guest's base, on the second disk.
-const BASE: &str = "base.tar";
 const GUEST: &str = "10.99.0.64";
-/// Seconds for a whole Debian to come up in an emulated machine's guest.
-const GUEST_BOOT: &str = "1800";
 /// The last question of an interview.
 const LAST: &str = "and install? [y/N] ";
 
@@ -157,10 +151,10 @@ impl Bench {
             xenup_rehearse::inside::PASSWORD_HASH
         );
         let mut spec = self.spec(firmware, accelerator);
-        let file = |name: &str, from| FileOnDisk { name: name.into(), from, mode: 0o644 };
+        let answers = Source::Bytes(answers.into_bytes());
         spec.files = vec![
-            file("answers.toml", Source::Bytes(answers.into_bytes())),
-            file(BASE, Source::Path(self.base()?)),
+            FileOnDisk { name: "answers.toml".into(), from: answers, mode: 0o644 },
+            carried::base(&self.folder.join(carried::BASE))?,
         ];
         let watch = Stopwatch::start();
         let mut vm = Vm::start(&lab, &lan, &spec)?;
@@ -172,30 +166,10 @@ impl Bench {
         let mut all = vec![(format!("{name}: the answers of a second disk install"), end.index == 0)];
         if end.index == 0 {
             all.extend(host(&mut vm, name, "alone", &watch)?);
+            vm.console().check(&carried::keep(&spec), SHORT)?;
             all.extend(guest(&mut vm, &lan, name)?);
         }
         Ok(all)
-    }
-
-    /// A guest's base as this machine keeps it, packed: mmdebstrap under emulation would take the better part of an hour.
-    fn base(&self) -> Result<PathBuf, Failure> {
-        let packed = self.folder.join(BASE);
-        if !files::exists(&packed) {
-            let spec = BaseSpec { suite: Suite::Bookworm, manager: Manager::Ifupdown, packages: Vec::new() };
-            let base = base::ready(&base::cache(), &spec, false, &mut |_| {})?;
-            let folder = base.image.parent().unwrap_or(Path::new("/"));
-            let beside = base.image.with_extension("json");
-            let names = [&base.image, &beside].map(|path| path.file_name().unwrap_or_default().to_owned());
-            Tool::new("tar")
-                .arg("-C")
-                .arg(folder)
-                .arg("-Scf")
-                .arg(&packed)
-                .args(names)
-                .timeout(SHORT)
-                .run()?;
-        }
-        Ok(packed)
     }
 
     /// By UEFI, by somebody who types on the serial console: once to the last page and no further, then for good.
@@ -294,11 +268,6 @@ fn host(vm: &mut Vm, firmware: &str, name: &str, watch: &Stopwatch) -> Claims {
 /// A PV guest of `xenup guest create` on the bridge that the installation made, and whether the outside reaches it.
 fn guest(vm: &mut Vm, lan: &Lan, firmware: &str) -> Claims {
     let console = vm.console();
-    let keep = format!(
-        "mkdir -p /run/brought /var/cache/xenup/guests && mount -o ro LABEL={LABEL} /run/brought && \
-         tar -C /var/cache/xenup/guests -xSf /run/brought/{BASE} && umount /run/brought"
-    );
-    console.check(&keep, SHORT)?;
     let watch = Stopwatch::start();
     let create = format!(
         "xenup guest create web --suite bookworm --type pv --address {GUEST}/24 --gateway {}",
@@ -310,12 +279,12 @@ fn guest(vm: &mut Vm, lan: &Lan, firmware: &str) -> Claims {
     );
     let created = watch.elapsed().as_secs_f64();
     console.check("xl create /etc/xen/web.cfg", SHORT)?;
-    let ping = lan.exec("ping", &["-c", "1", "-w", GUEST_BOOT, GUEST]).timeout(BOOT).output()?;
+    let answers = carried::answers(lan, GUEST, BOOT)?;
     println!(
         "{firmware}: a guest was made in {created:.0} s, and answered over xenbr0 {:.0} s after xl create",
         watch.elapsed().as_secs_f64() - created
     );
-    Ok(vec![(format!("{firmware}: a guest of guest create answers the outside"), ping.status.success())])
+    Ok(vec![(format!("{firmware}: a guest of guest create answers the outside"), answers)])
 }
 
 fn shown(text: &str) {

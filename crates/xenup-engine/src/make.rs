@@ -41,6 +41,8 @@ pub enum Part<'a> {
         path: PathBuf,
         /// How.
         make: Maker<'a>,
+        /// How it is taken back; without it as a file is.
+        unmake: Option<Maker<'a>>,
     },
 }
 
@@ -63,7 +65,7 @@ pub struct NotMade {
     /// What could not be made; `None` where the caller stopped it.
     pub cause: Option<Box<dyn Error>>,
     /// What was made and could not be taken back, with the reason.
-    pub left: Vec<(PathBuf, MachineError)>,
+    pub left: Vec<(PathBuf, Box<dyn Error>)>,
 }
 
 impl fmt::Display for NotMade {
@@ -88,7 +90,7 @@ impl Error for NotMade {
 /// # Errors
 /// The first that could not be made: then what was made before it is removed again, the last one first.
 pub fn make(machine: &mut dyn Machine, parts: Vec<Part<'_>>, stop: &dyn Fn() -> bool) -> Result<(), NotMade> {
-    let mut made: Vec<(PathBuf, bool)> = Vec::new();
+    let mut made: Vec<(PathBuf, Back<'_>)> = Vec::new();
     let mut cause = None;
     let mut stopped = false;
     for part in parts {
@@ -105,18 +107,25 @@ pub fn make(machine: &mut dyn Machine, parts: Vec<Part<'_>>, stop: &dyn Fn() -> 
         return Ok(());
     }
     let mut left = Vec::new();
-    for (path, is_directory) in made.into_iter().rev() {
-        if let Err(error) = take_back(machine, &path, is_directory) {
+    for (path, back) in made.into_iter().rev() {
+        if let Err(error) = take_back(machine, &path, back) {
             left.push((path, error));
         }
     }
     Err(NotMade { cause, left })
 }
 
-fn one(
+/// How something that was made is taken back.
+enum Back<'a> {
+    Directory,
+    File,
+    Own(Maker<'a>),
+}
+
+fn one<'a>(
     machine: &mut dyn Machine,
-    part: Part<'_>,
-    made: &mut Vec<(PathBuf, bool)>,
+    part: Part<'a>,
+    made: &mut Vec<(PathBuf, Back<'a>)>,
 ) -> Result<(), Box<dyn Error>> {
     let path = part.path().to_owned();
     let is_directory = matches!(part, Part::Directory(_));
@@ -128,46 +137,56 @@ fn one(
         };
     }
     // From here on it may be there, whatever the call says; but not by us where the name was taken meanwhile.
-    let done = write(machine, part);
+    let (done, back) = write(machine, part);
     let by_another = done.as_ref().err().is_some_and(|error| {
         error.downcast_ref::<MachineError>().is_some_and(|error| error.reason == Reason::Exists)
     });
     if !by_another {
-        made.push((path, is_directory));
+        made.push((path, back));
     }
     done
 }
 
-fn write(machine: &mut dyn Machine, part: Part<'_>) -> Result<(), Box<dyn Error>> {
+fn write<'a>(machine: &mut dyn Machine, part: Part<'a>) -> (Result<(), Box<dyn Error>>, Back<'a>) {
     match part {
-        Part::Directory(path) => {
-            machine.create_dir(&path, &Attributes::root(0o755))?;
-            machine.sync_dir(parent(&path))?;
-        }
+        Part::Directory(path) => (directory(machine, &path).map_err(Into::into), Back::Directory),
         Part::File { path, bytes, mode } => {
-            machine.create_file(&path, &bytes, &Attributes::root(mode))?;
-            machine.sync_file(&path)?;
-            machine.sync_dir(parent(&path))?;
+            (file(machine, &path, &bytes, mode).map_err(Into::into), Back::File)
         }
-        Part::Link { path, target } => {
-            machine.create_symlink(&path, &target, &Attributes::root(0o777))?;
-            machine.sync_dir(parent(&path))?;
-        }
-        Part::Other { make, .. } => make(machine)?,
+        Part::Link { path, target } => (link(machine, &path, &target).map_err(Into::into), Back::File),
+        Part::Other { make, unmake, .. } => (make(machine), unmake.map_or(Back::File, Back::Own)),
     }
-    Ok(())
 }
 
-fn take_back(machine: &mut dyn Machine, path: &Path, is_directory: bool) -> Result<(), MachineError> {
-    if !is_directory {
-        return remove(machine, path).map(drop);
+fn directory(machine: &mut dyn Machine, path: &Path) -> Result<(), MachineError> {
+    machine.create_dir(path, &Attributes::root(0o755))?;
+    machine.sync_dir(parent(path))
+}
+
+fn file(machine: &mut dyn Machine, path: &Path, bytes: &[u8], mode: u32) -> Result<(), MachineError> {
+    machine.create_file(path, bytes, &Attributes::root(mode))?;
+    machine.sync_file(path)?;
+    machine.sync_dir(parent(path))
+}
+
+fn link(machine: &mut dyn Machine, path: &Path, target: &Path) -> Result<(), MachineError> {
+    machine.create_symlink(path, target, &Attributes::root(0o777))?;
+    machine.sync_dir(parent(path))
+}
+
+fn take_back(machine: &mut dyn Machine, path: &Path, back: Back<'_>) -> Result<(), Box<dyn Error>> {
+    match back {
+        Back::File => Ok(remove(machine, path).map(drop)?),
+        Back::Own(unmake) => unmake(machine),
+        Back::Directory => {
+            let removed = match machine.remove_dir(path) {
+                // Somebody else has put something there since.
+                Err(error) if matches!(error.reason, Reason::NotEmpty | Reason::NotFound) => return Ok(()),
+                removed => removed,
+            };
+            Ok(removed.and_then(|()| machine.sync_dir(parent(path)))?)
+        }
     }
-    let removed = match machine.remove_dir(path) {
-        // Somebody else has put something there since.
-        Err(error) if matches!(error.reason, Reason::NotEmpty | Reason::NotFound) => return Ok(()),
-        removed => removed,
-    };
-    removed.and_then(|()| machine.sync_dir(parent(path)))
 }
 
 /// Removes a file or link for good; `false` where there was none.

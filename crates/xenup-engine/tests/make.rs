@@ -34,7 +34,7 @@ fn carry_out(machine: &mut FakeMachine, stop: &dyn Fn() -> bool) -> Result<(), x
     let parts = vec![
         Part::Directory("/srv".into()),
         Part::File { path: "/srv/record".into(), bytes: b"record".to_vec(), mode: 0o644 },
-        Part::Other { path: "/srv/disk".into(), make: &mut disk },
+        Part::Other { path: "/srv/disk".into(), make: &mut disk, unmake: None },
         Part::Directory("/etc".into()),
         Part::File { path: "/etc/new".into(), bytes: b"new".to_vec(), mode: 0o644 },
         Part::Link { path: "/etc/link".into(), target: "/etc/new".into() },

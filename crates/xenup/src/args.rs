@@ -313,7 +313,7 @@ pub enum Guest {
     /// Make a Debian guest: its disk and its file, in about a second once a base of its release is kept
     ///
     /// Starts nothing, and replaces nothing. On a failure nothing is left.
-    Create(GuestCreate),
+    Create(Box<GuestCreate>),
     /// Make the disk of a guest that `guest create` made larger, with its file system; the guest is off meanwhile
     Resize(GuestResize),
     /// Remove what `guest create` made for a guest: its file, its link in /etc/xen/auto, its disk

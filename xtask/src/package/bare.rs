@@ -219,7 +219,7 @@ fn on_plain_machines(job: &Job, suite: Suite) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::unexplained;
+    use super::{unexplained, without_reason};
 
     #[test]
     fn an_override_says_why() {
@@ -229,5 +229,10 @@ mod tests {
         assert_eq!(unexplained("# why\nx: a\nx: b\n"), ["x: b"]);
         assert_eq!(unexplained("# why\nx: a\n\nx: a\n"), ["x: a"]);
         assert_eq!(unexplained("# a heading\n\nx: a\n"), ["x: a"]);
+    }
+
+    #[test]
+    fn the_overrides_of_this_package_say_why() {
+        assert_eq!(without_reason(&crate::project()).unwrap(), Vec::<String>::new());
     }
 }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use super::NewFile;
 use crate::host::{AddressPolicy, Host};
 
-/// Beside what every Debian has: sfdisk, and the clock's own keeper.
-pub(super) const PACKAGES: &[&str] = &["fdisk", "systemd-timesyncd"];
-/// For the volume group.
-pub(super) const VOLUMES: &str = "lvm2";
+/// Beside what every Debian has: sfdisk, the clock's own keeper, and what `guest create` makes and boots guests by.
+pub(super) const PACKAGES: &[&str] = &["fdisk", "grub-xen-host", "mmdebstrap", "systemd-timesyncd"];
+/// For the volume group; a thin pool in it is not activated without the second.
+pub(super) const VOLUMES: &[&str] = &["lvm2", "thin-provisioning-tools"];
 
 const SCRIPT: &str = "/usr/local/lib/xenup-image/first-boot";
 const UNITS: &str = "/etc/systemd/system";

@@ -88,7 +88,8 @@ pub struct HostImage {
 pub fn packages(host: &Host, volumes: bool) -> Vec<String> {
     let mut wanted = packages::wants(&roles::made(host), &machine::bare());
     wanted.extend(first_boot::PACKAGES.iter().map(|name| (*name).to_owned()));
-    wanted.extend(volumes.then(|| first_boot::VOLUMES.to_owned()));
+    let volumes = if volumes { first_boot::VOLUMES } else { &[] };
+    wanted.extend(volumes.iter().map(|name| (*name).to_owned()));
     wanted
 }
 

@@ -90,6 +90,34 @@ pub fn make(
     wanted: &GuestDisk<'_>,
     report: &mut dyn FnMut(Progress),
 ) -> Result<Vec<StepTime>, ImageError> {
+    validate(wanted)?;
+    let parent = wanted.path.parent().unwrap_or(Path::new("/"));
+    // On the disk's own file system, so that the last step is a rename; removed with all it holds however this ends.
+    let work = WorkDir::new_in(parent, &work_prefix(wanted.path))?;
+    let image = work.join("disk");
+    let entries = all_entries(base, wanted);
+    let mut steps = Steps::new(report);
+    steps.run("copy of the base", |_| disk_copy::copy(&base.image, &image))?;
+    steps.run("file system", |_| {
+        let present = files::size(&image)?;
+        if present < wanted.size {
+            disk_copy::grow(&image, wanted.size)?;
+        }
+        resize(&image, present, wanted.size)?;
+        identify(&image, wanted.file_system)
+    })?;
+    steps.run("files", |_| debugfs::write(&image, &entries, &work))?;
+    steps.run("check", |_| {
+        e2fsck(&image)?;
+        check::check(&image, wanted, &entries)
+    })?;
+    files::set_mode(&image, 0o600)?;
+    disk_copy::place(&image, wanted.path)?;
+    Ok(steps.times)
+}
+
+/// Whether such a disk can be made here.
+pub(super) fn validate(wanted: &GuestDisk<'_>) -> Result<(), ImageError> {
     if wanted.size < SMALLEST || !wanted.size.is_multiple_of(MIB) {
         return Err(SpecError::Value {
             field: "size",
@@ -103,27 +131,13 @@ pub fn make(
         ("resize2fs", "e2fsprogs"),
         ("tune2fs", "e2fsprogs"),
         ("e2fsck", "e2fsprogs"),
-    ])?;
-    let parent = wanted.path.parent().unwrap_or(Path::new("/"));
-    // On the disk's own file system, so that the last step is a rename; removed with all it holds however this ends.
-    let work = WorkDir::new_in(parent, &work_prefix(wanted.path))?;
-    let image = work.join("disk");
-    let mut entries = vec![grub_config(base, wanted.file_system)];
-    entries.extend(wanted.entries.iter().cloned());
-    let mut steps = Steps::new(report);
-    steps.run("copy of the base", |_| disk_copy::copy(&base.image, &image))?;
-    steps.run("file system", |_| {
-        resize(&image, wanted.size)?;
-        identify(&image, wanted.file_system)
-    })?;
-    steps.run("files", |_| debugfs::write(&image, &entries, &work))?;
-    steps.run("check", |_| {
-        e2fsck(&image)?;
-        check::check(&image, wanted, &entries)
-    })?;
-    files::set_mode(&image, 0o600)?;
-    disk_copy::place(&image, wanted.path)?;
-    Ok(steps.times)
+    ])
+}
+
+/// What is written inside: the base's menu for this file system, and what is wanted.
+pub(super) fn all_entries(base: &Base, wanted: &GuestDisk<'_>) -> Vec<Entry> {
+    let menu = grub_config(base, wanted.file_system);
+    std::iter::once(menu).chain(wanted.entries.iter().cloned()).collect()
 }
 
 fn work_prefix(disk: &Path) -> String {
@@ -157,13 +171,10 @@ fn grub_config(base: &Base, uuid: &str) -> Entry {
     Entry::File { path: "/boot/grub/grub.cfg".into(), mode: 0o444, bytes: text.into_bytes() }
 }
 
-fn resize(image: &Path, size: u64) -> Result<(), ImageError> {
-    let present = files::size(image)?;
+/// Makes the file system as large as that; a larger file or volume is there already.
+pub(super) fn resize(image: &Path, present: u64, size: u64) -> Result<(), ImageError> {
     if present == size {
         return Ok(());
-    }
-    if present < size {
-        disk_copy::grow(image, size)?;
     }
     // It cuts the file off itself where the file system becomes smaller.
     Tool::new("resize2fs")
@@ -177,7 +188,7 @@ fn resize(image: &Path, size: u64) -> Result<(), ImageError> {
 }
 
 /// The file system as a whole, read and not repaired.
-fn e2fsck(image: &Path) -> Result<(), ImageError> {
+pub(super) fn e2fsck(image: &Path) -> Result<(), ImageError> {
     Tool::new("e2fsck")
         .arg("-fn")
         .arg(image)
@@ -188,7 +199,7 @@ fn e2fsck(image: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
-fn identify(image: &Path, uuid: &str) -> Result<(), ImageError> {
+pub(super) fn identify(image: &Path, uuid: &str) -> Result<(), ImageError> {
     Tool::new("tune2fs")
         .args(["-U", uuid])
         .arg(image)

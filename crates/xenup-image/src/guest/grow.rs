@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use xenup_disk::superblock::{self, Kind};
 use xenup_system::disk_copy;
-use xenup_system::files::{self, DiskFile};
+use xenup_system::files::DiskFile;
 use xenup_system::process::{Output, ProcessError, Status, Tool};
 
 use crate::check::OnDisk;
@@ -19,19 +19,28 @@ use crate::error::{ImageError, during};
 /// A check of some terabytes.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
-/// Makes the disk at `path` `size` bytes large, and its file system as large as that. `file_system` is its UUID.
+/// Makes the disk at `path` `size` bytes large, and its file system as large as that. `volume` is group and name of the
+/// logical volume that it is; `file_system` is its UUID.
 ///
 /// # Errors
 /// It is not that file system, e2fsck(8) finds damage that it does not repair by itself (then the disk is not grown), or
 /// there is no room.
-pub fn grow(path: &Path, file_system: &str, size: u64) -> Result<(), ImageError> {
+pub fn grow(
+    path: &Path,
+    volume: Option<(&str, &str)>,
+    file_system: &str,
+    size: u64,
+) -> Result<(), ImageError> {
     crate::tools::check_for(&[("e2fsck", "e2fsprogs"), ("resize2fs", "e2fsprogs")])?;
     known(path, file_system)?;
     let checking = during("checking the guest's file system (e2fsck)");
     // The journal is played back as the guest's own boot would; 1 is "repaired".
     e2fsck(path, "-fp", &[0, 1]).map_err(checking)?;
-    if files::size(path)? < size {
-        disk_copy::grow(path, size)?;
+    if DiskFile::open(path)?.size()? < size {
+        match volume {
+            Some((group, name)) => super::volume::extend(group, name, size)?,
+            None => disk_copy::grow(path, size)?,
+        }
     }
     Tool::new("resize2fs")
         .arg(path)

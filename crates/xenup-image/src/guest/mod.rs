@@ -14,6 +14,7 @@ pub(crate) mod debugfs;
 pub mod disk;
 mod grow;
 mod kept;
+pub mod volume;
 
 pub use base::{Base, BaseSpec, Manager, SMALLEST};
 pub use disk::{Entry, GuestDisk};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use xenup_core::guest::create::Name;
+use xenup_core::guest::create::{Name, Room};
 use xenup_image::Suite;
 
 const MIB: u64 = 1 << 20;
@@ -42,6 +42,9 @@ pub struct GuestCreate {
     /// Where its disk's file goes
     #[arg(long, value_name = "DIR", default_value = "/var/lib/xen/images")]
     pub dir: PathBuf,
+    /// Its disk is a logical volume, NAME-disk, of this volume group; of a thin pool a snapshot of the base
+    #[arg(long, value_name = "GROUP[/POOL]", conflicts_with = "dir")]
+    pub volume: Option<Room>,
     /// The bridge; without it host.toml's first, else the machine's only one
     #[arg(long, value_name = "NAME")]
     pub bridge: Option<String>,

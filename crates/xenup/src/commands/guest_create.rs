@@ -6,18 +6,19 @@
 use std::path::{Path, PathBuf};
 
 use xenup_core::guest::create::{
-    self, Addresses, Identity, KeyFault, Manager, NewGuest, RECORDS, Record, Taken, Wanted,
+    self, Addresses, Identity, KeyFault, Manager, NewGuest, RECORDS, Record, Taken, Volume, Wanted,
 };
 use xenup_core::guest::{GuestFile, GuestType, Here, lint};
 use xenup_core::inspect::{Finding, Weight};
 use xenup_engine::make::{self, Part};
-use xenup_image::guest::{Base, BaseSpec, Entry, GuestDisk, base, disk};
+use xenup_image::guest::{Base, BaseSpec, Entry, GuestDisk, base};
 use xenup_image::{ImageError, Progress, StepTime};
 use xenup_machine::{Machine, Probe};
 use xenup_system::files::FileLock;
 use xenup_system::{System, files};
 
 use crate::args::{GuestCreate, GuestKind, GuestNetwork};
+use crate::commands::guest_place::{self, Place};
 use crate::commands::{apply_here, inspect, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -40,15 +41,21 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     })?;
     let guest = new_guest(&machine, args)?;
     refuse_taken(&machine, args, &guest)?;
+    let place = guest_place::of(&machine, args)?;
+    place.warning.iter().for_each(|warning| ui.warning(warning));
     refuse_findings(ui, &machine, &guest)?;
     say_lonely(ui, args);
     if args.dry_run {
-        return show(ui, args, &spec, &guest);
+        return show(ui, args, &spec, &guest, &place);
     }
     let mut tell = |progress: Progress| told(ui, &progress);
     let base = base::ready(&base::cache(), &spec, args.rebuild, &mut tell).map_err(image_failed)?;
     say_base(ui, &base);
-    say_room(ui, &machine, args, &guest);
+    if guest.is_volume {
+        place.say(ui, &base);
+    } else {
+        say_room(ui, &machine, args, &guest);
+    }
     let times = carry_out(&mut machine, args, &guest, &base)?;
     say_made(ui, &machine, &guest, &times);
     Ok(Exit::Done)
@@ -63,7 +70,11 @@ fn base_spec(args: &GuestCreate) -> BaseSpec {
 }
 
 fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandError> {
-    let disk = machine::absolute(&args.dir).join(format!("{}.img", args.name));
+    let volume = args.volume.as_ref().map(|room| Volume::of_guest(room, &args.name));
+    let disk = match &volume {
+        Some(volume) => volume.path(),
+        None => machine::absolute(&args.dir).join(format!("{}.img", args.name)),
+    };
     if let Some(why) = create::unfit_disk_path(&disk) {
         let error = CommandError::usage(format!("--dir: the disk's path {} {why}", disk.display()));
         return Err(error.hinted("xl reads it from one line of the guest's file: name another folder"));
@@ -90,6 +101,7 @@ fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandE
         memory: args.memory,
         vcpus: args.vcpus,
         disk,
+        volume,
         bridge,
         addresses,
         manager: match args.network {
@@ -187,15 +199,15 @@ fn findings(probe: &dyn Probe, guest: &NewGuest) -> Result<Vec<Finding>, Command
     Ok(lint::lint(&file, &Here::look(probe)))
 }
 
-fn show(ui: &mut Ui, args: &GuestCreate, spec: &BaseSpec, guest: &NewGuest) -> Outcome {
+fn show(ui: &mut Ui, args: &GuestCreate, spec: &BaseSpec, guest: &NewGuest, place: &Place) -> Outcome {
     let kept = base::kept(&base::cache(), spec).map_err(image_failed)?;
     ui.heading(format!("{}: nothing of this is written", guest.name));
     match kept {
         Some(base) => ui.result(format!("base      {}", base.image.display())),
         None => ui.result(format!("base      made first, in {}: none is kept", base::cache().display())),
     }
-    let size = args.size >> 20;
-    ui.result(format!("disk      {} ({size} MiB, sparse, mode 0600)", guest.disk.display()));
+    let (size, kind) = (place.size >> 20, place.kind());
+    ui.result(format!("disk      {} ({size} MiB, {kind})", guest.disk.display()));
     ui.result(format!("file      {}", guest.config.display()));
     if let Some(auto) = &guest.auto {
         ui.result(format!("link      {} -> {}", auto.display(), guest.config.display()));
@@ -230,26 +242,33 @@ fn carry_out(
     base: &Base,
 ) -> Result<Vec<StepTime>, CommandError> {
     let _alone = alone()?;
+    // Once more, now that nobody else makes a volume.
+    let place = guest_place::of(machine, args)?;
     let stopped = apply_here::stop_signals().map_err(CommandError::failed)?;
     let stop = || stopped.load(std::sync::atomic::Ordering::Relaxed);
     let record = Record::of(guest).text().map_err(CommandError::failed)?;
     let entries: Vec<Entry> = guest.inside.iter().map(entry).collect();
     let wanted = GuestDisk {
         path: &guest.disk,
-        size: args.size,
+        size: place.size,
         file_system: &guest.identity.file_system,
         entries: &entries,
     };
     let mut times = Vec::new();
     let mut make_disk = |_: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
-        times = disk::make(base, &wanted, &mut |_| {})?;
+        times = place.make(base, &wanted)?;
         Ok(())
     };
+    let mut remove_volume =
+        |_: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> { Ok(place.remove()?) };
     let record_path = Record::path(&args.name);
     let mut parts = directories(Path::new(RECORDS));
     parts.push(Part::File { path: record_path, bytes: record.into_bytes(), mode: 0o600 });
-    parts.extend(directories(guest.disk.parent().unwrap_or(Path::new("/"))));
-    parts.push(Part::Other { path: guest.disk.clone(), make: &mut make_disk });
+    if !guest.is_volume {
+        parts.extend(directories(guest.disk.parent().unwrap_or(Path::new("/"))));
+    }
+    let unmake: Option<make::Maker<'_>> = if guest.is_volume { Some(&mut remove_volume) } else { None };
+    parts.push(Part::Other { path: guest.disk.clone(), make: &mut make_disk, unmake });
     let text = guest.config_text.clone().into_bytes();
     parts.extend(guest.config.parent().map(directories).unwrap_or_default());
     parts.push(Part::File { path: guest.config.clone(), bytes: text, mode: 0o644 });
@@ -292,7 +311,8 @@ fn not_made(error: make::NotMade) -> CommandError {
     }
     hints.truncate(1);
     for (path, why) in &error.left {
-        hints.push(format!("rm {}: {why}", path.display()));
+        let tool = if path.starts_with("/dev") { "lvremove" } else { "rm" };
+        hints.push(format!("{tool} {}: {why}", path.display()));
     }
     hints.into_iter().fold(CommandError::new(exit, error), CommandError::hinted)
 }

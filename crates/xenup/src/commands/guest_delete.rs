@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
-use xenup_core::guest::create::{Made, Record};
+use xenup_core::guest::create::{Groups, Made, Record, volume_tag};
 use xenup_core::guest::list;
 use xenup_engine::make::remove;
-use xenup_image::guest::disk;
+use xenup_image::guest::{disk, volume};
 use xenup_machine::file::Kind;
 use xenup_machine::{Probe, Reason};
 
@@ -39,9 +39,14 @@ pub fn run(ui: &mut Ui, args: &GuestDelete) -> Outcome {
     agree(ui, args, going.len())?;
     // The disk last but for the record: where something fails before it, the guest can still be started.
     for made in going.iter().rev() {
-        remove(&mut machine, made.path()).map_err(machine::machine_error)?;
+        match (made, record.volume()) {
+            (Made::Volume(_), Some((group, volume))) => {
+                volume::remove(group, volume).map_err(guest_create::image_failed)?;
+            }
+            _ => drop(remove(&mut machine, made.path()).map_err(machine::machine_error)?),
+        }
     }
-    if let Some(disk) = record.disk() {
+    if let Some(disk) = record.disk().filter(|_| record.volume().is_none()) {
         disk::sweep(disk).map_err(CommandError::failed)?;
     }
     remove(&mut machine, &Record::path(name)).map_err(machine::machine_error)?;
@@ -52,6 +57,7 @@ pub fn run(ui: &mut Ui, args: &GuestDelete) -> Outcome {
 fn word(made: &Made) -> &'static str {
     match made {
         Made::Disk(_) => "disk",
+        Made::Volume(_) => "volume",
         Made::Config(_) => "file",
         Made::Auto(_) => "link",
     }
@@ -66,6 +72,9 @@ enum Standing {
 
 fn standing(probe: &dyn Probe, record: &Record, made: &Made) -> Result<Standing, CommandError> {
     let path = made.path();
+    if let Made::Volume(_) = made {
+        return volume_standing(probe, record);
+    }
     let entry = match probe.entry(path) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Ok(Standing::Gone),
@@ -75,7 +84,7 @@ fn standing(probe: &dyn Probe, record: &Record, made: &Made) -> Result<Standing,
     let other = |why: &str| Ok(Standing::Other(why.to_owned()));
     match (made, entry.kind) {
         (Made::Disk(_), Kind::File { .. }) => Ok(Standing::Ours),
-        (Made::Disk(_), _) => other("it is no file any more"),
+        (Made::Disk(_) | Made::Volume(_), _) => other("it is no file any more"),
         (Made::Config(_), Kind::File { .. }) => is_its_file(probe, record, path),
         (Made::Config(_), _) => other("it is no file any more"),
         (Made::Auto(_), Kind::Symlink { target }) => {
@@ -84,6 +93,23 @@ fn standing(probe: &dyn Probe, record: &Record, made: &Made) -> Result<Standing,
         }
         (Made::Auto(_), _) => other("it is no link any more"),
     }
+}
+
+/// A volume has its name until somebody gives it to another: the tag says whose it is.
+fn volume_standing(probe: &dyn Probe, record: &Record) -> Result<Standing, CommandError> {
+    let (group, name) = record.volume().ok_or_else(|| {
+        CommandError::refused(format!("the record of {} names no volume of a group", record.name))
+            .hinted("lvs names the volumes: remove the guest's by hand")
+    })?;
+    let groups = Groups::look(probe).map_err(|fault| {
+        let hint = fault.hint();
+        CommandError::failed(fault).hinted(hint)
+    })?;
+    Ok(match groups.volume(group, name) {
+        None => Standing::Gone,
+        Some(there) if there.has_tag(&volume_tag(&record.file_system)) => Standing::Ours,
+        Some(_) => Standing::Other("another volume has its name now, without this guest's tag".to_owned()),
+    })
 }
 
 /// A file that half was written is ours too: it has no name to differ by.

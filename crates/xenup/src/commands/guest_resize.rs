@@ -4,7 +4,7 @@
 
 use xenup_core::audit::save_of;
 use xenup_image::guest::grow;
-use xenup_system::files;
+use xenup_system::files::DiskFile;
 
 use crate::args::GuestResize;
 use crate::commands::{guest_create, guest_made, machine};
@@ -34,17 +34,19 @@ pub fn run(ui: &mut Ui, args: &GuestResize) -> Outcome {
         CommandError::refused(format!("the record of {name} names no disk"))
             .hinted(format!("xenup guest delete {name}"))
     })?;
-    let present = files::size(disk).map_err(CommandError::failed)?;
+    let present = DiskFile::open(disk).and_then(|file| file.size()).map_err(CommandError::failed)?;
     if args.size < present {
         let words = format!("{} has {} MiB, and a disk is not made smaller", disk.display(), present / MIB);
         return Err(CommandError::usage(words)
             .hinted("make a smaller guest with xenup guest create, and copy what is to stay"));
     }
-    grow(disk, &record.file_system, args.size).map_err(guest_create::image_failed)?;
+    let volume = record.volume();
+    grow(disk, volume, &record.file_system, args.size).map_err(guest_create::image_failed)?;
+    let size = DiskFile::open(disk).and_then(|file| file.size()).map_err(CommandError::failed)?;
     ui.status(format!(
         "{}: {} MiB, and the file system with it; it had {} MiB.",
         disk.display(),
-        args.size / MIB,
+        size / MIB,
         present / MIB
     ));
     Ok(Exit::Done)

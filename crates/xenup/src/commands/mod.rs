@@ -13,6 +13,7 @@ mod guest_create;
 mod guest_delete;
 mod guest_disk;
 mod guest_made;
+mod guest_place;
 mod guest_resize;
 mod history;
 mod image;

@@ -10,6 +10,7 @@ mod name;
 mod network;
 mod record;
 mod taken;
+mod volume;
 
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,9 @@ pub use access::{KeyFault, authorized_keys};
 pub use inside::Entry;
 pub use name::{Name, NotAName};
 pub use network::{Addresses, Manager, NetworkFault, Prefixed};
-pub use record::{FORMAT, Made, RECORDS, Record, RecordFault};
+pub use record::{FORMAT, Made, RECORDS, Record, RecordFault, volume_tag};
 pub use taken::{BridgeFault, Running, Taken, bridge, macs, running, taken};
+pub use volume::{BASES, Groups, NoRoom, Present, Room, Volume, VolumeFault};
 
 use super::convert::quoted;
 use super::disk_spec::{Access, DiskSpec, Format};
@@ -48,8 +50,10 @@ pub struct Wanted {
     pub memory: u64,
     /// Virtual processors.
     pub vcpus: u32,
-    /// Its disk's file on the host, absolute.
+    /// Its disk on the host, absolute: a file, or the device of its volume.
     pub disk: PathBuf,
+    /// The volume, where the disk is one.
+    pub volume: Option<Volume>,
     /// The bridge on the host.
     pub bridge: String,
     /// What its NIC gets.
@@ -109,6 +113,9 @@ pub struct NewGuest {
     pub identity: Identity,
     /// Where its disk will be.
     pub disk: PathBuf,
+    /// Whether that is the device of a logical volume.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_volume: bool,
     /// Where its xl.cfg will be.
     pub config: PathBuf,
     /// That file's text.
@@ -128,6 +135,7 @@ impl NewGuest {
         Self {
             name: name.to_owned(),
             disk: wanted.disk.clone(),
+            is_volume: wanted.volume.is_some(),
             config: config_path(&wanted.name),
             config_text: config_text(wanted, &identity),
             auto: wanted.auto.then(|| auto_path(&wanted.name)),

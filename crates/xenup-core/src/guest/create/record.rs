@@ -18,6 +18,8 @@ pub const FORMAT: u32 = 1;
 pub enum Made {
     /// The disk's file.
     Disk(PathBuf),
+    /// The logical volume that is the disk, by its device: /dev/GROUP/NAME. It bears the tag [`volume_tag`].
+    Volume(PathBuf),
     /// The xl.cfg.
     Config(PathBuf),
     /// The link for xendomains.
@@ -29,7 +31,7 @@ impl Made {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Disk(path) | Self::Config(path) | Self::Auto(path) => path,
+            Self::Disk(path) | Self::Volume(path) | Self::Config(path) | Self::Auto(path) => path,
         }
     }
 }
@@ -47,6 +49,12 @@ pub struct Record {
     pub file_system: String,
     /// What was made.
     pub made: Vec<Made>,
+}
+
+/// Returns the tag by which a guest's volume is known as this one's: a name may be given again.
+#[must_use]
+pub fn volume_tag(file_system: &str) -> String {
+    format!("xenup-guest-{file_system}")
 }
 
 /// A record that cannot be used.
@@ -67,7 +75,8 @@ impl Record {
     /// Returns the record of a guest that is about to be made.
     #[must_use]
     pub fn of(guest: &NewGuest) -> Self {
-        let mut made = vec![Made::Disk(guest.disk.clone()), Made::Config(guest.config.clone())];
+        let disk = if guest.is_volume { Made::Volume } else { Made::Disk };
+        let mut made = vec![disk(guest.disk.clone()), Made::Config(guest.config.clone())];
         made.extend(guest.auto.clone().map(Made::Auto));
         let file_system = guest.identity.file_system.clone();
         Self { format: FORMAT, name: guest.name.clone(), file_system, made }
@@ -76,7 +85,18 @@ impl Record {
     /// Returns where the guest's disk is.
     #[must_use]
     pub fn disk(&self) -> Option<&Path> {
-        self.made.iter().find(|made| matches!(made, Made::Disk(_))).map(Made::path)
+        self.made.iter().find(|made| matches!(made, Made::Disk(_) | Made::Volume(_))).map(Made::path)
+    }
+
+    /// Returns group and name of the volume that is the guest's disk, where one is.
+    #[must_use]
+    pub fn volume(&self) -> Option<(&str, &str)> {
+        let is = |made: &&Made| matches!(made, Made::Volume(_));
+        let mut parts = self.made.iter().find(is)?.path().to_str()?.strip_prefix("/dev/")?.split('/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(group), Some(name), None) => Some((group, name)),
+            _ => None,
+        }
     }
 
     /// Returns where the record of a guest is.
