@@ -314,7 +314,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__guest__subcmd__create)
-            opts="-q -h --suite --type --size --swap --memory --vcpus --dir --bridge --address --gateway --dns --network --ssh-key --package --auto --rebuild --dry-run --color --quiet --help"
+            opts="-q -h --suite --type --size --swap --memory --vcpus --dir --volume --bridge --address --gateway --dns --network --ssh-key --package --auto --rebuild --dry-run --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -345,6 +345,10 @@ _xenup() {
                     return 0
                     ;;
                 --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --volume)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -130,6 +130,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l memory -d 'The guest\'s memory: a number and M or G' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l vcpus -d 'Its virtual processors' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dir -d 'Where its disk\'s file goes' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l volume -d 'Its disk is a logical volume, NAME-disk, of this volume group; of a thin pool a snapshot of the base' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l bridge -d 'The bridge; without it host.toml\'s first, else the machine\'s only one' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l address -d 'Its address with the prefix\'s length, or dhcp, which is the default; may be given for IPv4 and for IPv6' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l gateway -d 'The router of a static address; may be given for IPv4 and for IPv6' -r
