@@ -1043,7 +1043,7 @@ _xenup() {
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage later roles kernels dom0 upgrade upgrade-cuts" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage later old-host roles kernels dom0 upgrade upgrade-cuts" -- "${cur}"))
                     return 0
                     ;;
                 --package)

@@ -226,6 +226,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Wh
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
 later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'
+old-host\t'The files of an old Xen host are imported, and a guest that asks for bridge=eth0 starts and answers'
 roles\t'Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them'
 kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian\'s cloud kernel'
 dom0\t'A kernel of one\'s own, by its package, is installed for dom0, tried and used; without one, the report says what the machine has, for `kernel build --facts`'

@@ -137,6 +137,7 @@ const CHECKS: &[Item] = &[
     long("rehearsal-upgrade", |_| rehearsal(&["--scenario", "upgrade", "--resume"], &mut show)),
     long("rehearsal-cuts", |_| rehearsal(&["--scenario", "upgrade-cuts", "--resume"], &mut show)),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
+    long("rehearsal-old-host", |_| rehearsal(&["--scenario", "old-host"], &mut show)),
     long("rehearsal-roles", |_| roles()),
     long("rehearsal-kernels", |_| own_kernel()),
     long("rehearsal-dom0", |_| own_dom0()),

@@ -14,6 +14,7 @@ use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, PATIENCE};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
+use xenup_rehearse::tools;
 use xenup_system::files;
 use xenup_system::process::Tool;
 use xenup_system::stopwatch::Stopwatch;
@@ -112,6 +113,8 @@ pub fn run() -> crate::Outcome {
         println!("skipped: the emulated machine's network needs root");
         return Ok(true);
     }
+    // What an ordinary user's build takes beside root's.
+    tools::ensure_tools_and(&[("newuidmap", "uidmap")], &mut |line| println!("{line}"))?;
     let folder = crate::project().join("target/image");
     let bench = Bench::new(&folder)?;
     let mut good = true;
@@ -329,7 +332,6 @@ impl Bench {
         let base = self.file("base.qcow2");
         Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&base).run()?;
         Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(size).run()?;
-        xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
         let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
         let (accelerator, why) = Accelerator::probe(&lab);
         println!("{firmware:?}: {why}");

@@ -52,7 +52,8 @@ pub fn run() -> crate::Outcome {
         println!("skipped: the emulated machine's network needs root");
         return Ok(true);
     }
-    xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
+    let tell = &mut |line: &str| println!("{line}");
+    xenup_rehearse::tools::ensure_tools_and(&[("xorriso", "xorriso")], tell)?;
     let bench = Bench::new(&crate::project().join("target/medium"))?;
     let mut good = true;
     let scenes = [Bench::refused_answers, Bench::disks, Bench::by_bios, Bench::by_uefi, Bench::typed];

@@ -44,9 +44,14 @@ pub struct Missing {
 /// The programs and files that are not on this machine.
 #[must_use]
 pub fn missing() -> Vec<Missing> {
+    missing_with(&[])
+}
+
+fn missing_with(also: &[(&'static str, &'static str)]) -> Vec<Missing> {
     let image = xenup_image::tools::REQUIRED.iter();
     image
         .chain(REQUIRED)
+        .chain(also)
         .filter(|(program, _)| !is_there(program))
         .map(|&(program, package)| Missing { program, package })
         .collect()
@@ -61,7 +66,18 @@ fn is_there(program: &str) -> bool {
 /// # Errors
 /// [`LabError::MissingTools`] without root; apt finds no packages that fit, or fails.
 pub fn ensure_tools(tell: &mut dyn FnMut(&str)) -> Result<(), LabError> {
-    let missing = missing();
+    ensure_tools_and(&[], tell)
+}
+
+/// As [`ensure_tools`], with other programs and the Debian packages that have them.
+///
+/// # Errors
+/// As [`ensure_tools`].
+pub fn ensure_tools_and(
+    also: &[(&'static str, &'static str)],
+    tell: &mut dyn FnMut(&str),
+) -> Result<(), LabError> {
+    let missing = missing_with(also);
     if missing.is_empty() {
         return Ok(());
     }
@@ -74,7 +90,7 @@ pub fn ensure_tools(tell: &mut dyn FnMut(&str)) -> Result<(), LabError> {
     }
     tell(&format!("installing {}", packages.join(" ")));
     install(&packages, tell)?;
-    match self::missing().as_slice() {
+    match missing_with(also).as_slice() {
         [] => Ok(()),
         still => Err(LabError::MissingTools {
             programs: still.iter().map(|one| one.program.to_owned()).collect(),

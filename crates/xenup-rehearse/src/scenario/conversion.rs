@@ -144,7 +144,7 @@ fn reached(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> 
 }
 
 /// The trial boot, its confirm, and Xen as the default.
-fn to_xen(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
+pub fn to_xen(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("the trial is armed, the default is Linux", |s| {
         bench.run(s, "xenup status", AWAITING, SHORT)?;
         bench.says(s, "grub-editenv list", "next_entry=xen-gnulinux-simple-")?;

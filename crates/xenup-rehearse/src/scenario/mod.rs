@@ -15,6 +15,7 @@ pub mod guests;
 mod kernels;
 mod later;
 pub mod listing;
+mod old_host;
 mod plain;
 mod roles;
 mod sabotage;
@@ -45,6 +46,8 @@ pub enum Scenario {
     Sabotage,
     /// Xen and dom0's kernel are replaced on a host that runs.
     Later,
+    /// A guest of an old host's finds the bridge that it names.
+    OldHost,
     /// Kernels are started as PV and as PVH guests, beside what `kernel check` says of them.
     Roles,
     /// A whole Debian guest boots kernels of one's own without an initrd, in turns with Debian's cloud kernel with its.
@@ -149,6 +152,7 @@ impl RehearseOptions {
             Scenario::Conversion => "a plain Debian becomes a Xen host, and a plain Debian again",
             Scenario::Sabotage => "what goes wrong is undone",
             Scenario::Later => "later versions of Xen and Linux are tried before they are kept",
+            Scenario::OldHost => "a guest of an old Xen host finds its bridge",
             Scenario::Roles => "kernels start as what they are said to be",
             Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
             Scenario::Dom0 => "a kernel of one's own is dom0's",
@@ -205,6 +209,7 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Conversion => conversion::play(&mut bench, &mut rec, options),
         Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
         Scenario::Later => later::play(&mut bench, &mut rec, options),
+        Scenario::OldHost => old_host::play(&mut bench, &mut rec, options),
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
         Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
         Scenario::Dom0 => dom0::play(&mut bench, &mut rec, options),

@@ -54,6 +54,8 @@ pub enum Scenario {
     Sabotage,
     /// Xen and dom0's Linux are replaced; each later version is tried before it is kept
     Later,
+    /// The files of an old Xen host are imported, and a guest that asks for bridge=eth0 starts and answers
+    OldHost,
     /// Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them
     Roles,
     /// A whole Debian guest boots kernels of one's own, in turns with Debian's cloud kernel

@@ -54,6 +54,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
             args::Scenario::Conversion => Scenario::Conversion,
             args::Scenario::Sabotage => Scenario::Sabotage,
             args::Scenario::Later => Scenario::Later,
+            args::Scenario::OldHost => Scenario::OldHost,
             args::Scenario::Roles => Scenario::Roles,
             args::Scenario::Kernels => Scenario::Kernels,
             args::Scenario::Dom0 => Scenario::Dom0,
