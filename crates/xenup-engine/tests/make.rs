@@ -127,3 +127,36 @@ fn what_is_not_there_is_no_error_to_remove() {
     assert!(remove(&mut machine, Path::new("/etc/mine")).unwrap());
     assert!(machine.entry(Path::new("/etc/mine")).unwrap().is_none());
 }
+
+#[test]
+fn what_is_no_file_is_taken_back_in_its_own_way() {
+    for (fails, taken_back) in [(false, 0), (true, 1)] {
+        let mut machine = before();
+        let count = Cell::new(0);
+        let mut volume = |_: &mut dyn Machine| Ok(());
+        let mut remove_volume = |_: &mut dyn Machine| {
+            count.set(count.get() + 1);
+            Ok(())
+        };
+        let there = if fails { "/etc/mine" } else { "/etc/new" };
+        let parts = vec![
+            Part::Other { path: "/dev/volume".into(), make: &mut volume, unmake: Some(&mut remove_volume) },
+            Part::File { path: there.into(), bytes: b"new".to_vec(), mode: 0o644 },
+        ];
+        assert_eq!(make(&mut machine, parts, &|| false).is_err(), fails);
+        assert_eq!(count.get(), taken_back, "the file that stands there: {fails}");
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_named() {
+    let mut machine = before();
+    let mut volume = |_: &mut dyn Machine| Err("no room".into());
+    let mut remove_volume = |_: &mut dyn Machine| Err("in use".into());
+    let parts =
+        vec![Part::Other { path: "/dev/volume".into(), make: &mut volume, unmake: Some(&mut remove_volume) }];
+    let error = make(&mut machine, parts, &|| false).unwrap_err();
+    let left: Vec<_> =
+        error.left.iter().map(|(path, why)| (path.to_str().unwrap(), why.to_string())).collect();
+    assert_eq!(left, [("/dev/volume", "in use".to_owned())]);
+}

@@ -1,12 +1,12 @@
 //! A guest's disk as a logical volume: a filled one, or a snapshot of a thin volume that holds the base.
 //!
-//! It decides the order, and that a volume which is not finished is removed again. Nobody else may make or remove guests'
-//! volumes meanwhile; whether a name is free was asked before.
+//! It decides the order. Nobody else may make or remove guests' volumes meanwhile; whether a name is free was asked before.
+//! Never removes a guest's volume by itself.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_system::files::{DiskFile, WorkDir};
+use xenup_system::files::{self, DiskFile, WorkDir};
 use xenup_system::process::Tool;
 
 use super::base::{Base, SIZE};
@@ -15,6 +15,8 @@ use super::{check, debugfs};
 use crate::error::{ImageError, during};
 use crate::progress::{Progress, StepTime, Steps};
 
+/// How the names of work directories begin.
+const WORK: &str = ".volume-";
 /// Zeros for a terabyte on a slow disk.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
@@ -61,7 +63,8 @@ impl BaseVolume {
 /// Makes the disk as a volume; `wanted.path` is its device. Returns the steps with their times.
 ///
 /// # Errors
-/// No room, a tool that failed, a disk that does not read back; then no volume of that name is there.
+/// No room, a tool that failed, a disk that does not read back. Whether a volume of that tag is there then is the caller's
+/// to see: a volume of that name may be somebody else's.
 pub fn make(
     base: &Base,
     wanted: &GuestDisk<'_>,
@@ -71,19 +74,27 @@ pub fn make(
 ) -> Result<Vec<StepTime>, ImageError> {
     disk::validate(wanted)?;
     crate::tools::check_for(&[("lvcreate", "lvm2"), ("blkdiscard", "util-linux")])?;
+    sweep(base)?;
     let mut steps = Steps::new(report);
-    let done = match volume.pool {
-        None => filled(base, wanted, volume, &mut steps),
-        Some(pool) => snapshot(base, wanted, volume, pool, of_base, &mut steps),
-    };
-    match done {
-        Ok(()) => Ok(steps.times),
-        Err(error) => {
-            // The first error is the one to tell; the record names the volume, and a later delete removes it.
-            let _ = remove(volume.group, volume.name);
-            Err(error)
-        }
+    match volume.pool {
+        None => filled(base, wanted, volume, &mut steps)?,
+        Some(pool) => snapshot(base, wanted, volume, pool, of_base, &mut steps)?,
     }
+    Ok(steps.times)
+}
+
+/// Removes what a kill left of making a volume.
+fn sweep(base: &Base) -> Result<(), ImageError> {
+    let is_left =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(WORK));
+    for left in files::list(folder(base))?.into_iter().filter(is_left) {
+        files::remove_dir_all(&left)?;
+    }
+    Ok(())
+}
+
+fn folder(base: &Base) -> &Path {
+    base.image.parent().unwrap_or(Path::new("/"))
 }
 
 /// Made as a file first, which is judged before anything of the volume group is taken.
@@ -93,8 +104,7 @@ fn filled(
     volume: &Volume<'_>,
     steps: &mut Steps<'_>,
 ) -> Result<(), ImageError> {
-    let folder = base.image.parent().unwrap_or(Path::new("/"));
-    let work = WorkDir::new_in(folder, ".volume-")?;
+    let work = WorkDir::new_in(folder(base), WORK)?;
     let file = work.join("disk.img");
     let as_file = GuestDisk { path: &file, ..*wanted };
     steps.times.extend(disk::make(base, &as_file, &mut |_| {})?);
@@ -165,7 +175,7 @@ fn snapshot(
         }
         disk::identify(image, wanted.file_system)
     })?;
-    let work = WorkDir::new_in(base.image.parent().unwrap_or(Path::new("/")), ".volume-")?;
+    let work = WorkDir::new_in(folder(base), WORK)?;
     let entries = disk::all_entries(base, wanted);
     steps.run("files", |_| debugfs::write(image, &entries, &work))?;
     steps.run("check", |_| {

@@ -259,8 +259,9 @@ fn carry_out(
         times = place.make(base, &wanted)?;
         Ok(())
     };
-    let mut remove_volume =
-        |_: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> { Ok(place.remove()?) };
+    let mut remove_volume = |machine: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
+        place.remove(machine, &guest.identity.file_system)
+    };
     let record_path = Record::path(&args.name);
     let mut parts = directories(Path::new(RECORDS));
     parts.push(Part::File { path: record_path, bytes: record.into_bytes(), mode: 0o600 });

@@ -82,15 +82,17 @@ impl Place {
         volume::make(base, wanted, &place, &self.of_base(base, volume, groups), &mut |_| {})
     }
 
-    /// Removes the volume again.
+    /// Removes the volume again, where one of this guest's is there.
     ///
     /// # Errors
     /// LVM does not do it.
-    pub fn remove(&self) -> Result<(), ImageError> {
-        match &self.volume {
-            Some((volume, _)) => volume::remove(&volume.room.group, &volume.name),
-            None => Ok(()),
+    pub fn remove(&self, probe: &dyn Probe, file_system: &str) -> Result<(), Box<dyn std::error::Error>> {
+        let Some((Volume { room, name }, _)) = &self.volume else { return Ok(()) };
+        let tag = volume_tag(file_system);
+        if Groups::look(probe)?.volume(&room.group, name).is_some_and(|there| there.has_tag(&tag)) {
+            volume::remove(&room.group, name)?;
         }
+        Ok(())
     }
 
     fn of_base(&self, base: &Base, volume: &Volume, groups: &Groups) -> BaseVolume {
