@@ -1036,7 +1036,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rehearse)
-            opts="-q -h --scenario --uefi --dhcp --anew --resume --busy --package --report --keep --kernel --json --color --quiet --help"
+            opts="-q -h --scenario --uefi --dhcp --nic --anew --resume --busy --package --report --keep --kernel --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1044,6 +1044,10 @@ _xenup() {
             case "${prev}" in
                 --scenario)
                     COMPREPLY=($(compgen -W "plain conversion sabotage later old-host roles kernels dom0 upgrade upgrade-cuts" -- "${cur}"))
+                    return 0
+                    ;;
+                --nic)
+                    COMPREPLY=($(compgen -W "virtio e1000" -- "${cur}"))
                     return 0
                     ;;
                 --package)

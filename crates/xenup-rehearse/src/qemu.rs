@@ -63,6 +63,26 @@ pub enum Disk {
     Blank(u64),
 }
 
+/// The NIC on the LAN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nic {
+    /// virtio-net: no hardware at all.
+    Virtio,
+    /// Intel's 82540EM, by the driver that drives the card itself.
+    E1000,
+}
+
+impl Nic {
+    /// Returns its name, QEMU's word and what it is called in a report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net-pci",
+            Self::E1000 => "e1000",
+        }
+    }
+}
+
 /// The hardware.
 #[derive(Debug, Clone)]
 pub struct VmSpec {
@@ -78,6 +98,8 @@ pub struct VmSpec {
     pub files: Vec<FileOnDisk>,
     /// That disk's label.
     pub files_label: &'static str,
+    /// The NIC on the LAN.
+    pub nic: Nic,
     /// How the processor is made.
     pub accelerator: Accelerator,
     /// Whether QEMU may outlive the thread that starts it, for [`Vm::leave`].
@@ -97,6 +119,7 @@ impl VmSpec {
             cpus: if accelerator == Accelerator::Kvm { 2 } else { 1 },
             disk: Disk::Over(base.to_owned()),
             files: Vec::new(),
+            nic: Nic::Virtio,
             accelerator,
             may_outlive: false,
             cd: None,
@@ -145,7 +168,7 @@ impl VmSpec {
         }
         add("-device virtio-rng-pci,addr=6");
         add(&format!("-netdev tap,id=lan,ifname={machine},script=no,downscript=no"));
-        add(&format!("-device virtio-net-pci,netdev=lan,addr=2,romfile=,mac={}", network::NIC.1));
+        add(&format!("-device {},netdev=lan,addr=2,romfile=,mac={}", self.nic.name(), network::NIC.1));
         add(&format!("-netdev tap,id=gate,ifname={gateway},script=no,downscript=no"));
         add(&format!(
             "-netdev user,id=world,ipv6=off,net=10.99.0.0/24,host={},dns={},dhcpstart={}",

@@ -83,7 +83,8 @@ impl Ground {
         let image = image_spec(options)?;
         let stages = Stages::at(&options.cache.join("stages"))?;
         let base = options.cache.join("rehearsal").join(format!("plain-{}.qcow2", short(&image.digest()?)));
-        let mut spec = VmSpec::over(&base, options.firmware, accelerator);
+        let over = VmSpec::over(&base, options.firmware, accelerator);
+        let mut spec = VmSpec { nic: options.nic, ..over };
         spec.files = files;
         spec.may_outlive = options.keep;
         Ok(Self { lab, lan, image, base, stages, spec, anew: options.anew })

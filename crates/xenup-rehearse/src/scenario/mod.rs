@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 use crate::event::{Event, Recorder};
 use crate::network;
-use crate::qemu::Firmware;
+use crate::qemu::{Firmware, Nic};
 use crate::report::Report;
 use bench::Bench;
 pub use failure::Failure;
@@ -107,6 +107,8 @@ pub struct RehearseOptions {
     pub firmware: Firmware,
     /// Static address or DHCP.
     pub addressing: Addressing,
+    /// The NIC that becomes the bridge's port.
+    pub nic: Nic,
     /// The hypervisor.
     pub hypervisor: Hypervisor,
     /// Where images and kept machines lie; runs lie there too while they last.
@@ -135,6 +137,7 @@ impl RehearseOptions {
             package,
             firmware: Firmware::Bios,
             addressing: Addressing::Static,
+            nic: Nic::Virtio,
             hypervisor: Hypervisor::WithShadowPaging,
             cache,
             anew: false,
@@ -167,7 +170,11 @@ impl RehearseOptions {
             Addressing::Static => "static address",
             Addressing::Dhcp => "DHCP",
         };
-        format!("Rehearsal: {what} ({firmware}, ifupdown, {address})")
+        let nic = match self.nic {
+            Nic::Virtio => "",
+            Nic::E1000 => ", e1000",
+        };
+        format!("Rehearsal: {what} ({firmware}, ifupdown, {address}{nic})")
     }
 }
 

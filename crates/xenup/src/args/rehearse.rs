@@ -16,6 +16,9 @@ pub struct Rehearse {
     /// Give the virtual machine its address by DHCP instead of a stanza
     #[arg(long)]
     pub dhcp: bool,
+    /// The virtual machine's NIC: virtio, or e1000, an emulated card with its own driver
+    #[arg(long, value_name = "MODEL", value_enum, default_value_t = NicModel::Virtio, hide_possible_values = true)]
+    pub nic: NicModel,
     /// Make the disk anew instead of starting from what an earlier run kept
     #[arg(long)]
     pub anew: bool,
@@ -41,6 +44,15 @@ pub struct Rehearse {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The virtual machine's NIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NicModel {
+    /// virtio-net
+    Virtio,
+    /// Intel's 82540EM
+    E1000,
 }
 
 /// What a rehearsal plays.

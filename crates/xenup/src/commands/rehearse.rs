@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use xenup_rehearse::qemu::Firmware;
+use xenup_rehearse::qemu::{Firmware, Nic};
 use xenup_rehearse::report::{Report, Verdict};
 use xenup_rehearse::scenario::{Addressing, Hypervisor, RehearseError, RehearseOptions, Scenario, rehearse};
 use xenup_system::files::{self, FileError};
@@ -63,6 +63,10 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
         addressing: if args.dhcp { Addressing::Dhcp } else { Addressing::Static },
+        nic: match args.nic {
+            args::NicModel::Virtio => Nic::Virtio,
+            args::NicModel::E1000 => Nic::E1000,
+        },
         hypervisor: Hypervisor::WithShadowPaging,
         anew: args.anew,
         resume: args.resume,
