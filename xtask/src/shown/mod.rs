@@ -27,6 +27,8 @@ struct Count {
     run: usize,
     /// By tests that take them from the page.
     elsewhere: usize,
+    /// Compared with what a rehearsal types into its machine.
+    typed: usize,
     read: usize,
     excused: usize,
     commands: usize,
@@ -74,15 +76,16 @@ pub fn run() -> crate::Outcome {
     for fault in &faults {
         println!("{fault}");
     }
-    let Count { run, elsewhere, read, excused, commands, links } = count;
+    let Count { run, elsewhere, typed, read, excused, commands, links } = count;
     println!(
-        "{run} blocks run, {elsewhere} by tests that take them from the page, {read} read as the file that they are, \
-         {excused} with a reason why not; options of {commands} commands exist, {links} links lead to a file"
+        "{run} blocks run, {elsewhere} by tests that take them from the page, {typed} compared with what a rehearsal types, \
+         {read} read as the file that they are, {excused} with a reason why not; options of {commands} commands exist, \
+         {links} links lead to a file"
     );
     Ok(faults.is_empty())
 }
 
-/// Returns the one block of a page that has this in it, for a check that runs it in a machine of its own.
+/// Returns the one block of a page that has this in it, for a check that runs it in a machine or a tree of its own.
 ///
 /// # Errors
 /// The page cannot be read, or has not one such block.
@@ -172,7 +175,11 @@ fn judge(page: &str, block: &Block, programs: &Programs, count: &mut Count) -> R
         }
         Some(Mark::RunBy(file)) => {
             count.elsewhere += 1;
-            taken_from(&file, page)
+            taken_from(&file, page, block)
+        }
+        Some(Mark::TypedBy(file)) => {
+            count.typed += 1;
+            taken_from(&file, page, block)
         }
         Some(Mark::RunAt(folder, path)) => {
             count.run += 1;
@@ -189,10 +196,14 @@ fn judge(page: &str, block: &Block, programs: &Programs, count: &mut Count) -> R
     }
 }
 
-/// Whether a test takes blocks from the page: it names it.
-fn taken_from(file: &str, page: &str) -> Result<(), Failure> {
+/// Whether a test takes this block: it names the page, and behind it words that this block has.
+fn taken_from(file: &str, page: &str, block: &Block) -> Result<(), Failure> {
     let test = files::read_text(&crate::project().join(file))?;
-    if test.contains(page) { Ok(()) } else { Err(format!("{file} takes nothing from {page}").into()) }
+    let body = block.lines.join("\n");
+    if text::words_behind(&test, page).iter().any(|words| body.contains(words)) {
+        return Ok(());
+    }
+    Err(format!("{file} does not take this block from {page}").into())
 }
 
 /// Reads a block as the file that it shows.

@@ -24,14 +24,16 @@ pub enum Mark {
     RunAt(String, String),
     /// A test in this file takes the block from the page and runs it, in a machine of its own.
     RunBy(String),
+    /// A test in this file compares the block with what a rehearsal types into a machine.
+    TypedBy(String),
     /// Read it as a file of this kind.
     As(String),
     /// Nothing, for this reason.
     NotRun(String),
 }
 
-/// Reads the info string: a language, then `run in FOLDER`, `run in FOLDER at PATH`, `run by FILE`, `as KIND` or
-/// `not run: REASON`.
+/// Reads the info string: a language, then `run in FOLDER`, `run in FOLDER at PATH`, `run by FILE`, `typed by FILE`,
+/// `as KIND` or `not run: REASON`.
 pub fn mark(info: &str) -> Option<Mark> {
     let (language, rest) = info.split_once(' ')?;
     let rest = rest.trim();
@@ -49,6 +51,8 @@ pub fn mark(info: &str) -> Option<Mark> {
         }
     } else if let Some(file) = rest.strip_prefix("run by ") {
         filled(file).map(Mark::RunBy)
+    } else if let Some(file) = rest.strip_prefix("typed by ") {
+        filled(file).map(Mark::TypedBy)
     } else {
         rest.strip_prefix("as ").and_then(filled).map(Mark::As)
     }
@@ -203,6 +207,28 @@ fn filled_in(word: &str) -> String {
     value.to_owned()
 }
 
+/// What a source file quotes behind the quoted name of a page, as `block("PAGE", "WORDS")` does.
+pub fn words_behind(source: &str, page: &str) -> Vec<String> {
+    let name = format!("\"{page}\"");
+    let behind = source.split(&name).skip(1);
+    let quoted = behind.filter_map(|rest| {
+        let rest = rest.strip_prefix(',')?.trim_start().strip_prefix('"')?;
+        let (mut words, mut escaped) = (String::new(), false);
+        for c in rest.chars() {
+            match (escaped, c) {
+                (false, '"') => return Some(words),
+                (false, '\\') => escaped = true,
+                _ => {
+                    words.push(c);
+                    escaped = false;
+                }
+            }
+        }
+        None
+    });
+    quoted.collect()
+}
+
 /// The lines of prose that Markdown shows as a block by their indent alone, from 1.
 pub fn indented(prose: &str) -> Vec<usize> {
     let lines: Vec<&str> = prose.lines().collect();
@@ -216,7 +242,8 @@ pub fn indented(prose: &str) -> Vec<usize> {
                 || text.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())
         };
         in_list = item(before.trim_start()) || (in_list && (before.is_empty() || before.starts_with(' ')));
-        if before.is_empty() && line.starts_with("    ") && !line.trim().is_empty() && !in_list {
+        let can_begin = before.is_empty() || before.starts_with('#');
+        if can_begin && line.starts_with("    ") && !line.trim().is_empty() && !in_list {
             found.push(index + 2);
         }
     }
@@ -234,7 +261,7 @@ pub fn links(prose: &str) -> BTreeSet<String> {
 mod tests {
     use super::{
         Mark, blocks, checks_named, commands_of_block, commands_of_prose, console, indented, links, mark,
-        printed,
+        printed, words_behind,
     };
 
     #[test]
@@ -243,12 +270,14 @@ mod tests {
         assert_eq!(mark("sh run in tests/cases"), Some(Mark::RunIn("tests/cases".to_owned())));
         assert_eq!(mark("sh run in a at /b"), Some(Mark::RunAt("a".to_owned(), "/b".to_owned())));
         assert_eq!(mark("sh run by a/b.rs"), Some(Mark::RunBy("a/b.rs".to_owned())));
+        assert_eq!(mark("sh typed by a/b.rs"), Some(Mark::TypedBy("a/b.rs".to_owned())));
         assert_eq!(mark("toml as host.toml"), Some(Mark::As("host.toml".to_owned())));
         for bad in [
             "",
             "sh",
             "sh run",
             "sh run by ",
+            "sh typed by ",
             "sh not run:",
             "sh not run: ",
             "sh as ",
@@ -316,8 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_test_takes_from_a_page_is_found() {
+        let source = r#"block("docs/a.md", "one"); here(&c, "docs/a.md",
+            "say \"two\"") + block("docs/b.md", "three") + "docs/a.md" + block("docs/a.md", name)"#;
+        assert_eq!(words_behind(source, "docs/a.md"), ["one", "say \"two\""]);
+        assert!(words_behind(source, "docs/c.md").is_empty());
+    }
+
+    #[test]
     fn blocks_by_indent_are_found() {
         assert_eq!(indented("text\n\n    xenup plan\n    more\n\nend"), [3]);
+        assert_eq!(indented("## By hand\n    make\n"), [2]);
         assert!(indented("1. one\n\n    rest of it\n- two\n\n    rest\n").is_empty());
     }
 

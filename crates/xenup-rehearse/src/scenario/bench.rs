@@ -9,7 +9,7 @@ use xenup_image::{ExtraFile, ImageSpec, Suite};
 use xenup_system::files;
 
 use super::failure::Failure;
-use super::{Hypervisor, RehearseOptions, guests};
+use super::{Hypervisor, RehearseOptions, guests, typed};
 use crate::event::{Recorder, StepScope};
 use crate::files_disk;
 use crate::inside::{PASSWORD, PASSWORD_HASH, patience};
@@ -268,7 +268,7 @@ impl Bench {
     /// It does not come back.
     pub fn restart(&mut self, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
         let watch = xenup_system::stopwatch::Stopwatch::start();
-        self.vm.console().send("systemctl reboot\n")?;
+        self.vm.console().send(&format!("{}\n", typed::REBOOT))?;
         self.come_back()?;
         s.measure("from `systemctl reboot` to a shell", tenths(watch.elapsed()), "s");
         Ok(())

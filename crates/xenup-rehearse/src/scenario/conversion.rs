@@ -9,7 +9,7 @@ use xenup_system::stopwatch::Stopwatch;
 use super::bench::{Bench, SHORT, tenths};
 use super::failure::Failure;
 use super::switch::{APPLY, Bounds, OldConnection, watch};
-use super::{Addressing, RehearseOptions, disk, guests, plain, tree};
+use super::{Addressing, RehearseOptions, disk, guests, plain, tree, typed};
 use crate::event::{Recorder, StepScope};
 
 /// Applied, waiting for confirm (the exit code of design and man page).
@@ -51,7 +51,7 @@ pub fn host(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions
 /// host.toml, and what would be done.
 pub fn plan(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("xenup init", |s| {
-        bench.run(s, "xenup init", 0, SHORT)?;
+        bench.run(s, typed::INIT, 0, SHORT)?;
         bench.run(s, "cat /etc/xenup/host.toml", 0, SHORT)?;
         // What init proposes is for guests of any size; this machine has 3 GiB and two small ones.
         bench.says(s, "grep -c '\"hap=0\", \"xsave=0\"' /etc/xenup/host.toml", "1")
@@ -59,7 +59,7 @@ pub fn plan(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("xenup plan", |s| {
         let before = bench.vm.console().check(UNTOUCHED, SHORT)?;
         let watch = Stopwatch::start();
-        let shown = bench.run(s, "xenup plan", 0, PLAN)?;
+        let shown = bench.run(s, typed::PLAN, 0, PLAN)?;
         s.measure("xenup plan under emulation", tenths(watch.elapsed()), "s");
         s.detail(shown.lines().next().unwrap_or_default());
         let after = bench.vm.console().check(UNTOUCHED, SHORT)?;
@@ -79,7 +79,7 @@ pub fn to_the_bridge(bench: &mut Bench, rec: &mut Recorder<'_>, bounds: Bounds) 
     let old = rec.step("a connection from outside, opened before", |_| OldConnection::open(bench))?;
     let watched = rec.step("xenup apply: packages and the bridge", |s| {
         let watch_all = Stopwatch::start();
-        let watched = watch(bench, "xenup apply --yes --deadline 900", "[2/5] network")?;
+        let watched = watch(bench, &format!("{} --yes --deadline 900", typed::APPLY), "[2/5] network")?;
         s.excerpt("# xenup apply --yes", &watched.output);
         watched.ended_with(AWAITING)?;
         let switch = watched.stretch.end.saturating_sub(watched.stretch.start);
@@ -102,9 +102,9 @@ pub fn to_the_bridge(bench: &mut Bench, rec: &mut Recorder<'_>, bounds: Bounds) 
         ))
     })?;
     rec.step("confirm over a new connection", |s| {
-        bench.run(s, "xenup status", AWAITING, SHORT)?;
+        bench.run(s, typed::STATUS, AWAITING, SHORT)?;
         // It goes on with the plan: the next stage arms the trial boot.
-        bench.outside(s, "xenup confirm", AWAITING)?;
+        bench.outside(s, typed::CONFIRM, AWAITING)?;
         bench.says(s, "ip -br addr show dev xenbr0", "10.99.0.")?;
         bench.says(s, "bridge link show dev enp0s2", "master xenbr0")
     })
@@ -146,7 +146,7 @@ fn reached(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> 
 /// The trial boot, its confirm, and Xen as the default.
 pub fn to_xen(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("the trial is armed, the default is Linux", |s| {
-        bench.run(s, "xenup status", AWAITING, SHORT)?;
+        bench.run(s, typed::STATUS, AWAITING, SHORT)?;
         bench.says(s, "grub-editenv list", "next_entry=xen-gnulinux-simple-")?;
         bench.says(s, "grep 'set default=\"gnulinux' /boot/grub/grub.cfg", "gnulinux-simple-")
     })?;
@@ -161,19 +161,19 @@ pub fn to_xen(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> 
         // It is said by the kernel's log, which every console shows.
         let good = "until dmesg | grep -q 'the trial boot is good'; do sleep 1; done";
         bench.run(s, good, 0, Duration::from_secs(600))?;
-        bench.run(s, "xenup status", AWAITING, SHORT)
+        bench.run(s, typed::STATUS, AWAITING, SHORT)
     })?;
     rec.step("confirm Xen over a new connection", |s| {
         let watch = Stopwatch::start();
-        bench.outside_within(s, "xenup confirm", 0, APPLY)?;
+        bench.outside_within(s, typed::CONFIRM, 0, APPLY)?;
         s.measure("confirm, and the stages after it", tenths(watch.elapsed()), "s");
-        bench.run(s, "xenup status", 0, SHORT)?;
+        bench.run(s, typed::STATUS, 0, SHORT)?;
         bench.says(s, "grep 'set default=\"xen' /boot/grub/grub.cfg", "xenup-known-good")
     })
 }
 
 fn apply_again(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
-    let output = bench.run(s, "xenup apply --yes", 0, PLAN)?;
+    let output = bench.run(s, &format!("{} --yes", typed::APPLY), 0, PLAN)?;
     if output.contains("Nothing to do") {
         return Ok(());
     }
@@ -183,15 +183,15 @@ fn apply_again(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failu
 /// The rollback, refused while guests run, and the boot after it.
 fn back(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("rollback is refused while guests run", |s| {
-        bench.run(s, "xenup rollback --yes", REFUSED, SHORT)?;
-        bench.says(s, "xl list", "pv")
+        bench.run(s, &format!("{} --yes", typed::ROLLBACK), REFUSED, SHORT)?;
+        bench.says(s, typed::GUESTS, "pv")
     })?;
     rec.step("end the guests", |s| guests::end(bench, s))?;
     rec.step("rollback: the network first, under a guard", |s| {
         let watch = Stopwatch::start();
-        bench.run(s, "xenup rollback --yes --deadline 900", AWAITING, APPLY)?;
+        bench.run(s, &format!("{} --yes --deadline 900", typed::ROLLBACK), AWAITING, APPLY)?;
         s.measure("rollback of the network", tenths(watch.elapsed()), "s");
-        bench.run(s, "xenup status", AWAITING, SHORT)?;
+        bench.run(s, typed::STATUS, AWAITING, SHORT)?;
         bench.says(s, "ip -br addr show dev enp0s2", "10.99.0.")?;
         bench.says(s, "ip -br link | grep -c xenbr0 || true", "0")?;
         // Nothing that the way back would need is gone before somebody has confirmed.
@@ -200,9 +200,9 @@ fn back(bench: &mut Bench, rec: &mut Recorder<'_>) -> Result<(), Failure> {
     rec.step("confirm the rollback over a new connection", |s| {
         let watch = Stopwatch::start();
         // It goes on with the rest, the packages last.
-        bench.outside_within(s, "xenup confirm", 0, APPLY)?;
+        bench.outside_within(s, typed::CONFIRM, 0, APPLY)?;
         s.measure("rest of the rollback", tenths(watch.elapsed()), "s");
-        bench.run(s, "xenup status", 0, SHORT)
+        bench.run(s, typed::STATUS, 0, SHORT)
     })?;
     rec.step("reboot", |s| bench.restart(s))?;
     rec.step("plain Linux, without a hypervisor", |s| {

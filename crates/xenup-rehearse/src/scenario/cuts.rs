@@ -5,7 +5,6 @@
 
 use xenup_system::stopwatch::Stopwatch;
 
-use super::RehearseOptions;
 use super::bench::{BOOT, Bench, SHORT, tenths};
 use super::counters::COUNTERS;
 use super::failure::Failure;
@@ -15,6 +14,7 @@ use super::switch::APPLY;
 use super::upgrade::{
     AWAITING, BEFORE, GOOD, NEW_XEN, OLD_XEN, REFUSED, Stood, UPGRADE, before, in_order, on_new_xen,
 };
+use super::{RehearseOptions, typed};
 use crate::console::Pattern;
 use crate::event::{Recorder, StepScope};
 use crate::network;
@@ -24,7 +24,6 @@ const ARMED: &str = "armed";
 const ON_TRIAL: &str = "on trial";
 /// The command that a power cut is to stop, and the one that goes on after it.
 const APPLY_AT_CONSOLE: &str = "xenup upgrade apply --yes\n";
-const CONFIRM_AT_CONSOLE: &str = "xenup confirm --console\n";
 /// Where the power is cut in the middle of the packages: much is unpacked, little is set up.
 const UNPACKING: &str = "Unpacking xen-hypervisor-4.20";
 /// Lines of `upgrade apply` before its point of no return.
@@ -177,7 +176,7 @@ fn on_trial(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure>
 fn late(bench: &mut Bench, s: &mut StepScope<'_, '_>, line: &str, stood: &Stood) -> Result<(), Failure> {
     bench.vm.restore(ON_TRIAL)?;
     bench.vm.console().set_clock()?;
-    cut_at(bench, s, CONFIRM_AT_CONSOLE, line)?;
+    cut_at(bench, s, &format!("{}\n", typed::CONFIRM_AT_CONSOLE), line)?;
     follow(bench, s)?;
     on_new_xen(bench, s)?;
     bench.says(s, "grep 'set default=' /boot/grub/grub.cfg", "xenup-known-good")?;

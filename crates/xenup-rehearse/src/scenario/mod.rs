@@ -22,6 +22,7 @@ mod sabotage;
 mod smallest;
 mod switch;
 pub mod tree;
+mod typed;
 mod upgrade;
 mod whole;
 

@@ -4,6 +4,7 @@ use xenup_system::stopwatch::Stopwatch;
 
 use super::bench::{BROUGHT, Bench, PACKAGE, SHORT, tenths};
 use super::failure::Failure;
+use super::typed;
 use crate::event::{Recorder, StepScope};
 
 /// What an installed package must leave as it was: links and addresses, boot entries and their default, units that
@@ -41,7 +42,7 @@ pub fn install(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failu
 
 fn inspect(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
     let watch = Stopwatch::start();
-    bench.run(s, "xenup inspect", 0, SHORT)?;
+    bench.run(s, typed::INSPECT, 0, SHORT)?;
     s.measure("xenup inspect under emulation, console included", tenths(watch.elapsed()), "s");
     Ok(())
 }
