@@ -1,5 +1,5 @@
-//! What the handbook has people type as root: the blocks themselves, taken from docs/remote-server.md, docs/recovery.md and
-//! docs/several-nics.md, on a Debian with systemd and sshd in a container. Needs root, and is skipped elsewhere.
+//! What the handbook has people type as root: the blocks themselves, taken from docs/remote-server.md, docs/recovery.md,
+//! docs/several-nics.md and docs/network-show.md, on a Debian with systemd and sshd in a container. Needs root, and is skipped elsewhere.
 //!
 //! Decides: which names of the page stand for this machine's, and what has to be so after each block.
 #![allow(
@@ -86,6 +86,10 @@ fn a_bridge_by_hand_and_both_ways_back() {
     assert!(bridged.contains(&format!("default via {OUTSIDE} dev xenbr0")), "{bridged}");
     assert_eq!(bridged.matches(&format!("{INSIDE}/24")).count(), 1, "{bridged}");
     over_ssh(&container, &["true"]);
+    let seen = sh(&container, &here(&container, "docs/network-show.md", "ip -br link show master xenbr0"));
+    let of_the_port = |line: &&str| line.contains("host0") && line.contains("master xenbr0");
+    assert_eq!(seen.lines().filter(of_the_port).count(), 1, "bridge link: {seen}");
+    assert!(seen.contains(&format!("default via {OUTSIDE} dev xenbr0")), "{seen}");
     sh(&container, "echo > /run/over; while systemctl --quiet is-active way-back; do sleep 0.1; done");
     assert_eq!(network(&container), before, "the service that slept");
     over_ssh(&container, &["true"]);
@@ -212,4 +216,20 @@ fn a_port_that_leads_to_a_guest() {
     let table = sh(&container, "nft list table ip mine");
     assert!(table.contains("dnat to 10.77.0.10:80"), "{table}");
     over_ssh(&container, &["true"]);
+}
+
+/// A cable of veth has no address that is the card's own for good; it is known by the one that it has.
+#[test]
+fn a_name_that_is_pinned_to_a_card() {
+    if skipped() {
+        return;
+    }
+    let container = Container::boot("by-hand-link");
+    let mac = container.run(&["cat", "/sys/class/net/host0/address"]);
+    let file = block("docs/several-nics.md", "PermanentMACAddress=");
+    let file = file.replace("PermanentMACAddress=", "MACAddress=").replace("52:54:00:aa:bb:02", mac.trim());
+    std::fs::write(container.path("/etc/systemd/network/10-eno2.link"), file).unwrap();
+    let said = sh(&container, "udevadm test-builtin net_setup_link /sys/class/net/host0 2>&1");
+    assert!(said.contains("ID_NET_NAME=eno2"), "{said}");
+    assert!(!said.contains("ignoring"), "{said}");
 }

@@ -3,6 +3,7 @@
 //!
 //! Decides: what each step must leave in the queue and in the archive behind it. Never reaches any other machine.
 
+mod page;
 mod queued;
 mod takeover;
 
@@ -40,6 +41,7 @@ pub fn run() -> crate::Outcome {
     play.made_from_the_changelog()?;
     play.nothing_without_the_words()?;
     play.delayed_listed_cancelled()?;
+    play.by_hand()?;
     play.moved_and_removed()?;
     play.bad_signatures()?;
     play.taken_over()?;
@@ -62,8 +64,8 @@ pub fn build() -> crate::Outcome {
     }
     let play = Play::prepare()?;
     play.made_from_the_changelog()?;
-    let suite = Tool::new("sh").args(["-c", ". /etc/os-release; echo \"$VERSION_CODENAME\""]).run()?.text();
-    release::binaries(&play.job, Some(suite.trim()))?;
+    let page = play.release_of_page()?;
+    play.perform(&page.build, &[], "")?;
     Ok(true)
 }
 
@@ -119,25 +121,25 @@ impl Play {
         let dry = Job { dry_run: true, ..self.job.clone() };
         release::prepare(&dry, "0.2.0", date(2026, 12, 1), "unstable")?;
         equal("a dry run writes", &files::read_text(&self.job.tree.join("CHANGELOG.md"))?, &before)?;
-        release::prepare(&self.job, "0.2.0", date(2026, 12, 1), "unstable")?;
+        let page = self.release_of_page()?;
+        self.perform(&page.prepare, &["--date", "2026-12-01"], "")?;
         refused(
             "the same version again",
             release::prepare(&self.job, "0.2.0", date(2026, 12, 2), "unstable"),
             "already",
         )?;
         equal("the version", &self.job.entry()?.version, "0.2.0")?;
-        let git = |args: &[&str]| {
-            let identity = ["-c", "user.name=A. Maintainer", "-c", "user.email=maintainer@example.org"];
-            self.job.tool("git").args(identity).args(args).run().map(drop)
-        };
+        let git = |args: &[&str]| self.job.tool("git").args(args).run().map(drop);
         git(&["init", "--quiet"])?;
+        git(&["config", "user.name", "A. Maintainer"])?;
+        git(&["config", "user.email", "maintainer@example.org"])?;
         refused("a tree that is not committed", release::source(&self.job), "not committed")?;
         git(&["add", "--all"])?;
-        git(&["commit", "--quiet", "--message", "release"])?;
+        self.job.tool("sh").args(["-euc", &page.commit]).run()?;
         refused("no source package yet", queue::sign(&self.job, &self.keys.0), "release source")?;
-        release::source(&self.job)?;
+        self.perform(&page.source, &[], "")?;
         refused("not signed", self.upload(Some(7), WORDS), "is not signed")?;
-        queue::sign(&self.job, &self.keys.0)
+        self.perform(&page.sign, &[], "")
     }
 
     /// Nothing reaches the queue where the words are others, nobody can be asked, the days are wrong, or it is a dry run.
@@ -158,8 +160,10 @@ impl Play {
 
     /// Into the delayed queue, seen there, and out of it by the key that the queue knows alone.
     fn delayed_listed_cancelled(&self) -> Result<(), Failure> {
-        self.upload(Some(7), WORDS)?;
+        let page = self.release_of_page()?;
+        self.perform(&page.upload, &[], WORDS)?;
         equal("the queue", &self.queue.pass()?, &[Verdict::Taken(CHANGES.to_owned(), Some(7))])?;
+        self.perform(&page.queue, &[], "")?;
         let listed = queue::listed(&self.job, PROFILE)?;
         equal("the list", &queue::table(&listed), &format!("{CHANGES}: 7 days at most\n"))?;
         self.queue.day()?;
@@ -169,7 +173,7 @@ impl Play {
         self.cancel(&self.keys.1, WORDS)?;
         equal("a stranger's command", &refusals(&self.queue.pass()?), &1)?;
         equal("what still waits", &self.queue.delayed(6)?.contains(&CHANGES.to_owned()), &true)?;
-        self.cancel(&self.keys.0, WORDS)?;
+        self.perform(&page.cancel, &[], WORDS)?;
         let done = Verdict::Done(format!("cancel {CHANGES}"));
         equal("the command", &self.queue.pass()?, &[done])?;
         none("what is left of it", &self.queue.delayed(6)?)?;

@@ -10,6 +10,9 @@ use crate::salvage;
 
 /// The words that confirm a mail: the version in the archive, not the one that is uploaded.
 const MAIL_WORDS: &str = "xenup-tiny 0.1.0";
+/// Of the package that is salvaged: its maintainer was last seen a year ago.
+const CHANGELOG: &str = "xenup-tiny (0.1.0) unstable; urgency=medium\n\n  * First.\n\n \
+                         -- Old Hand <old@example.org>  Wed, 01 Jan 2025 12:00:00 +0000\n";
 /// Keeps a mail beside itself, or fails where it is told to.
 const SENDMAIL: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
@@ -25,25 +28,14 @@ impl Play {
         files::write(&folder.join("sendmail"), SENDMAIL.as_bytes())?;
         files::set_mode(&folder.join("sendmail"), 0o755)?;
         files::write(&folder.join("difference"), b"-one\n+other\n")?;
-        let begin = [
-            "begin",
-            "--version",
-            "0.1.0",
-            "--maintainer",
-            "Old Hand <old@example.org>",
-            "--list",
-            "l@example.org",
-        ];
-        let begin = [
-            &begin[..],
-            &["--me", "A. Maintainer <maintainer@example.org>", "--reason", "It fails to build."],
-        ];
-        self.salvage("2026-01-10", &begin.concat(), "")?;
-        let evidence = ["evidence", "--quality", "It fails to build.", "--last-activity", "2025-01-01"];
-        self.salvage("2026-01-10", &evidence, "")?;
+        files::write(&folder.join("changelog"), CHANGELOG.as_bytes())?;
+        let page = self.salvage_of_page()?;
+        self.of_page("2026-01-10", &page.begin, "")?;
+        self.of_page("2026-01-10", &page.evidence, "")?;
+        self.of_page("2026-01-10", &page.shown, "")?;
         refused("other words", self.salvage("2026-01-10", &["next"], "yes"), "nothing was sent")?;
         none("mails", &self.mails()?)?;
-        self.salvage("2026-01-10", &["next"], MAIL_WORDS)?;
+        self.of_page("2026-01-10", &page.next, MAIL_WORDS)?;
         equal("the first mail", &self.mails()?.concat().contains("To: Old Hand <old@example.org>"), &true)?;
         refused("the list too early", self.salvage("2026-01-24", &["next"], MAIL_WORDS), "2026-01-25")?;
         files::write(&folder.join("broken"), b"")?;
@@ -62,18 +54,35 @@ impl Play {
         refused("before 21 days", self.upload_taken_over("2026-03-02", "7"), "2026-03-03")?;
         refused("too short a delay", self.upload_taken_over("2026-03-03", "6"), "at least 7 days")?;
         refused("another bug", self.upload_taken_over("2026-03-03", "7"), "Closes: #1000003")?;
-        self.salvage("2026-03-03", &["bug", "1000002"], "")?;
+        self.of_page("2026-03-03", &page.bug, "")?;
         equal("what arrived", &self.queue.pass()?, &[])?;
-        self.upload_taken_over("2026-03-03", "7")?;
+        self.of_page("2026-03-03", &page.upload, WORDS)?;
         equal("the queue", &self.queue.pass()?, &[Verdict::Taken(CHANGES.to_owned(), Some(7))])?;
-        let difference = self.work.join("salvage/difference").display().to_string();
-        self.salvage("2026-03-03", &["next", "--difference", &difference], MAIL_WORDS)?;
+        self.of_page("2026-03-03", &page.difference, MAIL_WORDS)?;
         equal("the difference", &self.mails()?.concat().contains("To: 1000002@bugs.debian.org"), &true)?;
         self.salvage("2026-03-05", &["answer", "objects", "--from", "Old Hand"], "")?;
         refused("an objection", self.salvage("2026-03-11", &["next"], MAIL_WORDS), "cancelled: dcut")?;
         self.cancel(&self.keys.0, WORDS)?;
         self.queue.pass()?;
-        none("what is left of it", &self.queue.delayed(7)?)
+        none("what is left of it", &self.queue.delayed(7)?)?;
+        self.written_down()
+    }
+
+    /// Another one, of which a mail was sent by hand, and answered.
+    fn written_down(&self) -> Result<(), Failure> {
+        files::remove_file(&self.work.join("salvage/state.json"))?;
+        let page = self.salvage_of_page()?;
+        let mails = self.mails()?;
+        for line in [&page.begin, &page.by_hand, &page.answer, &page.status] {
+            self.of_page("2026-01-10", line, "")?;
+        }
+        equal("mails", &self.mails()?, &mails)
+    }
+
+    /// What a line of the handbook says.
+    fn of_page(&self, day: &str, line: &[String], typed: &str) -> Result<(), Failure> {
+        let words: Vec<&str> = line.iter().map(String::as_str).collect();
+        self.salvage(day, &words, typed)
     }
 
     fn upload_taken_over(&self, day: &str, days: &str) -> Result<(), Failure> {

@@ -13,7 +13,6 @@ mod source;
 pub mod tree;
 mod version;
 
-pub use build::binaries;
 pub use source::make as source;
 
 use std::path::PathBuf;
@@ -21,7 +20,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 use xenup_system::files;
 
-use crate::ask::Terminal;
+use crate::ask::{Ask, Terminal};
 use job::Job;
 
 /// `cargo xtask release`
@@ -113,26 +112,49 @@ pub fn run(options: &Release) -> crate::Outcome {
     let tree = here(&options.tree)?.unwrap_or_else(|| project.clone());
     let out = here(&options.out)?.unwrap_or_else(|| project.join("target/release-package"));
     let job = Job { tree, out, dry_run: options.dry_run, env: Vec::new() };
+    perform(options, &job, &mut Terminal)?;
+    Ok(true)
+}
+
+/// Returns what a command line asks for.
+///
+/// # Errors
+/// clap's own, for what is no command line.
+pub fn of_words(words: impl IntoIterator<Item = String>) -> Result<Release, clap::Error> {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        release: Release,
+    }
+    let program = std::iter::once("release".to_owned());
+    <Line as clap::Parser>::try_parse_from(program.chain(words)).map(|line| line.release)
+}
+
+/// Does the step to the tree of a job.
+///
+/// # Errors
+/// As [`run`].
+pub fn perform(options: &Release, job: &Job, ask: &mut dyn Ask) -> Result<(), Box<dyn std::error::Error>> {
     match &options.step {
         Step::Prepare { version, date, distribution } => {
             let date = date.map_or_else(crate::today::today, Ok)?;
-            prepare(&job, version, date, distribution)?;
+            prepare(job, version, date, distribution)?;
         }
-        Step::Source => source(&job)?,
-        Step::Build { suite } => build::binaries(&job, suite.as_deref())?,
-        Step::Sign { key } => queue::sign(&job, key)?,
+        Step::Source => source(job)?,
+        Step::Build { suite } => build::binaries(job, suite.as_deref())?,
+        Step::Sign { key } => queue::sign(job, key)?,
         Step::Upload { to, delayed, at_once } => {
             let days = if *at_once { None } else { Some(*delayed) };
-            queue::upload(&job, to, days, &mut Terminal)?;
+            queue::upload(job, to, days, ask)?;
         }
-        Step::Queue { to: Some(profile), json, .. } => queue::show(&queue::listed(&job, profile)?, *json)?,
+        Step::Queue { to: Some(profile), json, .. } => queue::show(&queue::listed(job, profile)?, *json)?,
         Step::Queue { status, json, .. } => {
             let text = status.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
             queue::show(&queue::from_status(&text)?, *json)?;
         }
-        Step::Cancel { to, key } => queue::cancel(&job, to, key, &mut Terminal)?,
+        Step::Cancel { to, key } => queue::cancel(job, to, key, ask)?,
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Sets the version everywhere and cuts the changelogs.

@@ -98,6 +98,15 @@ pub fn block(page: &str, has: &str) -> Result<String, Failure> {
     }
 }
 
+/// Returns the commands of ours in the one block of a page that has this in it, each as its words.
+///
+/// # Errors
+/// As [`block`].
+pub fn commands(page: &str, has: &str) -> Result<Vec<Vec<String>>, Failure> {
+    let lines = block(page, has)?.lines().map(str::to_owned).collect();
+    Ok(text::commands_of_block(&Block { line: 1, info: "sh".to_owned(), lines }))
+}
+
 /// README.md, CONTRIBUTING.md and everything below docs.
 fn documents(project: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = vec![project.join("README.md"), project.join("CONTRIBUTING.md")];
