@@ -110,6 +110,7 @@ const CHECKS: &[Item] = &[
     item("maintainership", |_| crate::maintainership::run()),
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     long("by-hand", |_| in_containers(&["handbook_container"])),
+    long("by-hand-disks", |_| crate::by_hand::run()),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("packages", |_| crate::package::in_bare_trees(None, false, false)),
     long("upgrade", |_| crate::upgrade::run()),

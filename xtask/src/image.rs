@@ -30,8 +30,6 @@ const BOOT: Duration = Duration::from_secs(2400);
 const SHORT: Duration = Duration::from_secs(600);
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
-/// The release whose Xen has been booted here most.
-const SUITE: &str = "bookworm";
 /// The disk that the image is written to.
 const DISK: &str = "6G";
 
@@ -204,11 +202,15 @@ impl Builder {
 
 struct Bench {
     builder: Builder,
+    /// The words behind `xenup` of the page's build, and its line that writes the disk.
+    page: Vec<String>,
+    write: String,
 }
 
 impl Bench {
     fn new(folder: &Path) -> Result<Self, Failure> {
-        let bench = Self { builder: Builder::new(folder)? };
+        let (page, write) = of_page("docs/images.md", "xenup image build xen.raw")?;
+        let bench = Self { builder: Builder::new(folder)?, page, write };
         files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
         files::write(&bench.file("hash"), PASSWORD_HASH.as_bytes())?;
         files::write(&bench.file("key.pub"), KEY.as_bytes())?;
@@ -220,26 +222,23 @@ impl Bench {
         self.builder.file(name)
     }
 
-    /// The words of a build, its file last.
+    /// The words of a build: docs/images.md's own, and those by which the machine can be asked what it is.
     fn words(&self, out: &Path) -> Vec<String> {
         let path = |name: &str| self.file(name).display().to_string();
+        let shown = self.page.iter().map(|word| match word.as_str() {
+            "xen.raw" => out.display().to_string(),
+            "host.toml" => path("host.toml"),
+            "~/.ssh/id_ed25519.pub" => path("key.pub"),
+            other => other.to_owned(),
+        });
         let given = [
-            ("--suite", SUITE.to_owned()),
-            ("--host", path("host.toml")),
             ("--root-password-hash", path("hash")),
-            ("--ssh-key", path("key.pub")),
             ("--package", path("xenup.deb")),
             ("--name", "fresh".to_owned()),
             ("--locale", "en_GB.UTF-8".to_owned()),
             ("--timezone", "Europe/Berlin".to_owned()),
         ];
-        let words = given.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-        ["image", "build"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(words)
-            .chain([out.display().to_string()])
-            .collect()
+        shown.chain(given.into_iter().flat_map(|(name, value)| [name.to_owned(), value])).collect()
     }
 
     fn build_as_user(&self, name: &str) -> Result<PathBuf, Failure> {
@@ -329,8 +328,10 @@ impl Bench {
 
     /// The image on a larger disk, and the machine that it becomes.
     fn machine(&self, image: &Path, firmware: Firmware, size: &str) -> Result<(Lab, Lan, VmSpec), Failure> {
-        let base = self.file("base.qcow2");
-        Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&base).run()?;
+        let (base, disk) = (self.file("base.qcow2"), self.file("disk"));
+        write_as_shown(&self.write, ("xen.raw", image), ("/dev/DISK", &disk))?;
+        Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&disk).arg(&base).run()?;
+        files::remove_file(&disk)?;
         Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(size).run()?;
         let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
         let (accelerator, why) = Accelerator::probe(&lab);
@@ -373,6 +374,32 @@ fn first_boot(console: &mut Console, whose: &str) -> Result<(String, bool), Fail
     console.send("\n")?;
     console.login_within("root", PASSWORD, SHORT)?;
     Ok(("the first boot reports a Xen host".to_owned(), report.index == 0))
+}
+
+/// A page's build of an image, its words behind `xenup`, and the line below it that writes the image to a disk.
+///
+/// # Errors
+/// The page has no such block.
+pub fn of_page(page: &str, has: &str) -> Result<(Vec<String>, String), Failure> {
+    let block = crate::shown::block(page, has)?;
+    let line = block.lines().find(|line| line.starts_with("dd if="));
+    let build = crate::shown::commands(page, has)?.into_iter().next().unwrap_or_default();
+    let words = build.strip_prefix(&["xenup".to_owned()][..]).unwrap_or_default();
+    Ok((words.to_vec(), line.ok_or_else(|| format!("{page} writes no disk below its build"))?.to_owned()))
+}
+
+/// Carries a page's line out that writes an image to a disk: each name of the page with the file that stands for it.
+///
+/// # Errors
+/// It has not both names, or dd(1) fails.
+pub fn write_as_shown(line: &str, image: (&str, &Path), disk: (&str, &Path)) -> Result<(), Failure> {
+    let (from, to) = (format!("if={} ", image.0), format!("of={} ", disk.0));
+    if !line.contains(&from) || !line.contains(&to) {
+        return Err(format!("`{line}` has not both `{from}` and `{to}`").into());
+    }
+    let line = line.replace(&from, "if=\"$1\" ").replace(&to, "of=\"$2\" ");
+    Tool::new("sh").args(["-euc", &line, "sh"]).arg(image.1).arg(disk.1).timeout(SHORT).run()?;
+    Ok(())
 }
 
 /// Runs a build and shows what it says.

@@ -175,3 +175,19 @@ fn first_boot(folder: &Path, disk: &Path) -> Result<Vec<(String, bool)>, Failure
     ];
     asked(console, &claims, SHORT)
 }
+
+#[cfg(test)]
+mod tests {
+    /// The installer's hook is what the check plays.
+    #[test]
+    fn the_page_shows_what_the_hook_runs() {
+        let hook =
+            xenup_system::files::read_text(&crate::project().join("debian/udeb/finish-install")).unwrap();
+        let shown = crate::shown::commands("docs/installer.md", "xenup apply --installer").unwrap();
+        let shown: Vec<String> = shown.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(shown, ["xenup init", "xenup apply --installer"]);
+        for command in shown {
+            assert!(hook.contains(&format!("in-target {command} ")), "{command}");
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     let place = Place::new()?;
-    let good = place.no_room()?;
+    let good = place.nothing_is_missing()? & place.no_room()?;
     let first = place.killed_and_gone_on_with()?;
     let second = place.in_one_go()?;
     let same = files::read(&image(&first)?)? == files::read(&image(&second)?)?;
@@ -109,10 +109,29 @@ fn can_be_a_guest(place: &Place, folder: &Path) -> Result<bool, Failure> {
     Ok(answer("pv") == Some("yes") && answer("pvh") == Some("yes") && answer("dom0") == Some("no"))
 }
 
+/// docs/kernels.md's own commands: root's for what is missing, the build, the installation.
+fn of_page() -> Result<[Vec<String>; 3], Failure> {
+    let lines = crate::shown::commands("docs/kernels.md", "sudo xenup kernel install kernel-")?;
+    let lines = <[Vec<String>; 3]>::try_from(lines)
+        .map_err(|lines| format!("docs/kernels.md has {} commands for a build, not three", lines.len()))?;
+    let [missing, build, install] = &lines;
+    let words = |line: &[String]| line.join(" ");
+    // What INSTALLED types, and what a build that is killed is made of.
+    let folder = words(install).strip_prefix("xenup kernel install ").map(str::to_owned);
+    if missing != build || !folder.is_some_and(|name| name.starts_with("kernel-") && !name.contains(' ')) {
+        return Err(
+            format!("docs/kernels.md: `{}`, `{}`: not played so", words(missing), words(install)).into()
+        );
+    }
+    Ok(lines)
+}
+
 struct Place {
     folder: PathBuf,
     program: PathBuf,
     tree: PathBuf,
+    /// What is typed.
+    page: [Vec<String>; 3],
 }
 
 impl Place {
@@ -128,7 +147,7 @@ impl Place {
             files::create_dir_all(&folder.join(name))?;
             Tool::new("chown").arg(format!("{USER}:{USER}")).arg(folder.join(name)).run()?;
         }
-        Ok(Self { program: crate::project().join("target/debug/xenup"), folder, tree })
+        Ok(Self { program: crate::project().join("target/debug/xenup"), folder, tree, page: of_page()? })
     }
 
     /// The words of a build as nobody, with a cache of its own.
@@ -136,12 +155,28 @@ impl Place {
         let mut words: Vec<std::ffi::OsString> =
             ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "env"].map(Into::into).into();
         words.push(format!("XDG_CACHE_HOME={}", cache.display()).into());
-        words.push(self.program.clone().into());
-        words.extend(["kernel", "build", role, "--source"].map(Into::into));
-        words.push(self.tree.clone().into());
+        let [_, build, _] = &self.page;
+        words.extend(build.iter().map(|word| match word.as_str() {
+            "xenup" => self.program.clone().into(),
+            GUEST => role.into(),
+            "linux-source-6.1" => self.tree.clone().into(),
+            other => other.into(),
+        }));
         words.push("--output".into());
         words.push(output.into());
         words
+    }
+
+    /// Root is shown what a build needs, and builds nothing.
+    fn nothing_is_missing(&self) -> Result<bool, Failure> {
+        let [missing, ..] = &self.page;
+        let words = missing.iter().skip(1).map(|word| match word.as_str() {
+            "linux-source-6.1" => self.tree.clone().into_os_string(),
+            other => other.into(),
+        });
+        let said = Tool::new(&self.program).args(words).arg("--plan").timeout(LIMIT).run()?.text();
+        print!("as root: {said}");
+        Ok(said.contains("Nothing to do: what building a kernel needs is here."))
     }
 
     /// A build that is killed once it is well under way, and the same command again.

@@ -14,6 +14,9 @@ use xenup_system::stopwatch::Stopwatch;
 /// Debian 12's kernel, and Debian 13's (in bookworm-backports too).
 pub const RELEASES: [&str; 2] = ["6.1", "6.12"];
 
+/// The release that the handbook has.
+const SHOWN: &str = "6.1";
+
 type Failure = Box<dyn std::error::Error>;
 
 /// A tree and Debian's own configuration for it.
@@ -42,6 +45,9 @@ pub fn run(long: bool) -> crate::Outcome {
             continue;
         };
         sources += 1;
+        if source.release == SHOWN {
+            good &= by_page(&folder, &source)?;
+        }
         for role in &roles {
             good &= tried(&folder, &source, role, &[])?;
             good &= tried(&folder, &source, role, &additions)?;
@@ -86,6 +92,62 @@ pub fn asked(folder: &Path, source: &Source, role: &str, with: &[String]) -> Too
         "dom0-minimal" => tool.arg("--no-hardware"),
         _ => tool,
     }
+}
+
+/// A script of the handbook, to be run in the folder with the sources. This machine gets no package by it.
+pub fn typed(folder: &Path, script: &str) -> Tool {
+    let programs = crate::project().join("target/debug");
+    let script = script.replace("apt-get install", "apt-get --simulate install");
+    Tool::new("sh")
+        .args(["-euc", &format!("PATH={}:$PATH\n{script}", programs.display())])
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .timeout(Duration::from_secs(1800))
+}
+
+/// What docs/kernels.md has people type: with xenup, and with make alone for the wishes of two roles.
+fn by_page(folder: &Path, source: &Source) -> Result<bool, Failure> {
+    let with_us = crate::shown::block("docs/kernels.md", "--with nfs,docker -o domu.config")?;
+    let made = folder.join("domu.config");
+    files::remove_file(&made)?;
+    typed(folder, &with_us).run()?;
+    println!("the handbook's own: {} bytes", files::size(&made)?);
+    files::remove_file(&made)?;
+    let over_nothing = crate::shown::block("docs/kernels.md", "allnoconfig")?;
+    let over_debians = crate::shown::block("docs/kernels.md", "config.amd64_none_amd64.xz > /tmp/O/.config")?;
+    let mut good = true;
+    for (role, script) in [("domU-minimal", over_nothing), ("dom0-full", over_debians)] {
+        let objects = folder.join("by-hand");
+        files::remove_dir_all(&objects)?;
+        let report: Value = serde_json::from_str(&asked(folder, source, role, &[]).run()?.text())?;
+        files::write(&folder.join("wishes"), wishes(&report).as_bytes())?;
+        let script = script.replace("/tmp/O", &objects.display().to_string()).replace(
+            "/usr/src/linux-config-6.1/config.amd64_none_amd64.xz",
+            &source.config.display().to_string(),
+        );
+        let output = typed(folder, &script).output()?;
+        let lost = output.status.success();
+        println!("{role} by hand: {}", if lost { "all that was asked for" } else { "LOST" });
+        if !lost {
+            println!("{}{}", output.text(), output.stderr_text());
+        }
+        good &= lost;
+        files::remove_file(&folder.join("wishes"))?;
+        files::remove_dir_all(&objects)?;
+    }
+    Ok(good)
+}
+
+/// The symbols that were asked for, as the .config has them that came of it.
+fn wishes(report: &Value) -> String {
+    let config = report.get("config").and_then(Value::as_str).unwrap_or_default();
+    let wanted = report.get("wanted").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let lines = wanted.iter().filter_map(|wish| {
+        let name = wish.get("symbol")?.as_str()?;
+        let (set, unset) = (format!("CONFIG_{name}="), format!("# CONFIG_{name} is not set"));
+        config.lines().find(|line| line.starts_with(&set) || *line == unset)
+    });
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn tried(folder: &Path, source: &Source, role: &str, with: &[String]) -> Result<bool, Failure> {

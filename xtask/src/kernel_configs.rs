@@ -14,7 +14,7 @@ use serde_json::Value;
 use xenup_system::files;
 use xenup_system::process::Tool;
 
-use crate::kernel_config::{RELEASES, Source, asked, fetched, names};
+use crate::kernel_config::{RELEASES, Source, asked, fetched, names, typed};
 
 /// `cargo xtask kernel-configs`
 #[derive(Debug, clap::Args)]
@@ -42,12 +42,36 @@ pub fn run(options: &KernelConfigs) -> crate::Outcome {
             continue;
         };
         sources += 1;
+        good &= by_page(&work, &source)?;
         for role in &roles {
             let made = Made::new(&work, &source, role)?;
             good &= made.settle(&work, &source)? & made.keep(options.check)?;
         }
     }
     Ok(good && sources > 0)
+}
+
+/// What docs/kernels.md has people do with a file of the package, in a copy of the tree; true of another release than the page's.
+fn by_page(work: &Path, source: &Source) -> Result<bool, Failure> {
+    let script = crate::shown::block("docs/kernels.md", "linux-source-6.1/.config")?;
+    let tree = format!("linux-source-{}", source.release);
+    if !script.contains(&format!("{tree}/")) {
+        return Ok(true);
+    }
+    let copies = work.join("by-hand-configs");
+    files::remove_dir_all(&copies)?;
+    files::create_dir_all(&copies)?;
+    // Links: make writes new files beside those of the source.
+    Tool::new("cp").arg("--archive").arg("--link").arg(&source.tree).arg(copies.join(&tree)).run()?;
+    let packaged = crate::project().join("kernel-configs").display().to_string();
+    typed(&copies, &script.replace("/usr/share/xenup/kernel-configs", &packaged)).run()?;
+    let asked = files::read_text(&crate::project().join("kernel-configs/6.1/domU-minimal.config"))?;
+    let config = files::read_text(&copies.join(&tree).join(".config"))?;
+    let there = symbols(&config);
+    let lost: Vec<&str> = symbols(&asked).into_iter().filter(|line| !there.contains(line)).collect();
+    println!("{tree}, as the handbook has it: {} symbols lost {}", lost.len(), lost.join(", "));
+    files::remove_dir_all(&copies)?;
+    Ok(lost.is_empty())
 }
 
 /// A role's configuration on a release.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod bench;
+mod by_hand;
 mod carried;
 #[cfg(test)]
 mod cases;

@@ -70,8 +70,11 @@ pub fn run() -> crate::Outcome {
 
 struct Bench {
     folder: PathBuf,
+    /// What the machines are started from: the stick.
     medium: PathBuf,
     builder: image::Builder,
+    /// The words behind `xenup` of docs/medium.md's build.
+    page: Vec<String>,
 }
 
 type Claims = Result<Vec<(String, bool)>, Failure>;
@@ -84,14 +87,18 @@ impl Bench {
         files::write(&folder.join("key.pub"), format!("{KEY}\n").as_bytes())?;
         let kept = crate::project().join("target/medium.iso");
         let is_kept = files::exists(&kept);
-        let medium = if is_kept { kept } else { folder.join("medium.iso") };
-        let bench = Self { folder: folder.to_owned(), medium, builder };
+        let medium = if is_kept { kept } else { folder.join("stick") };
+        let (page, write) = image::of_page("docs/medium.md", "xenup image build xen.iso")?;
+        let bench = Self { folder: folder.to_owned(), medium, builder, page };
         if is_kept {
             println!("NOT built by this run: {}", bench.medium.display());
             return Ok(bench);
         }
         let watch = Stopwatch::start();
-        image::told(bench.builder.as_root().args(bench.words(&bench.medium, &[])))?;
+        let built = folder.join("medium.iso");
+        image::told(bench.builder.as_root().args(bench.words(&built, &[])))?;
+        image::write_as_shown(&write, ("xen.iso", &built), ("/dev/STICK", &bench.medium))?;
+        files::remove_file(&built)?;
         let size = files::size(&bench.medium)? >> 20;
         println!("the medium: {size} MiB after {:.0} s", watch.elapsed().as_secs_f64());
         Ok(bench)
@@ -100,9 +107,13 @@ impl Bench {
     fn words(&self, out: &Path, more: &[&str]) -> Vec<String> {
         let path = |name: &str| self.folder.join(name).display().to_string();
         let (host, deb, out) = (path("host.toml"), path("xenup.deb"), out.display().to_string());
-        let words =
-            ["image", "build", "--suite", "bookworm", "--host", &host, "--package", &deb, "--name", "fresh"];
-        words.iter().chain(more).copied().chain([out.as_str()]).map(str::to_owned).collect()
+        let shown = self.page.iter().map(|word| match word.as_str() {
+            "xen.iso" => &out,
+            "host.toml" => &host,
+            "xenup_0.1.0_amd64.deb" => &deb,
+            other => other,
+        });
+        shown.chain(["--name", "fresh"]).chain(more.iter().copied()).map(str::to_owned).collect()
     }
 
     /// A medium with answers that cannot be is not built, and says in which line.

@@ -53,12 +53,16 @@ pub fn run(options: &Package) -> crate::Outcome {
     if options.check {
         return in_bare_trees(options.suite.as_deref(), options.again, options.json);
     }
-    let package = build()?;
+    judged(&build()?, options)
+}
+
+/// Has a package that is built here judged where that is asked for, and says where it is.
+fn judged(package: &Path, options: &Package) -> crate::Outcome {
     let (mut good, mut said) = (true, String::new());
     if options.lintian {
         let lintian = Tool::new("lintian")
             .args(["--allow-root", "--fail-on", "error,warning"])
-            .arg(&package)
+            .arg(package)
             .arg(package.with_file_name(name_of("xenup-doc", "all")?))
             .arg(package.with_file_name(name_of("xenup-kernel-configs", "all")?))
             .arg(package.with_file_name(name_of("xenup-tls", "all")?))
@@ -67,8 +71,8 @@ pub fn run(options: &Package) -> crate::Outcome {
     }
     if options.json {
         let lintian = said.lines().map(ToOwned::to_owned).collect();
-        let bytes = files::size(&package)?;
-        let built = Built { package: &package, bytes, checked: options.lintian, lintian };
+        let bytes = files::size(package)?;
+        let built = Built { package, bytes, checked: options.lintian, lintian };
         println!("{}", serde_json::to_string(&built)?);
     } else {
         print!("{said}");
@@ -77,12 +81,17 @@ pub fn run(options: &Package) -> crate::Outcome {
     Ok(good)
 }
 
-/// The check `package`: built here, with lintian, which takes as long as the compiler.
+/// The check `package`: built here as README has it, asked whether apt would install it, and shown to lintian, which takes
+/// as long as the compiler.
 ///
 /// # Errors
-/// A build that fails, or no lintian.
+/// A build that fails, a package that apt refuses, or no lintian.
 pub fn built_here() -> crate::Outcome {
-    run(&Package { lintian: true, check: false, suite: None, again: false, json: false })
+    let script = crate::shown::block("README.md", "apt-get install ./target/package/xenup_*_amd64.deb")?;
+    let script = script.replace("apt-get install", "apt-get --quiet --simulate install");
+    let shell = Tool::new("sh").args(["-euc", &script]).current_dir(crate::project());
+    shell.timeout(Duration::from_secs(3600)).run()?;
+    judged(&built()?, &Package { lintian: true, check: false, suite: None, again: false, json: false })
 }
 
 /// Builds the package and returns its path.

@@ -1,0 +1,77 @@
+//! What the handbook has people do as root to a disk and to what boots from it, without us: on disks of files, from this
+//! machine's own mirror.
+//!
+//! Decides: which names of the page stand for this check's. Never: starts what was made (the check `image` starts what is made
+//! by the same layout), restarts a machine, or changes a file of this one.
+
+mod boot;
+mod guest;
+mod image;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenup_image::Suite;
+use xenup_image::mirror::Mirror;
+use xenup_system::files;
+use xenup_system::process::Tool;
+
+type Failure = Box<dyn std::error::Error>;
+
+const LIMIT: Duration = Duration::from_secs(3600);
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
+/// mmdebstrap takes the archive's own mirror where none is named; this has it take the lines of a file.
+const MIRROR: (&str, &str) = (" bookworm tree\n", " bookworm tree - < ../sources.list\n");
+
+/// Makes a guest's disk and a host's, and changes what boots from the host's; returns whether all of it held.
+///
+/// # Errors
+/// No mirror, or a command of a page that fails.
+pub fn run() -> crate::Outcome {
+    if !files::is_root() {
+        println!("skipped: mmdebstrap and chroot(2) need root");
+        return Ok(true);
+    }
+    let place = Place::new(&crate::project().join("target/by-hand"))?;
+    let mut good = guest::made(&place)?;
+    good &= image::made(&place)?;
+    good &= boot::changed(&place)?;
+    if good {
+        files::remove_dir_all(&place.folder)?;
+    }
+    Ok(good)
+}
+
+/// Where the pages are followed.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn new(folder: &Path) -> Result<Self, Failure> {
+        crate::package::debug_program()?;
+        files::remove_dir_all(folder)?;
+        files::create_dir_all(&folder.join("home/.ssh"))?;
+        files::write(&folder.join("home/.ssh/id_ed25519.pub"), KEY.as_bytes())?;
+        let lines = Mirror::of_this_machine()?.sources_list(Suite::Bookworm);
+        files::write(&folder.join("sources.list"), lines.as_bytes())?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Follows a script of a page in a folder of this place, in mounts of its own.
+    fn follow(&self, folder: &str, script: &str) -> Result<String, Failure> {
+        let work = self.folder.join(folder);
+        files::create_dir_all(&work)?;
+        if !script.contains(MIRROR.0) {
+            return Err("the page makes its tree in another way".into());
+        }
+        let programs = crate::project().join("target/debug");
+        let path = format!("PATH={}:$PATH\n", programs.display());
+        let tool = Tool::new("unshare")
+            .args(["--mount", "sh", "-euc"])
+            .arg(path + &script.replace(MIRROR.0, MIRROR.1))
+            .current_dir(&work)
+            .env("HOME", self.folder.join("home"));
+        Ok(tool.timeout(LIMIT).run()?.text())
+    }
+}
