@@ -415,3 +415,32 @@ fn digest(file: &Path) -> Result<String, Failure> {
     let said = Tool::new("sha256sum").arg(file).run()?.text();
     Ok(said.split_whitespace().next().unwrap_or_default().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use xenup_system::files::{self, WorkDir};
+
+    use super::{of_page, write_as_shown};
+
+    #[test]
+    fn what_the_pages_build_and_write() {
+        let (words, write) = of_page("docs/images.md", "xenup image build xen.raw").unwrap();
+        assert_eq!(
+            words.join(" "),
+            "image build xen.raw --suite bookworm --host host.toml --ssh-key ~/.ssh/id_ed25519.pub"
+        );
+        let (medium, stick) = of_page("docs/medium.md", "xenup image build xen.iso").unwrap();
+        assert_eq!(
+            medium.join(" "),
+            "image build xen.iso --suite bookworm --host host.toml --package xenup_0.1.0_amd64.deb"
+        );
+        let work = WorkDir::new_in(&std::env::temp_dir(), "xenup-written-").unwrap();
+        files::write(&work.join("from"), b"bytes").unwrap();
+        for (line, image, disk) in [(write, "xen.raw", "/dev/DISK"), (stick, "xen.iso", "/dev/STICK")] {
+            let to = work.join(image);
+            write_as_shown(&line, (image, &work.join("from")), (disk, &to)).unwrap();
+            assert_eq!(files::read(&to).unwrap(), b"bytes");
+            assert!(write_as_shown(&line, ("other", &work.join("from")), (disk, &to)).is_err());
+        }
+    }
+}

@@ -10,15 +10,28 @@ use super::image::{ROOT, disk};
 use super::{Failure, LIMIT, Place};
 use crate::claims::holds;
 
-/// Mounts the root of the disk for a script that is run in it as on a machine.
+/// Mounts the root of the disk for a script that is run in it as on a machine; grub-probe, which would look for the disk of
+/// this one, says what that machine's would.
 const INSIDE: &str = r#"mount -o loop,offset="$2" "$1" /mnt
 for at in dev proc sys; do mount --rbind "/$at" "/mnt/$at"; done
 mount -t tmpfs tmpfs /mnt/run
+sed "s/UUID/$3/" > /mnt/run/grub-probe <<'END'
+#!/bin/sh
+case " $* " in
+*"target=device "*) echo /dev/vda3 ;;
+*"target=fs_uuid "*) echo UUID ;;
+*"target=fs "*) echo ext2 ;;
+*"target=partmap "*) echo gpt ;;
+*"target=drive "*) echo '(hd0,gpt3)' ;;
+esac
+END
+chmod 755 /mnt/run/grub-probe
+mount --bind /mnt/run/grub-probe /mnt/usr/sbin/grub-probe
 rm -f /mnt/etc/resolv.conf
 cat /etc/resolv.conf > /mnt/etc/resolv.conf
 cat /etc/hosts > /mnt/etc/hosts
 chroot /mnt /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive sh -euc "cd /root
-$3""#;
+$4""#;
 /// A Debian without Xen, and with a menu of its own.
 const PLAIN: &str = "apt-get -qq update
 apt-get -qq -y purge 'xen-*' bridge-utils > /dev/null
@@ -37,13 +50,14 @@ const OWN: &str = "Debian GNU/Linux, with Linux 6.1.192-dom0-full";
 
 /// Returns whether each block did what its page says.
 pub(super) fn changed(place: &Place) -> Result<bool, Failure> {
+    let offset = ROOT.to_string();
+    let probe = ["--probe", "--offset", &offset, "--match-tag", "UUID", "--output", "value"];
+    let uuid = Tool::new("blkid").args(probe).arg(disk(place)).run()?.text().trim().to_owned();
     let on = |script: &str| -> Result<String, Failure> {
-        let offset = ROOT.to_string();
         let tool = Tool::new("unshare").args(["--mount", "sh", "-euc", INSIDE, "sh"]).arg(disk(place));
-        Ok(tool.args([&offset, script]).timeout(LIMIT).run()?.text())
+        Ok(tool.args([&offset, &uuid, script]).timeout(LIMIT).run()?.text())
     };
     on(PLAIN)?;
-    let uuid = on("findmnt -n -o UUID /")?.trim().to_owned();
     Ok(first_host(&on, &uuid)? & recovery(&on, &uuid)? & kernel(&on)?)
 }
 

@@ -78,7 +78,7 @@ impl Bench<'_> {
         };
         let mounted = block.starts_with("mount -o ro,loop xen.iso /medium\n");
         let page = self.typed(device, dry.get(1..).unwrap_or_default())?;
-        let told = page.status.success() && page.text().contains("ALL OF IT IS ERASED");
+        let told = page.status.success() && page.stderr_text().contains("ALL OF IT IS ERASED");
         Ok((self.typed(device, install.get(1..).unwrap_or_default())?, mounted && told))
     }
 
