@@ -111,6 +111,7 @@ const CHECKS: &[Item] = &[
     item("guard", |_| in_containers(&["guard_container", "surroundings_container"])),
     long("by-hand", |_| in_containers(&["handbook_container"])),
     long("by-hand-disks", |_| crate::by_hand::run()),
+    long("by-hand-start", |_| crate::by_hand::start()),
     long("maintainership-build", |_| crate::maintainership::build()),
     long("packages", |_| crate::package::in_bare_trees(None, false, false)),
     long("upgrade", |_| crate::upgrade::run()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use xenup_system::files::{self, DiskFile};
 use xenup_system::process::Tool;
 
-use super::{Failure, Place};
+use super::{Failure, Place, started};
 use crate::claims::holds;
 
 /// Where the page has the root begin.
@@ -24,7 +24,7 @@ pub(super) fn made(place: &Place) -> Result<bool, Failure> {
         crate::shown::block("docs/images.md", "grub-mkimage -O x86_64-efi")?,
         crate::shown::block("docs/images.md", "sfdisk disk.raw <<END")?,
     ];
-    place.follow("image", &(blocks.join("\n") + "\n"))?;
+    place.follow("image", &started::emulated(&(blocks.join("\n") + "\n")))?;
     let (folder, disk) = (place.folder.join("image"), disk(place));
     let verified = Tool::new("sfdisk").arg("--verify").arg(&disk).output()?.text();
     let root = format!("{}?offset={ROOT}", disk.display());

@@ -79,7 +79,7 @@ pub fn run() -> crate::Outcome {
     let Count { run, elsewhere, typed, read, excused, commands, links } = count;
     println!(
         "{run} blocks run, {elsewhere} by tests that take them from the page, {typed} compared with what a rehearsal types, \
-         {read} read as the file that they are, {excused} with a reason why not; options of {commands} commands exist, \
+         {read} read as the file that they are or found in one, {excused} with a reason why not; options of {commands} commands exist, \
          {links} links lead to a file"
     );
     Ok(faults.is_empty())
@@ -190,6 +190,10 @@ fn judge(page: &str, block: &Block, programs: &Programs, count: &mut Count) -> R
             count.typed += 1;
             taken_from(&file, page, block)
         }
+        Some(Mark::ShownIn(file)) => {
+            count.read += 1;
+            shown_in(&file, block)
+        }
         Some(Mark::RunAt(folder, path)) => {
             count.run += 1;
             programs.run_at(&folder, &path, &block.lines.join("\n"))
@@ -213,6 +217,17 @@ fn taken_from(file: &str, page: &str, block: &Block) -> Result<(), Failure> {
         return Ok(());
     }
     Err(format!("{file} does not take this block from {page}").into())
+}
+
+/// Whether a block's lines follow each other in a file of a case.
+fn shown_in(file: &str, block: &Block) -> Result<(), Failure> {
+    let text = files::read_text(&crate::project().join(file))?;
+    let there: Vec<&str> = text.lines().collect();
+    let shown: Vec<&str> = block.lines.iter().map(String::as_str).chain(["…"]).collect();
+    if (0..there.len()).filter_map(|start| there.get(start..)).any(|rest| text::printed(&shown, rest)) {
+        return Ok(());
+    }
+    Err(format!("{file} does not have these lines").into())
 }
 
 /// Reads a block as the file that it shows.

@@ -26,6 +26,8 @@ pub enum Mark {
     RunBy(String),
     /// A test in this file compares the block with what a rehearsal types into a machine.
     TypedBy(String),
+    /// Its lines stand in this file of a case, which a test compares with what is printed; `…` stands for lines left out.
+    ShownIn(String),
     /// Read it as a file of this kind.
     As(String),
     /// Nothing, for this reason.
@@ -33,7 +35,7 @@ pub enum Mark {
 }
 
 /// Reads the info string: a language, then `run in FOLDER`, `run in FOLDER at PATH`, `run by FILE`, `typed by FILE`,
-/// `as KIND` or `not run: REASON`.
+/// `shown in FILE`, `as KIND` or `not run: REASON`.
 pub fn mark(info: &str) -> Option<Mark> {
     let (language, rest) = info.split_once(' ')?;
     let rest = rest.trim();
@@ -53,6 +55,8 @@ pub fn mark(info: &str) -> Option<Mark> {
         filled(file).map(Mark::RunBy)
     } else if let Some(file) = rest.strip_prefix("typed by ") {
         filled(file).map(Mark::TypedBy)
+    } else if let Some(file) = rest.strip_prefix("shown in ") {
+        filled(file).map(Mark::ShownIn)
     } else {
         rest.strip_prefix("as ").and_then(filled).map(Mark::As)
     }
@@ -271,6 +275,7 @@ mod tests {
         assert_eq!(mark("sh run in a at /b"), Some(Mark::RunAt("a".to_owned(), "/b".to_owned())));
         assert_eq!(mark("sh run by a/b.rs"), Some(Mark::RunBy("a/b.rs".to_owned())));
         assert_eq!(mark("sh typed by a/b.rs"), Some(Mark::TypedBy("a/b.rs".to_owned())));
+        assert_eq!(mark("text shown in a/b"), Some(Mark::ShownIn("a/b".to_owned())));
         assert_eq!(mark("toml as host.toml"), Some(Mark::As("host.toml".to_owned())));
         for bad in [
             "",
@@ -278,6 +283,7 @@ mod tests {
             "sh run",
             "sh run by ",
             "sh typed by ",
+            "text shown in ",
             "sh not run:",
             "sh not run: ",
             "sh as ",
