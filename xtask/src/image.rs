@@ -434,7 +434,7 @@ mod tests {
             medium.join(" "),
             "image build xen.iso --suite bookworm --host host.toml --package xenup_0.1.0_amd64.deb"
         );
-        let work = WorkDir::new_in(&std::env::temp_dir(), "xenup-written-").unwrap();
+        let work = WorkDir::new_in(&crate::project().join("target"), "written-").unwrap();
         files::write(&work.join("from"), b"bytes").unwrap();
         for (line, image, disk) in [(write, "xen.raw", "/dev/DISK"), (stick, "xen.iso", "/dev/STICK")] {
             let to = work.join(image);

@@ -34,7 +34,7 @@ pub fn run() -> crate::Outcome {
     }
     let place = Place::new(&crate::project().join("target/by-hand"))?;
     let mut good = guest::made(&place)?;
-    good &= image::made(&place)?;
+    good &= image::made(&place)? & image::installed(&place)?;
     good &= boot::changed(&place)?;
     if good {
         files::remove_dir_all(&place.folder)?;
