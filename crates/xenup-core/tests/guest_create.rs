@@ -53,6 +53,7 @@ fn wanted(case: &Path, machine: &Known) -> Result<Wanted, String> {
         memory: one("memory", "512").parse().unwrap(),
         vcpus: one("vcpus", "1").parse().unwrap(),
         disk: one("disk", "/var/lib/xen/images/web.img").into(),
+        volume: None,
         bridge,
         addresses,
         manager: if one("manager", "ifupdown") == "networkd" { Manager::Networkd } else { Manager::Ifupdown },

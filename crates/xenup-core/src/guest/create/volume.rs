@@ -328,7 +328,7 @@ mod tests {
         );
         assert!(matches!(fit("guests", "mail", GIB), Err(VolumeFault::Taken(_))));
         assert!(
-            matches!(fit("guests/thn", "web", GIB), Err(VolumeFault::NoPool(_, _, pools)) if pools == ["thin"])
+            matches!(fit("guests/thick", "web", GIB), Err(VolumeFault::NoPool(_, _, pools)) if pools == ["thin"])
         );
         assert!(matches!(fit("guests/mail-disk", "web", GIB), Err(VolumeFault::NoPool(..))));
         assert!(matches!(fit("guests", "pvmove0", GIB), Err(VolumeFault::Reserved(_))));
