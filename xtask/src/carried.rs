@@ -15,6 +15,8 @@ use xenup_system::stopwatch::Stopwatch;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Programs beside a rehearsal's, and the Debian packages that have them.
+pub const TOOLS: (&str, &str) = ("ping", "iputils-ping");
 /// The file on the machine's second disk.
 pub const BASE: &str = "base.tar";
 const SHORT: Duration = Duration::from_secs(600);

@@ -59,7 +59,7 @@ const VOLUMES: &[(&str, &str)] = &[
     ),
     (
         "the second one shares the base's volume",
-        "xenup guest create second --suite bookworm --type pv --size 2G --volume guests/pool && test $(lvs --noheadings guests | grep -c xenup-base) = 1",
+        "xenup guest create second --suite bookworm --type pv --size 2G --volume guests/pool && test $(lvs --noheadings -o lv_name guests | grep -c xenup-base) = 1",
     ),
     ("a guest that runs is not deleted", "! xenup guest delete --yes filled"),
 ];
@@ -112,7 +112,7 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     // What an ordinary user's build takes beside root's.
-    tools::ensure_tools_and(&[("newuidmap", "uidmap")], &mut |line| println!("{line}"))?;
+    tools::ensure_tools_and(&[("newuidmap", "uidmap"), carried::TOOLS], &mut |line| println!("{line}"))?;
     let folder = crate::project().join("target/image");
     let bench = Bench::new(&folder)?;
     let mut good = true;

@@ -53,7 +53,7 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     let tell = &mut |line: &str| println!("{line}");
-    xenup_rehearse::tools::ensure_tools_and(&[("xorriso", "xorriso")], tell)?;
+    xenup_rehearse::tools::ensure_tools_and(&[("xorriso", "xorriso"), carried::TOOLS], tell)?;
     let bench = Bench::new(&crate::project().join("target/medium"))?;
     let mut good = true;
     let scenes = [Bench::refused_answers, Bench::disks, Bench::by_bios, Bench::by_uefi, Bench::typed];
