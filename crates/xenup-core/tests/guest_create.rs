@@ -1,6 +1,6 @@
-//! New guests: tests/cases/guest-create/<case>/ holds `wanted.txt` (a word and its value a line), perhaps `keys` and
-//! `machine.txt` (as in tests/guest.rs), and `expected/`: `guest.cfg` and `inside.txt` (what is written on its disk), or
-//! `error.txt` alone. `XENUP_UPDATE_CASES=1` writes what came out: read it before you commit it.
+//! New guests: tests/cases/guest-create/<case>/ holds `wanted.txt` (a word and its value a line), perhaps `keys`,
+//! `user-data`, the scripts that it names, and `machine.txt` (as in tests/guest.rs), and `expected/`: `guest.cfg` and
+//! `inside.txt` (what is written on its disk), or `error.txt` alone. `XENUP_UPDATE_CASES=1` writes what came out: read it before you commit it.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod cases_of;
@@ -16,8 +16,8 @@ use known::Known;
 use proptest::prelude::*;
 use xenup_core::guest::convert::convert;
 use xenup_core::guest::create::{
-    Addresses, Entry, Identity, Manager, Name, NewGuest, Prefixed, Record, Taken, Wanted, authorized_keys,
-    bridge, taken,
+    Addresses, Entry, Identity, Manager, Name, NewGuest, OwnKernel, Prefixed, Record, Script, Taken,
+    UserData, Wanted, authorized_keys, bridge, installed, not_built_in, taken,
 };
 use xenup_core::guest::lint::lint;
 use xenup_core::guest::{GuestFile, GuestType, Here};
@@ -46,6 +46,19 @@ fn wanted(case: &Path, machine: &Known) -> Result<Wanted, String> {
         .map_err(|fault| format!("{fault}\nhint: {}\n", fault.hint()))?;
     let keys = authorized_keys(&optional_text(case, "keys").unwrap_or_else(|| KEY.to_owned()))
         .map_err(|fault| format!("{fault}\n"))?;
+    let user_data = match std::fs::read(case.join("user-data")) {
+        Ok(bytes) => {
+            Some(UserData::of(&bytes).map_err(|fault| format!("{fault}\nhint: {}\n", fault.hint()))?)
+        }
+        Err(_) => None,
+    };
+    let mut scripts = Vec::new();
+    for script in all("script") {
+        let path = case.join(script);
+        let bytes = std::fs::read(&path).unwrap();
+        scripts
+            .push(Script::of(&path, &bytes).map_err(|fault| format!("{fault}\nhint: {}\n", fault.hint()))?);
+    }
     Ok(Wanted {
         name,
         kind: if one("type", "pvh") == "pv" { GuestType::Pv } else { GuestType::Pvh },
@@ -56,10 +69,19 @@ fn wanted(case: &Path, machine: &Known) -> Result<Wanted, String> {
         volume: None,
         bridge,
         addresses,
-        manager: if one("manager", "ifupdown") == "networkd" { Manager::Networkd } else { Manager::Ifupdown },
+        manager: match one("manager", "ifupdown").as_str() {
+            "networkd" => Manager::Networkd,
+            "netplan" => Manager::Netplan,
+            _ => Manager::Ifupdown,
+        },
         keys,
         swap: all("swap").pop().map(|mib| mib.parse::<u64>().unwrap() << 20),
         auto: words.lines().any(|line| line == "auto"),
+        kernel: all("kernel")
+            .pop()
+            .map(|image| OwnKernel { image: image.into(), ramdisk: all("ramdisk").pop().map(Into::into) }),
+        user_data,
+        scripts,
     })
 }
 
@@ -114,6 +136,52 @@ fn every_wish_comes_to_what_is_expected() {
 }
 
 #[test]
+fn an_installed_kernel_is_known_by_its_name_and_by_its_role() {
+    let folders =
+        ["6.1.192-domu-minimal", "6.12.1-domu-full", "6.1.192-domu-full", "mine"].map(str::to_owned);
+    assert_eq!(installed("mine", &folders), Ok("mine"));
+    assert_eq!(installed("domU-minimal", &folders), Ok("6.1.192-domu-minimal"));
+    let several = installed("domU-full", &folders).unwrap_err();
+    assert_eq!(several.to_string(), "several kernels are domU-full: 6.12.1-domu-full, 6.1.192-domu-full");
+    assert_eq!(several.hint(), "say which: --kernel 6.12.1-domu-full or 6.1.192-domu-full");
+    let absent = installed("dom0-minimal", &folders).unwrap_err();
+    assert_eq!(absent.to_string(), "no kernel `dom0-minimal` is installed for guests");
+    assert!(absent.hint().contains("mine"), "{}", absent.hint());
+    assert!(installed("minimal", &[]).unwrap_err().hint().contains("xenup kernel build"));
+}
+
+#[test]
+fn a_kernel_without_a_ramdisk_has_what_it_mounts_the_disk_with() {
+    assert!(not_built_in("CONFIG_EXT4_FS=y\nCONFIG_XEN_BLKDEV_FRONTEND=y\n").is_empty());
+    assert_eq!(not_built_in("CONFIG_EXT4_FS=m\nCONFIG_XEN_BLKDEV_FRONTEND=y\n"), ["CONFIG_EXT4_FS"]);
+}
+
+#[test]
+fn what_is_no_script_and_no_user_data_is_refused_with_a_hint() {
+    let script = |name: &str, text: &[u8]| Script::of(Path::new(name), text).unwrap_err();
+    for (fault, words) in [
+        (script("a b", b"#!/bin/sh\n"), "`a b` cannot be a script's name in the guest"),
+        (script("/", b"#!/bin/sh\n"), "`` cannot be a script's name in the guest"),
+        (script("one", b"\x7fELF\0\xff"), "it is no text"),
+        (script("one", b"echo\n"), "line 1 does not begin with #!: nothing says what runs it"),
+        (script("one", b"#! \r\n"), "line 1 does not begin with #!: nothing says what runs it"),
+        (
+            script("one", b"#!/bin/sh\r\n"),
+            "line 1 ends with a carriage return, and no interpreter has that name",
+        ),
+    ] {
+        assert_eq!(fault.to_string(), words);
+        assert!(!fault.hint().is_empty());
+    }
+    for text in ["#cloud-config\n", "#!/bin/sh\n", "Content-Type: multipart/mixed\n", "MIME-Version: 1.0\n"] {
+        assert!(UserData::of(text.as_bytes()).is_ok(), "{text}");
+    }
+    let fault = UserData::of(b"packages: [vim]\n").unwrap_err();
+    assert_eq!(fault.to_string(), "line 1 is `packages: [vim]`, and cloud-init takes that for no user-data");
+    assert!(UserData::of(b"#cloud-config\0").is_err() && UserData::of(b"").is_err());
+}
+
+#[test]
 fn a_record_is_read_as_it_was_written_and_no_other_is_taken_for_it() {
     let name: Name = "web".parse().unwrap();
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/guest-create/auto");
@@ -165,6 +233,8 @@ proptest! {
         if let Ok(read) = address.parse::<Prefixed>() {
             prop_assert_eq!(read.to_string().parse::<Prefixed>(), Ok(read));
         }
+        let _ = UserData::of(keys.as_bytes());
+        let _ = Script::of(Path::new(&name), keys.as_bytes());
         if let Ok(read) = authorized_keys(&keys) {
             prop_assert!(read.iter().all(|key| !key.contains('\n')));
         }

@@ -44,6 +44,15 @@ pub enum Part<'a> {
         /// How it is taken back; without it as a file is.
         unmake: Option<Maker<'a>>,
     },
+    /// Something that is done, and that nothing at a path stands for.
+    Call {
+        /// What is called.
+        what: PathBuf,
+        /// How it is done; where it fails it may be done in part.
+        make: Maker<'a>,
+        /// How it is taken back.
+        unmake: Maker<'a>,
+    },
 }
 
 impl Part<'_> {
@@ -54,7 +63,8 @@ impl Part<'_> {
             Self::Directory(path)
             | Self::File { path, .. }
             | Self::Link { path, .. }
-            | Self::Other { path, .. } => path,
+            | Self::Other { path, .. }
+            | Self::Call { what: path, .. } => path,
         }
     }
 }
@@ -129,7 +139,8 @@ fn one<'a>(
 ) -> Result<(), Box<dyn Error>> {
     let path = part.path().to_owned();
     let is_directory = matches!(part, Part::Directory(_));
-    if let Some(there) = machine.entry(&path)? {
+    let stands = if matches!(part, Part::Call { .. }) { None } else { machine.entry(&path)? };
+    if let Some(there) = stands {
         return match there.kind {
             // A link may lead to a directory; what is made in it says whether it does.
             Kind::Dir | Kind::Symlink { .. } if is_directory => Ok(()),
@@ -154,6 +165,7 @@ fn write<'a>(machine: &mut dyn Machine, part: Part<'a>) -> (Result<(), Box<dyn E
             (file(machine, &path, &bytes, mode).map_err(Into::into), Back::File)
         }
         Part::Link { path, target } => (link(machine, &path, &target).map_err(Into::into), Back::File),
+        Part::Call { make, unmake, .. } => (make(machine), Back::Own(unmake)),
         Part::Other { make, unmake, .. } => (make(machine), unmake.map_or(Back::File, Back::Own)),
     }
 }

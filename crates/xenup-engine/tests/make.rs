@@ -160,3 +160,34 @@ fn what_could_not_be_taken_back_is_named() {
         error.left.iter().map(|(path, why)| (path.to_str().unwrap(), why.to_string())).collect();
     assert_eq!(left, [("/dev/volume", "in use".to_owned())]);
 }
+
+/// A call sees all that was made, and is taken back while all of it is there.
+#[test]
+fn a_call_that_fails_is_taken_back_before_the_rest() {
+    let there = |machine: &mut dyn Machine| machine.entry(Path::new("/etc/new")).unwrap().is_some();
+    for (fails, stopped) in [(true, false), (false, true), (false, false)] {
+        let mut machine = before();
+        let tree = tree_of(&machine);
+        let said = std::cell::RefCell::new(Vec::new());
+        let mut call = |machine: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
+            said.borrow_mut().push(("called", there(machine)));
+            if fails { Err("refused".into()) } else { Ok(()) }
+        };
+        let mut uncall = |machine: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
+            said.borrow_mut().push(("taken back", there(machine)));
+            Ok(())
+        };
+        let parts = vec![
+            Part::File { path: "/etc/new".into(), bytes: b"new".to_vec(), mode: 0o644 },
+            // Something stands there, and that is no matter.
+            Part::Call { what: "/etc/mine".into(), make: &mut call, unmake: &mut uncall },
+        ];
+        let made = make(&mut machine, parts, &|| stopped && !said.borrow().is_empty());
+        if made.is_ok() {
+            assert_eq!(*said.borrow(), [("called", true)]);
+            continue;
+        }
+        assert_eq!(*said.borrow(), [("called", true), ("taken back", true)]);
+        assert_eq!(tree_of(&machine), tree);
+    }
+}

@@ -81,6 +81,82 @@ create 4 other
 says 'is not replaced'
 rm disks/other.img
 
+# A file that is none of what it is said to be is refused before a base is looked at.
+create 2 other --script key.pub
+says 'hint: make its first line #!/bin/sh'
+create 2 other --script absent
+create 2 other --cloud-init key.pub
+says 'hint: begin it with #cloud-config'
+create 2 other --kernel domU-minimal
+says 'hint: xenup kernel build makes one'
+create 2 other --kernel ./key.pub --ramdisk absent
+says 'hint: name the initrd'
+create 4 other --kernel ./key.pub
+says 'starts no PVH guest'
+
+# A kernel of this machine instead of the disk's own.
+for name in $(debugfs -R 'ls -p /boot' disks/web.img 2>/dev/null | cut -d/ -f6); do
+  case $name in vmlinuz-* | config-* | initrd.img-*) debugfs -R "dump /boot/$name $name" disks/web.img 2>/dev/null ;; esac
+done
+mkdir -p /var/lib/xenup/kernels/6.1.0-domu-full
+cp vmlinuz-* /var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz
+cp config-* /var/lib/xenup/kernels/6.1.0-domu-full/config
+create 4 own --kernel domU-full
+says 'CONFIG_EXT4_FS is not built in'
+says 'hint: name its initrd'
+create 0 own --kernel domU-full --ramdisk initrd.img-*
+grep -q '^kernel = "/var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz"$' /etc/xen/own.cfg
+grep -q "^ramdisk = \"$PWD/initrd.img-" /etc/xen/own.cfg
+grep -q '^cmdline = "root=/dev/xvda ro ' /etc/xen/own.cfg
+ends 0 guest check /etc/xen/own.cfg
+ends 0 guest delete --yes own
+[ -e /var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz ]
+rm -r /var/lib/xenup/kernels
+
+# Scripts for its first boot are on its disk, in order, and nowhere else.
+printf '#!/bin/sh\necho "said at first boot"\n' > setup.sh
+create 0 scripted --script setup.sh --script setup.sh
+inside disks/scripted.img /usr/local/lib/xenup-script-2-setup.sh | diff - setup.sh
+debugfs -R 'stat /usr/local/lib/xenup-script-1-setup.sh' disks/scripted.img 2>/dev/null | grep -q 'Mode:  0755'
+inside disks/scripted.img /etc/systemd/system/xenup-scripts.service | grep -c '^ExecStart=' | grep -qx 2
+ends 0 guest delete --yes scripted
+
+# The host's own programs are told of a guest, and only root's are run.
+mkdir -p /etc/xenup/guest.d
+hook() { printf '#!/bin/sh\n%s\n' "$2" > "/etc/xenup/guest.d/$1"; chmod 755 "/etc/xenup/guest.d/$1"; }
+hook 10-note "echo \"10 \$XENUP_ACTION \$XENUP_GUEST\" >> $PWD/told; [ -e \"\$XENUP_DISK\" ] && [ -e \"\$XENUP_CONFIG\" ]"
+hook 20-say 'echo "it is called $XENUP_GUEST"'
+hook 30.off 'false'
+create 0 hooked --dry-run
+says 'program   /etc/xenup/guest.d/10-note'
+says '/etc/xenup/guest.d/30.off is not run'
+[ ! -e told ]
+create 0 hooked
+says '20-say: it is called hooked'
+ends 0 guest delete --yes hooked
+printf '10 created hooked\n10 deleting hooked\n' | diff - told
+# The first that fails takes the guest with it, and those that knew of it are told.
+before=$(there)
+rm told
+hook 20-say 'echo "no room in the zone" >&2; exit 3'
+create 1 hooked
+says 'no room in the zone'
+says 'hint: mend it, or take it out of the way: chmod a-x /etc/xenup/guest.d/20-say'
+[ "$(there)" = "$before" ]
+printf '10 created hooked\n10 deleting hooked\n' | diff - told
+# It stops a deletion too.
+hook 20-say '[ "$XENUP_ACTION" = created ]'
+create 0 hooked
+ends 1 guest delete --yes hooked
+says 'hint: hooked was not removed'
+[ -e disks/hooked.img ] && [ -e /etc/xen/hooked.cfg ] && [ -e /var/lib/xenup/guests/hooked.json ]
+rm /etc/xenup/guest.d/20-say
+ends 0 guest delete --yes hooked
+chmod 775 /etc/xenup/guest.d/10-note
+create 4 hooked
+says 'hint: look at what is in it, then: chown root:root /etc/xenup/guest.d/10-note'
+rm -r /etc/xenup
+
 # Whatever fails, nothing is left.
 mount -t tmpfs -o size=64M tmpfs tiny
 DIR=tiny create 1 full

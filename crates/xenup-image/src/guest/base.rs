@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use xenup_core::guest::create::{CLOUD_INIT, SEED};
 use xenup_system::files::{self, DiskFile, FileLock, WorkDir};
 use xenup_system::process::Tool;
 use xenup_system::tree::TreeFiles;
@@ -60,6 +61,8 @@ pub enum Manager {
     Ifupdown,
     /// systemd-networkd with systemd-resolved.
     Networkd,
+    /// netplan on systemd-networkd with systemd-resolved.
+    Netplan,
 }
 
 /// What a base is to be.
@@ -93,6 +96,7 @@ impl BaseSpec {
         let network: &[&str] = match self.manager {
             Manager::Ifupdown => &["ifupdown", self.suite.dhcp_client()],
             Manager::Networkd => &["systemd-resolved"],
+            Manager::Netplan => &["netplan.io", "systemd-resolved"],
         };
         let every = [
             "linux-image-cloud-amd64",
@@ -272,7 +276,7 @@ fn configure(spec: &BaseSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<Strin
         Path::new("/lib/systemd/system/serial-getty@.service"),
         &units.join("getty.target.wants/serial-getty@hvc0.service"),
     )?;
-    if spec.manager == Manager::Networkd {
+    if spec.manager != Manager::Ifupdown {
         Tool::new("chroot")
             .arg(tree.path())
             .args(["systemctl", "enable", "systemd-networkd.service", "systemd-resolved.service"])
@@ -280,7 +284,14 @@ fn configure(spec: &BaseSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<Strin
             .run()
             .map_err(during("enabling systemd-networkd (systemctl)"))?;
     }
+    // What is written into a copy has its folder here: debugfs makes none.
     tree.directory(Path::new("/root/.ssh"), 0o700)?;
+    if spec.manager == Manager::Netplan {
+        tree.directory(Path::new("/etc/netplan"), 0o755)?;
+    }
+    if spec.packages.iter().any(|package| package == CLOUD_INIT) {
+        tree.directory(Path::new(SEED), 0o755)?;
+    }
     grub_defaults(tree)?;
     Ok(archive)
 }

@@ -57,7 +57,7 @@ pub struct GuestCreate {
     /// A name server, beside a static address; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
-    /// Who sets its network up: ifupdown, or networkd with systemd-resolved
+    /// Who sets its network up: ifupdown, networkd with systemd-resolved, or netplan on these two
     #[arg(long, value_name = "WHO", value_enum, default_value = "ifupdown", hide_possible_values = true)]
     pub network: Network,
     /// Public keys that may log in as root; may be given several times. Without it, those of this machine's root
@@ -66,6 +66,19 @@ pub struct GuestCreate {
     /// A Debian package to be in the base as well; each set of packages has a base of its own
     #[arg(long = "package", value_name = "NAME")]
     pub packages: Vec<String>,
+    /// Boot a kernel of this host instead of the disk's own: a path, or the name or role of one that `kernel install` put in
+    /// place, such as domU-minimal
+    #[arg(long, value_name = "PATH|NAME")]
+    pub kernel: Option<String>,
+    /// The ramdisk of that kernel; none without it
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub ramdisk: Option<PathBuf>,
+    /// User-data for cloud-init, which is then in the base: a cloud-config, a script or MIME
+    #[arg(long, value_name = "FILE")]
+    pub cloud_init: Option<PathBuf>,
+    /// A script that the guest runs once, at its first boot; may be given several times, and they run in that order
+    #[arg(long = "script", value_name = "FILE")]
+    pub scripts: Vec<PathBuf>,
     /// Start it with the host, by a link in /etc/xen/auto
     #[arg(long)]
     pub auto: bool,
@@ -115,6 +128,8 @@ pub enum Network {
     Ifupdown,
     /// systemd-networkd, with systemd-resolved
     Networkd,
+    /// netplan, on systemd-networkd with systemd-resolved
+    Netplan,
 }
 
 /// Reads a suite.

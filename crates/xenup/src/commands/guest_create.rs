@@ -3,10 +3,12 @@
 //!
 //! Never: starts a guest, or replaces a file.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use xenup_core::guest::create::{
-    self, Addresses, Identity, KeyFault, Manager, NewGuest, RECORDS, Record, Taken, Volume, Wanted,
+    self, Addresses, CLOUD_INIT, Identity, KeyFault, Manager, NewGuest, RECORDS, Record, Taken, Volume,
+    Wanted,
 };
 use xenup_core::guest::{GuestFile, GuestType, Here, lint};
 use xenup_core::inspect::{Finding, Weight};
@@ -18,8 +20,9 @@ use xenup_system::files::FileLock;
 use xenup_system::{System, files};
 
 use crate::args::{GuestCreate, GuestKind, GuestNetwork};
+use crate::commands::guest_hooks::{Calls, HookFailed};
 use crate::commands::guest_place::{self, Place};
-use crate::commands::{apply_here, inspect, machine};
+use crate::commands::{apply_here, guest_inputs, guest_kernel, inspect, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
@@ -45,8 +48,11 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     place.warning.iter().for_each(|warning| ui.warning(warning));
     refuse_findings(ui, &machine, &guest)?;
     say_lonely(ui, args);
+    guest_kernel::say_modules(ui, args)?;
+    let calls = Calls::of_new(&machine, &guest)?;
+    calls.warn(ui);
     if args.dry_run {
-        return show(ui, args, &spec, &guest, &place);
+        return show(ui, args, &spec, &guest, &place, &calls);
     }
     let mut tell = |progress: Progress| told(ui, &progress);
     let base = base::ready(&base::cache(), &spec, args.rebuild, &mut tell).map_err(image_failed)?;
@@ -56,7 +62,7 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     } else {
         say_room(ui, &machine, args, &guest);
     }
-    let times = carry_out(&mut machine, args, &guest, &base)?;
+    let times = carry_out(ui, &mut machine, args, &guest, &base, &calls)?;
     say_made(ui, &machine, &guest, &times);
     Ok(Exit::Done)
 }
@@ -65,8 +71,11 @@ fn base_spec(args: &GuestCreate) -> BaseSpec {
     let manager = match args.network {
         GuestNetwork::Ifupdown => base::Manager::Ifupdown,
         GuestNetwork::Networkd => base::Manager::Networkd,
+        GuestNetwork::Netplan => base::Manager::Netplan,
     };
-    BaseSpec { suite: args.suite, manager, packages: args.packages.clone() }
+    let cloud_init = args.cloud_init.as_ref().map(|_| CLOUD_INIT.to_owned());
+    let packages = args.packages.iter().cloned().chain(cloud_init).collect();
+    BaseSpec { suite: args.suite, manager, packages }
 }
 
 fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandError> {
@@ -107,10 +116,14 @@ fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandE
         manager: match args.network {
             GuestNetwork::Ifupdown => Manager::Ifupdown,
             GuestNetwork::Networkd => Manager::Networkd,
+            GuestNetwork::Netplan => Manager::Netplan,
         },
         keys: keys(args)?,
         swap: args.swap,
         auto: args.auto,
+        kernel: guest_kernel::of(args)?,
+        user_data: guest_inputs::user_data(args)?,
+        scripts: guest_inputs::scripts(args)?,
     };
     Ok(NewGuest::of(&wanted, identity(probe)?))
 }
@@ -199,7 +212,14 @@ fn findings(probe: &dyn Probe, guest: &NewGuest) -> Result<Vec<Finding>, Command
     Ok(lint::lint(&file, &Here::look(probe)))
 }
 
-fn show(ui: &mut Ui, args: &GuestCreate, spec: &BaseSpec, guest: &NewGuest, place: &Place) -> Outcome {
+fn show(
+    ui: &mut Ui,
+    args: &GuestCreate,
+    spec: &BaseSpec,
+    guest: &NewGuest,
+    place: &Place,
+    calls: &Calls,
+) -> Outcome {
     let kept = base::kept(&base::cache(), spec).map_err(image_failed)?;
     ui.heading(format!("{}: nothing of this is written", guest.name));
     match kept {
@@ -213,6 +233,7 @@ fn show(ui: &mut Ui, args: &GuestCreate, spec: &BaseSpec, guest: &NewGuest, plac
         ui.result(format!("link      {} -> {}", auto.display(), guest.config.display()));
     }
     ui.result(format!("record    {}", Record::path(&args.name).display()));
+    calls.show(ui);
     ui.heading(format!("\n{}", guest.config.display()));
     ui.result(guest.config_text.trim_end());
     for entry in &guest.inside {
@@ -234,12 +255,14 @@ fn show(ui: &mut Ui, args: &GuestCreate, spec: &BaseSpec, guest: &NewGuest, plac
     Ok(Exit::Done)
 }
 
-/// Makes record, disk, file and link, in this order; whatever fails, nothing of them is left.
+/// Makes record, disk, file and link, and tells the host's programs, in this order; whatever fails, nothing of them is left.
 fn carry_out(
+    ui: &mut Ui,
     machine: &mut System,
     args: &GuestCreate,
     guest: &NewGuest,
     base: &Base,
+    calls: &Calls,
 ) -> Result<Vec<StepTime>, CommandError> {
     let _alone = alone()?;
     // Once more, now that nobody else makes a volume.
@@ -277,6 +300,16 @@ fn carry_out(
         parts.extend(auto.parent().map(directories).unwrap_or_default());
         parts.push(Part::Link { path: auto.clone(), target: guest.config.clone() });
     }
+    let ui = RefCell::new(ui);
+    let mut tell = |_: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
+        Ok(calls.created(&mut ui.borrow_mut())?)
+    };
+    let mut take_back = |_: &mut dyn Machine| -> Result<(), Box<dyn std::error::Error>> {
+        calls.taken_back(&mut ui.borrow_mut());
+        Ok(())
+    };
+    let what = PathBuf::from(create::HOOKS);
+    parts.push(Part::Call { what, make: &mut tell, unmake: &mut take_back });
     make::make(machine, parts, &stop).map_err(not_made)?;
     Ok(times)
 }
@@ -307,7 +340,8 @@ fn not_made(error: make::NotMade) -> CommandError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.cause.as_deref();
     while let Some(error) = cause {
         let image = error.downcast_ref::<ImageError>().and_then(ImageError::hint);
-        hints.extend(image.or_else(|| machine::hint_for_words(&error.to_string())));
+        let hook = error.downcast_ref::<HookFailed>().map(HookFailed::hint);
+        hints.extend(image.or(hook).or_else(|| machine::hint_for_words(&error.to_string())));
         cause = error.source();
     }
     hints.truncate(1);

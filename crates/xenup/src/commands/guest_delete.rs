@@ -12,6 +12,7 @@ use xenup_machine::file::Kind;
 use xenup_machine::{Probe, Reason};
 
 use crate::args::GuestDelete;
+use crate::commands::guest_hooks::Calls;
 use crate::commands::{guest_create, guest_made, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -33,10 +34,13 @@ pub fn run(ui: &mut Ui, args: &GuestDelete) -> Outcome {
         }
     }
     guest_made::refuse_shared(&machine, name, &record)?;
+    let calls = Calls::of_made(&machine, &record)?;
+    calls.warn(ui);
     for made in &going {
         ui.status(format!("{} {}", word(made), made.path().display()));
     }
     agree(ui, args, going.len())?;
+    calls.deleting(ui)?;
     // The disk last but for the record: where something fails before it, the guest can still be started.
     for made in going.iter().rev() {
         match (made, record.volume()) {

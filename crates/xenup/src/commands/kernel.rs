@@ -158,7 +158,7 @@ fn chain(error: &Unreadable) -> String {
 }
 
 /// The configuration beside a kernel, where there is one.
-fn config(path: &Path, image: &Image) -> Option<(PathBuf, String)> {
+pub(super) fn config(path: &Path, image: &Image) -> Option<(PathBuf, String)> {
     let name = path.file_name()?.to_str()?;
     let names = beside::configurations(name, image.release.as_deref());
     names.into_iter().find_map(|name| {

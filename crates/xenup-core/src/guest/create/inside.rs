@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Identity, Wanted};
+use super::{Identity, Wanted, cloud, scripts};
 
 /// Where a guest's swap file is.
 const SWAP: &str = "/swapfile";
@@ -60,6 +60,10 @@ pub(super) fn entries(wanted: &Wanted, identity: &Identity) -> Vec<Entry> {
     entries.extend(wanted.addresses.entries(wanted.manager));
     let keys: String = wanted.keys.iter().map(|key| format!("{key}\n")).collect();
     entries.push(Entry::file("/root/.ssh/authorized_keys", 0o600, keys));
+    if let Some(data) = &wanted.user_data {
+        entries.extend(cloud::entries(data, &wanted.name, identity));
+    }
+    entries.extend(scripts::entries(&wanted.scripts));
     entries
 }
 

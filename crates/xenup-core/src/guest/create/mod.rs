@@ -5,10 +5,14 @@
 //! it unpacks. Never: makes a file, draws a random number, knows how a disk is made.
 
 mod access;
+mod cloud;
+mod hooks;
 mod inside;
+mod kernel;
 mod name;
 mod network;
 mod record;
+mod scripts;
 mod taken;
 mod volume;
 
@@ -18,10 +22,14 @@ use serde::Serialize;
 use xenup_machine::network::Mac;
 
 pub use access::{KeyFault, authorized_keys};
+pub use cloud::{CLOUD_INIT, SEED, UserData, UserDataFault};
+pub use hooks::{HOOKS, HookFault, Hooks, Moment, hooks, told};
 pub use inside::Entry;
+pub use kernel::{NoSuchKernel, OwnKernel, installed, not_built_in};
 pub use name::{Name, NotAName};
 pub use network::{Addresses, Manager, NetworkFault, Prefixed};
 pub use record::{FORMAT, Made, RECORDS, Record, RecordFault, volume_tag};
+pub use scripts::{Script, ScriptFault};
 pub use taken::{BridgeFault, Running, Taken, bridge, macs, running, taken};
 pub use volume::{BASES, Groups, NoRoom, Present, Room, Volume, VolumeFault};
 
@@ -66,6 +74,12 @@ pub struct Wanted {
     pub swap: Option<u64>,
     /// Whether /etc/xen/auto gets a link.
     pub auto: bool,
+    /// A kernel of dom0 in the place of the disk's own.
+    pub kernel: Option<OwnKernel>,
+    /// What cloud-init is to find.
+    pub user_data: Option<UserData>,
+    /// What runs at its first boot, in this order.
+    pub scripts: Vec<Script>,
 }
 
 /// What makes a guest another one than its neighbour.
@@ -170,11 +184,19 @@ pub fn unfit_disk_path(path: &Path) -> Option<&'static str> {
     }
 }
 
-fn config_text(wanted: &Wanted, identity: &Identity) -> String {
-    let text = |value: &str| quoted(value, '"');
-    let kind = if wanted.kind == GuestType::Pv { GuestType::Pv } else { GuestType::Pvh };
+/// The lines that say what the guest boots.
+fn boots(wanted: &Wanted, kind: GuestType) -> String {
+    if let Some(kernel) = &wanted.kernel {
+        let line = |key: &str, path: &Path| format!("{key} = {}\n", quoted(&path.to_string_lossy(), '"'));
+        let ramdisk = kernel.ramdisk.as_deref().map(|path| line("ramdisk", path)).unwrap_or_default();
+        return format!(
+            "# A kernel of dom0; that of the guest's own disk is not booted.\n{}{ramdisk}cmdline = \"{}\"\n",
+            line("kernel", &kernel.image),
+            kernel::CMDLINE
+        );
+    }
     // Debian's cloud kernel is packed with lz4 or zstd, which GRUB for Xen does not unpack in a PV guest.
-    let boots = if kind == GuestType::Pv {
+    if kind == GuestType::Pv {
         "# pygrub, which reads /boot/grub/grub.cfg of the guest's own disk in dom0: its kernel comes from its own apt.\n\
          bootloader = \"pygrub\"\n"
             .to_owned()
@@ -182,9 +204,15 @@ fn config_text(wanted: &Wanted, identity: &Identity) -> String {
         format!(
             "# GRUB, which reads /boot/grub/grub.cfg of the guest's own disk: its kernel comes from its own apt.\n\
              kernel = {}\n",
-            text(LOADER)
+            quoted(LOADER, '"')
         )
-    };
+    }
+}
+
+fn config_text(wanted: &Wanted, identity: &Identity) -> String {
+    let text = |value: &str| quoted(value, '"');
+    let kind = if wanted.kind == GuestType::Pv { GuestType::Pv } else { GuestType::Pvh };
+    let boots = boots(wanted, kind);
     let disk = DiskSpec {
         format: Format::Raw,
         vdev: "xvda".to_owned(),

@@ -1,7 +1,7 @@
 //! A new guest's addresses, and how they are written for who sets the NIC up.
 //!
 //! Decides: which addresses, gateways and name servers go together. Facts: interfaces(5) with its inet and inet6
-//! methods, systemd.network(5), resolv.conf(5). Never: looks at a network.
+//! methods, systemd.network(5), netplan(5), resolv.conf(5). Never: looks at a network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,6 +12,9 @@ use serde::Serialize;
 use super::NIC;
 use super::inside::Entry;
 
+/// Where systemd-resolved has its resolv.conf.
+const STUB: &str = "../run/systemd/resolve/stub-resolv.conf";
+
 /// Who sets the guest's NIC up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,6 +24,8 @@ pub enum Manager {
     Ifupdown,
     /// systemd-networkd with systemd-resolved.
     Networkd,
+    /// netplan, which has systemd-networkd do it, with systemd-resolved.
+    Netplan,
 }
 
 /// An address with the length of its network's prefix.
@@ -158,7 +163,12 @@ impl Addresses {
             ],
             Manager::Networkd => vec![
                 Entry::file(format!("/etc/systemd/network/10-{NIC}.network"), 0o644, self.networkd()),
-                Entry::link("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+                Entry::link("/etc/resolv.conf", STUB),
+            ],
+            Manager::Netplan => vec![
+                // netplan warns of a file that others can read: it may hold a password.
+                Entry::file("/etc/netplan/10-xenup.yaml", 0o600, self.netplan()),
+                Entry::link("/etc/resolv.conf", STUB),
             ],
         }
     }
@@ -206,6 +216,34 @@ impl Addresses {
             text.push_str(&format!("DNS={server}\n"));
         }
         text
+    }
+
+    /// `default` is of the family of its `via`.
+    fn netplan(&self) -> String {
+        let mut text = format!(
+            "# The guest's NIC: netplan(5).\nnetwork:\n  version: 2\n  renderer: networkd\n  ethernets:\n    {NIC}:\n"
+        );
+        if self.dhcp {
+            text.push_str("      dhcp4: true\n");
+        }
+        list(&mut text, "addresses", 6, self.fixed.iter().map(|(address, _)| format!("\"{address}\"")));
+        let gateways = self.fixed.iter().filter_map(|(_, gateway)| *gateway);
+        list(&mut text, "routes", 6, gateways.map(|ip| format!("to: default\n          via: \"{ip}\"")));
+        if !self.dns.is_empty() {
+            text.push_str("      nameservers:\n");
+        }
+        list(&mut text, "addresses", 8, self.dns.iter().map(|ip| format!("\"{ip}\"")));
+        text
+    }
+}
+
+/// A list of YAML, where it has an element.
+fn list(text: &mut String, key: &str, blanks: usize, elements: impl Iterator<Item = String>) {
+    for (at, element) in elements.enumerate() {
+        if at == 0 {
+            text.push_str(&format!("{:blanks$}{key}:\n", ""));
+        }
+        text.push_str(&format!("{:blanks$}  - {element}\n", ""));
     }
 }
 

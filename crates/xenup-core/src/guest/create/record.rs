@@ -88,6 +88,12 @@ impl Record {
         self.made.iter().find(|made| matches!(made, Made::Disk(_) | Made::Volume(_))).map(Made::path)
     }
 
+    /// Returns where the guest's xl.cfg is.
+    #[must_use]
+    pub fn config(&self) -> Option<&Path> {
+        self.made.iter().find(|made| matches!(made, Made::Config(_))).map(Made::path)
+    }
+
     /// Returns group and name of the volume that is the guest's disk, where one is.
     #[must_use]
     pub fn volume(&self) -> Option<(&str, &str)> {
