@@ -135,6 +135,54 @@ fn every_wish_comes_to_what_is_expected() {
     every_case("guest-create", 20, outcome);
 }
 
+/// netplan's own generator makes of each file what systemd-networkd is to do, and says nothing.
+#[test]
+#[ignore = "needs the package netplan.io, or its generator unpacked: XENUP_NETPLAN=PATH"]
+fn netplan_reads_what_is_written() {
+    let places = ["/usr/libexec/netplan/generate", "/lib/netplan/generate"].map(str::to_owned);
+    let named = std::env::var("XENUP_NETPLAN").ok();
+    let program = named.into_iter().chain(places).find(|path| Path::new(path).exists()).unwrap();
+    for case in ["dhcp-netplan", "dhcp-and-ipv6-netplan", "static-both-netplan"] {
+        let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/guest-create").join(case);
+        let guest =
+            NewGuest::of(&wanted(&case, &Known::everything()).unwrap(), Identity::from_random(random()));
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("etc/netplan/10-xenup.yaml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = guest.inside.iter().find_map(|entry| match entry {
+            Entry::File { path, text, .. } if path.ends_with("10-xenup.yaml") => Some(text),
+            _ => None,
+        });
+        std::fs::write(&file, text.unwrap()).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let output =
+            std::process::Command::new(&program).arg("--root-dir").arg(root.path()).output().unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let made = root.path().join("run/systemd/network/10-netplan-eth0.network");
+        let made = std::fs::read_to_string(made).unwrap();
+        let lines = |key: &str| made.lines().filter_map(|line| line.strip_prefix(key)).collect::<Vec<_>>();
+        let all = |key: &str| {
+            let words = text_of(&case, key);
+            words.into_iter().filter(|word| word != "dhcp").collect::<Vec<_>>()
+        };
+        assert_eq!(lines("Address="), all("address"), "{made}");
+        assert_eq!(lines("Gateway="), all("gateway"), "{made}");
+        assert_eq!(lines("DNS="), all("dns"), "{made}");
+        assert_eq!(lines("DHCP=").len(), usize::from(!all("gateway").is_empty()) ^ 1, "{made}");
+    }
+}
+
+/// The values of a word in a case's wish.
+fn text_of(case: &Path, key: &str) -> Vec<String> {
+    let words = text(case, "wanted.txt");
+    let lines = words.lines().filter_map(|line| line.split_once(' '));
+    lines.filter(|(word, _)| *word == key).map(|(_, value)| value.to_owned()).collect()
+}
+
 #[test]
 fn an_installed_kernel_is_known_by_its_name_and_by_its_role() {
     let folders =

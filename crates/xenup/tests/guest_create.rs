@@ -20,10 +20,12 @@ fn guests_are_made_judged_read_and_removed() {
     // Here, where there is a network.
     base::ready(&base::cache(), &spec, false, &mut |_| {}).unwrap();
     let folder = tempfile::tempdir().unwrap();
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/cli/kernel-check-2006/vmlinux-2.6.11-xenU");
     let output = Command::new("unshare")
         .args(["--mount", "--net", "bash", "-euc", SCRIPT])
         .arg("guest_create.sh")
         .env("XENUP", env!("CARGO_BIN_EXE_xenup"))
+        .env("OLD_KERNEL", old)
         .env("SUITE", suite.name())
         .env("FOLDER", folder.path())
         .output()

@@ -91,8 +91,11 @@ create 2 other --kernel domU-minimal
 says 'hint: xenup kernel build makes one'
 create 2 other --kernel ./key.pub --ramdisk absent
 says 'hint: name the initrd'
-create 4 other --kernel ./key.pub
-says 'starts no PVH guest'
+create 2 other --kernel ./key.pub
+says 'not read as a kernel'
+create 4 other --kernel "$OLD_KERNEL"
+says 'starts no PVH guest under Xen'
+says 'hint: '
 
 # A kernel of this machine instead of the disk's own.
 for name in $(debugfs -R 'ls -p /boot' disks/web.img 2>/dev/null | cut -d/ -f6); do
@@ -102,7 +105,7 @@ mkdir -p /var/lib/xenup/kernels/6.1.0-domu-full
 cp vmlinuz-* /var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz
 cp config-* /var/lib/xenup/kernels/6.1.0-domu-full/config
 create 4 own --kernel domU-full
-says 'CONFIG_EXT4_FS is not built in'
+says 'CONFIG_XEN_BLKDEV_FRONTEND is not built in'
 says 'hint: name its initrd'
 create 0 own --kernel domU-full --ramdisk initrd.img-*
 grep -q '^kernel = "/var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz"$' /etc/xen/own.cfg
@@ -152,6 +155,18 @@ says 'hint: hooked was not removed'
 [ -e disks/hooked.img ] && [ -e /etc/xen/hooked.cfg ] && [ -e /var/lib/xenup/guests/hooked.json ]
 rm /etc/xenup/guest.d/20-say
 ends 0 guest delete --yes hooked
+# Killed while one runs, and stopped while one runs.
+hook 20-say "[ \$XENUP_ACTION = deleting ] || { touch $PWD/waits; sleep 3; }"
+for signal in KILL INT; do
+  rm -f waits
+  "$XENUP" guest create hooked --suite "$SUITE" --ssh-key key.pub --dir disks > said 2>&1 & pid=$!
+  until [ -e waits ]; do kill -0 $pid; done
+  kill -$signal $pid
+  wait $pid || true
+  if [ $signal = KILL ]; then ends 0 guest delete --yes hooked; else says 'nothing of it is left'; fi
+  [ "$(there)" = "$before" ]
+done
+rm /etc/xenup/guest.d/20-say
 chmod 775 /etc/xenup/guest.d/10-note
 create 4 hooked
 says 'hint: look at what is in it, then: chown root:root /etc/xenup/guest.d/10-note'
