@@ -314,7 +314,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__guest__subcmd__create)
-            opts="-q -h --suite --type --size --swap --memory --vcpus --dir --volume --bridge --address --gateway --dns --network --ssh-key --package --auto --rebuild --dry-run --color --quiet --help"
+            opts="-q -h --suite --type --size --swap --memory --vcpus --dir --volume --bridge --address --gateway --dns --network --ssh-key --package --kernel --ramdisk --cloud-init --script --auto --rebuild --dry-run --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,7 +369,7 @@ _xenup() {
                     return 0
                     ;;
                 --network)
-                    COMPREPLY=($(compgen -W "ifupdown networkd" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "ifupdown networkd netplan" -- "${cur}"))
                     return 0
                     ;;
                 --ssh-key)
@@ -377,6 +377,22 @@ _xenup() {
                     return 0
                     ;;
                 --package)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kernel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ramdisk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cloud-init)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --script)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -135,10 +135,15 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l address -d 'Its address with the prefix\'s length, or dhcp, which is the default; may be given for IPv4 and for IPv6' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l gateway -d 'The router of a static address; may be given for IPv4 and for IPv6' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l dns -d 'A name server, beside a static address; may be given several times' -r
-complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l network -d 'Who sets its network up: ifupdown, or networkd with systemd-resolved' -r -f -a "ifupdown\t'ifupdown: /etc/network/interfaces'
-networkd\t'systemd-networkd, with systemd-resolved'"
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l network -d 'Who sets its network up: ifupdown, networkd with systemd-resolved, or netplan on these two' -r -f -a "ifupdown\t'ifupdown: /etc/network/interfaces'
+networkd\t'systemd-networkd, with systemd-resolved'
+netplan\t'netplan, on systemd-networkd with systemd-resolved'"
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l ssh-key -d 'Public keys that may log in as root; may be given several times. Without it, those of this machine\'s root' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l package -d 'A Debian package to be in the base as well; each set of packages has a base of its own' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l kernel -d 'Boot a kernel of this host instead of the disk\'s own: a path, or the name or role of one that `kernel install` put in place, such as domU-minimal' -r
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l ramdisk -d 'The ramdisk of that kernel; none without it' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l cloud-init -d 'User-data for cloud-init, which is then in the base: a cloud-config, a script or MIME' -r -F
+complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l script -d 'A script that the guest runs once, at its first boot; may be given several times, and they run in that order' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l auto -d 'Start it with the host, by a link in /etc/xen/auto'
 complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subcommand_from create" -l rebuild -d 'Make the base anew, with today\'s packages'

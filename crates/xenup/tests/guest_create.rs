@@ -8,21 +8,18 @@ use std::process::Command;
 use xenup_image::Suite;
 use xenup_image::guest::{BaseSpec, Manager, base};
 
-/// Stops at the first thing that is not as it should be, and says its line.
-const SCRIPT: &str = include_str!("guest_create.sh");
+/// What both scripts begin with; they stop at the first thing that is not as it should be, and say its line.
+const ROOM: &str = include_str!("guest_room.sh");
 
-#[test]
-#[ignore = "needs root, and two minutes and a Debian mirror where no base is kept"]
-fn guests_are_made_judged_read_and_removed() {
-    let name = std::env::var("XENUP_SUITE").unwrap_or_else(|_| "bookworm".to_owned());
-    let suite = Suite::parse(&name).unwrap();
-    let spec = BaseSpec { suite, manager: Manager::Ifupdown, packages: Vec::new() };
-    // Here, where there is a network.
-    base::ready(&base::cache(), &spec, false, &mut |_| {}).unwrap();
+/// Runs a script in a room of its own, with a base that is kept or made here, where there is a network.
+fn run(script: &str, suite: Suite, manager: Manager, packages: &[&str]) {
+    let packages = packages.iter().map(|&name| name.to_owned()).collect();
+    base::ready(&base::cache(), &BaseSpec { suite, manager, packages }, false, &mut |_| {}).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/cli/kernel-check-2006/vmlinux-2.6.11-xenU");
+    let old =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cases/cli/kernel-check-2006/vmlinux-2.6.11-xenU");
     let output = Command::new("unshare")
-        .args(["--mount", "--net", "bash", "-euc", SCRIPT])
+        .args(["--mount", "--net", "bash", "-euc", &format!("{ROOM}\n{script}")])
         .arg("guest_create.sh")
         .env("XENUP", env!("CARGO_BIN_EXE_xenup"))
         .env("OLD_KERNEL", old)
@@ -32,4 +29,21 @@ fn guests_are_made_judged_read_and_removed() {
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn suite() -> Suite {
+    let name = std::env::var("XENUP_SUITE").unwrap_or_else(|_| "bookworm".to_owned());
+    Suite::parse(&name).unwrap()
+}
+
+#[test]
+#[ignore = "needs root, and two minutes and a Debian mirror where no base is kept"]
+fn guests_are_made_judged_read_and_removed() {
+    run(include_str!("guest_create.sh"), suite(), Manager::Ifupdown, &[]);
+}
+
+#[test]
+#[ignore = "needs root, and three minutes and a Debian mirror where no base is kept"]
+fn netplan_cloud_init_and_a_script_are_where_the_guest_looks_for_them() {
+    run(include_str!("guest_cloud.sh"), suite(), Manager::Netplan, &["cloud-init"]);
 }
