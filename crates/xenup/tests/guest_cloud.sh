@@ -17,11 +17,13 @@ last=$(debugfs -R 'ls -p /etc/cloud/cloud.cfg.d' disks/cloud.img 2>/dev/null | c
 [ "$last" = 99-xenup.cfg ]
 mkdir tree
 debugfs -R 'rdump / tree' disks/cloud.img 2> /dev/null
+mount --rbind /dev tree/dev
+mount --bind /proc tree/proc
 chroot tree netplan get ethernets.eth0.addresses | grep -q 192.0.2.10/24
 chroot tree netplan generate
 grep -q '^Gateway=192.0.2.1$' tree/run/systemd/network/10-netplan-eth0.network
 chroot tree cloud-init schema --config-file /var/lib/cloud/seed/nocloud/user-data
-for unit in systemd-networkd systemd-resolved; do chroot tree systemctl is-enabled $unit.service; done
+for unit in systemd-networkd systemd-resolved; do systemctl --root=tree is-enabled $unit.service; done
 chroot tree systemd-analyze verify xenup-scripts.service
-[ "${KEEP:-}" = "" ] || cp -a tree "$KEEP"
+[ "${KEEP:-}" = "" ] || { umount -l tree/dev tree/proc; cp -a tree "$KEEP"; }
 ends 0 guest delete --yes cloud
