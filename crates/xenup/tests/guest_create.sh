@@ -81,6 +81,7 @@ create 4 own --kernel domU-full
 says 'CONFIG_XEN_BLKDEV_FRONTEND is not built in'
 says 'hint: name its initrd'
 create 0 own --kernel domU-full --ramdisk initrd.img-*
+if grep -q 'the modules of' said; then false; fi
 grep -q '^kernel = "/var/lib/xenup/kernels/6.1.0-domu-full/vmlinuz"$' /etc/xen/own.cfg
 grep -q "^ramdisk = \"$PWD/initrd.img-" /etc/xen/own.cfg
 grep -q '^cmdline = "root=/dev/xvda ro ' /etc/xen/own.cfg

@@ -48,7 +48,6 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     place.warning.iter().for_each(|warning| ui.warning(warning));
     refuse_findings(ui, &machine, &guest)?;
     say_lonely(ui, args);
-    guest_kernel::say_modules(ui, args)?;
     let calls = Calls::of_new(&machine, &guest)?;
     calls.warn(ui);
     if args.dry_run {
@@ -57,6 +56,7 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     let mut tell = |progress: Progress| told(ui, &progress);
     let base = base::ready(&base::cache(), &spec, args.rebuild, &mut tell).map_err(image_failed)?;
     say_base(ui, &base);
+    guest_kernel::say_modules(ui, args, &base.about.kernels)?;
     if guest.is_volume {
         place.say(ui, &base);
     } else {

@@ -38,13 +38,17 @@ pub fn of(args: &GuestCreate) -> Result<Option<OwnKernel>, CommandError> {
     Ok(Some(OwnKernel { image, ramdisk }))
 }
 
-/// Says where the modules of the kernel are not.
-pub fn say_modules(ui: &mut Ui, args: &GuestCreate) -> Result<(), CommandError> {
+/// Says where the modules of the kernel are not: on a disk whose own kernels are `on_disk`.
+pub fn say_modules(ui: &mut Ui, args: &GuestCreate, on_disk: &[String]) -> Result<(), CommandError> {
     let Some(word) = &args.kernel else { return Ok(()) };
     let image = place(word)?;
-    let config = kernel::open(&image).ok().and_then(|read| Some(kernel::config(&image, &read)?.1));
-    if config.is_some_and(|config| is_set(&config, "CONFIG_MODULES")) {
-        ui.warning("the modules of that kernel are not on the guest's disk: in the guest, install the package that has them");
+    let Ok(read) = kernel::open(&image) else { return Ok(()) };
+    let has_modules = kernel::config(&image, &read).is_some_and(|(_, text)| is_set(&text, "CONFIG_MODULES"));
+    let release = read.release.unwrap_or_default();
+    if has_modules && !on_disk.contains(&release) {
+        ui.warning(format!(
+            "the modules of {release} are not on the guest's disk: in the guest, install the package that has them"
+        ));
     }
     Ok(())
 }
