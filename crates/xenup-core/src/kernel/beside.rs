@@ -33,8 +33,6 @@ pub fn configurations(name: &str, release: Option<&str>) -> Vec<String> {
     let mut names: Vec<String> =
         [named, base, release].into_iter().flatten().map(|version| format!("config-{version}")).collect();
     names.dedup();
-    // `kernel install` gives each kernel a folder of its own.
-    names.extend((name == "vmlinuz").then(|| "config".to_owned()));
     names
 }
 
@@ -66,7 +64,6 @@ mod tests {
         assert_eq!(configurations("vmlinuz-6.1.old", Some("6.1")), ["config-6.1.old", "config-6.1"]);
         assert_eq!(configurations("bzImage", Some("6.12")), ["config-6.12"]);
         assert!(configurations("bzImage", None).is_empty());
-        assert_eq!(configurations("vmlinuz", Some("6.12")), ["config-6.12", "config"]);
         assert_eq!(hypervisor("xen-4.17-amd64.config"), Some("4.17-amd64"));
         assert_eq!(hypervisor("xen-4.17-amd64.gz"), None);
     }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use xenup_core::guest::create::{self, OwnKernel};
+use xenup_core::kernel::Image;
 use xenup_core::kernel::config::is_set;
 use xenup_core::kernel::role::{Answer, Role, answer};
 use xenup_system::files;
@@ -15,6 +16,9 @@ use crate::commands::kernel_install::KERNELS;
 use crate::commands::{kernel, machine};
 use crate::error::CommandError;
 use crate::ui::Ui;
+
+/// Debian's configurations have 270 KB.
+const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// Returns the kernel that was asked for, where one was.
 pub fn of(args: &GuestCreate) -> Result<Option<OwnKernel>, CommandError> {
@@ -43,7 +47,7 @@ pub fn say_modules(ui: &mut Ui, args: &GuestCreate, on_disk: &[String]) -> Resul
     let Some(word) = &args.kernel else { return Ok(()) };
     let image = place(word)?;
     let Ok(read) = kernel::open(&image) else { return Ok(()) };
-    let has_modules = kernel::config(&image, &read).is_some_and(|(_, text)| is_set(&text, "CONFIG_MODULES"));
+    let has_modules = config(&image, &read).is_some_and(|text| is_set(&text, "CONFIG_MODULES"));
     let release = read.release.unwrap_or_default();
     if has_modules && !on_disk.contains(&release) {
         ui.warning(format!(
@@ -70,12 +74,22 @@ fn place(word: &str) -> Result<PathBuf, CommandError> {
     Ok(Path::new(KERNELS).join(folder).join("vmlinuz"))
 }
 
+/// The configuration of a kernel, where one lies beside it. `kernel install` gives each kernel a folder with one; elsewhere a
+/// file of that name may be anything.
+fn config(image: &Path, read: &Image) -> Option<String> {
+    if image.starts_with(KERNELS) {
+        let bytes = files::read_regular(&image.with_file_name("config"), CONFIG_LIMIT).ok()?;
+        return String::from_utf8(bytes).ok();
+    }
+    kernel::config(image, read).map(|(_, text)| text)
+}
+
 /// Refuses what `kernel check` says no to.
 fn judge(image: &Path, args: &GuestCreate) -> Result<(), CommandError> {
     let read = kernel::open(image).map_err(|error| {
         CommandError::usage(error).hinted("name a kernel's own file, or one that kernel install put in place")
     })?;
-    let config = kernel::config(image, &read).map(|(_, text)| text);
+    let config = config(image, &read);
     let role = if args.kind == GuestKind::Pv { Role::Pv } else { Role::Pvh };
     let xen = kernel::xen(None, Path::new("/boot"));
     let why = match answer(role, &read, config.as_deref(), &xen) {
