@@ -1063,7 +1063,7 @@ _xenup() {
                     return 0
                     ;;
                 --nic)
-                    COMPREPLY=($(compgen -W "virtio e1000" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "virtio e1000 e1000e" -- "${cur}"))
                     return 0
                     ;;
                 --package)

@@ -237,8 +237,9 @@ kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian
 dom0\t'A kernel of one\'s own, by its package, is installed for dom0, tried and used; without one, the report says what the machine has, for `kernel build --facts`'
 upgrade\t'A host with guests that work goes from Debian 12 to 13, and once more by apt alone'
 upgrade-cuts\t'The same upgrade with the power cut in each of its stages, and a Xen that does not boot'"
-complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l nic -d 'The virtual machine\'s NIC: virtio, or e1000, an emulated card with its own driver' -r -f -a "virtio\t'virtio-net'
-e1000\t'Intel\'s 82540EM'"
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l nic -d 'The virtual machine\'s NIC: virtio, or e1000 or e1000e, emulated cards with drivers of their own' -r -f -a "virtio\t'virtio-net'
+e1000\t'Intel\'s 82540EM'
+e1000e\t'Intel\'s 82574L'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l kernel -d 'A kernel that the scenario roles or kernels starts as a PV and as a PVH guest, or the package of one that the scenario dom0 installs; once for each' -r -F

@@ -135,7 +135,7 @@ const CHECKS: &[Item] = &[
     long("medium", |_| crate::medium::run()),
     long("installer", |_| crate::installer::run()),
     long("rehearsal-uefi-dhcp", |_| rehearsal(&["--scenario", "conversion", "--uefi", "--dhcp"], &mut show)),
-    long("rehearsal-e1000", |_| rehearsal(&["--scenario", "conversion", "--nic", "e1000"], &mut show)),
+    long("rehearsal-e1000e", |_| rehearsal(&["--scenario", "conversion", "--nic", "e1000e"], &mut show)),
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
     long("rehearsal-upgrade", |_| rehearsal(&["--scenario", "upgrade", "--resume"], &mut show)),
     long("rehearsal-cuts", |_| rehearsal(&["--scenario", "upgrade-cuts", "--resume"], &mut show)),

@@ -68,8 +68,11 @@ pub enum Disk {
 pub enum Nic {
     /// virtio-net: no hardware at all.
     Virtio,
-    /// Intel's 82540EM, by the driver that drives the card itself.
+    /// Intel's 82540EM, by the driver that drives the card itself. QEMU's model takes nothing for a second after each write
+    /// to its receive control, as promiscuous mode makes one.
     E1000,
+    /// Intel's 82574L, by its own driver too.
+    E1000e,
 }
 
 impl Nic {
@@ -79,6 +82,7 @@ impl Nic {
         match self {
             Self::Virtio => "virtio-net-pci",
             Self::E1000 => "e1000",
+            Self::E1000e => "e1000e",
         }
     }
 }

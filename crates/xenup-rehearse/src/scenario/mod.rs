@@ -174,6 +174,7 @@ impl RehearseOptions {
         let nic = match self.nic {
             Nic::Virtio => "",
             Nic::E1000 => ", e1000",
+            Nic::E1000e => ", e1000e",
         };
         format!("Rehearsal: {what} ({firmware}, ifupdown, {address}{nic})")
     }

@@ -16,7 +16,7 @@ pub struct Rehearse {
     /// Give the virtual machine its address by DHCP instead of a stanza
     #[arg(long)]
     pub dhcp: bool,
-    /// The virtual machine's NIC: virtio, or e1000, an emulated card with its own driver
+    /// The virtual machine's NIC: virtio, or e1000 or e1000e, emulated cards with drivers of their own
     #[arg(long, value_name = "MODEL", value_enum, default_value_t = NicModel::Virtio, hide_possible_values = true)]
     pub nic: NicModel,
     /// Make the disk anew instead of starting from what an earlier run kept
@@ -53,6 +53,8 @@ pub enum NicModel {
     Virtio,
     /// Intel's 82540EM
     E1000,
+    /// Intel's 82574L
+    E1000e,
 }
 
 /// What a rehearsal plays.

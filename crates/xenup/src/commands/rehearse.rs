@@ -66,6 +66,7 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         nic: match args.nic {
             args::NicModel::Virtio => Nic::Virtio,
             args::NicModel::E1000 => Nic::E1000,
+            args::NicModel::E1000e => Nic::E1000e,
         },
         hypervisor: Hypervisor::WithShadowPaging,
         anew: args.anew,
