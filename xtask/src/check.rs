@@ -131,6 +131,12 @@ const CHECKS: &[Item] = &[
     long("network-matrix", |_| in_containers(&["matrix_container"])),
     long("guard-matrix", |_| in_containers(&["guard_matrix_container"])),
     long("audit-rollback", |_| in_containers(&["audit_container"])),
+    long("guest-create", |_| {
+        tool(
+            "cargo",
+            &["test", "--package", "xenup", "--test", "guest_create", "--", "--ignored", "--test-threads=1"],
+        )
+    }),
     long("image", |_| crate::image::run()),
     long("medium", |_| crate::medium::run()),
     long("installer", |_| crate::installer::run()),
