@@ -26,6 +26,8 @@ const MOST: usize = 3;
 const HOST: &str = "[xen]\ndom0-memory = \"1536M\"\n\n[[bridge]]\nname = \"xenbr0\"\nports = [\"lan0\"]\n\
                     mac = \"52:54:00:12:34:56\"\naddress = \"keep\"\n\n[guests]\non-shutdown = \"shutdown\"\n";
 
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciBhIGJlbmNo bench\n";
+
 /// Measures in turns; the first round is none of it, since it alone finds out which packages there are.
 ///
 /// # Errors
@@ -38,6 +40,7 @@ pub fn build(runs: usize) -> Result<Table, Failure> {
     files::remove_dir_all(&folder)?;
     files::create_dir_all(&folder)?;
     files::write(&folder.join("host.toml"), HOST.as_bytes())?;
+    files::write(&folder.join("key.pub"), KEY.as_bytes())?;
     let bench = Bench { cache: folder.join("cache"), tree: folder.join("tree"), folder };
     let mirror = Mirror::of_this_machine()?;
     bench.ours()?;
@@ -78,6 +81,8 @@ impl Bench {
         Tool::new(program())
             .args(["image", "build", "--force", "--suite", SUITE.name(), "--host"])
             .arg(self.folder.join("host.toml"))
+            .arg("--ssh-key")
+            .arg(self.folder.join("key.pub"))
             .arg(self.disk())
             .env("XDG_CACHE_HOME", &self.cache)
             .timeout(LIMIT)
