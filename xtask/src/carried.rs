@@ -3,23 +3,19 @@
 //! Decides: that the base is this machine's kept one: mmdebstrap under emulation would take the better part of an hour.
 
 use std::path::Path;
-use std::time::Duration;
 
 use xenup_image::Suite;
 use xenup_image::guest::{BaseSpec, Manager, base};
-use xenup_rehearse::network::Lan;
 use xenup_rehearse::qemu::{FileOnDisk, Source, VmSpec};
 use xenup_system::files;
 use xenup_system::process::Tool;
-use xenup_system::stopwatch::Stopwatch;
+
+use crate::emulated::SHORT;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Programs beside a rehearsal's, and the Debian packages that have them.
-pub const TOOLS: (&str, &str) = ("ping", "iputils-ping");
 /// The file on the machine's second disk.
 pub const BASE: &str = "base.tar";
-const SHORT: Duration = Duration::from_secs(600);
 
 /// Returns the base for a machine's second disk, packed at `packed`; made first where this machine keeps none.
 ///
@@ -44,19 +40,4 @@ pub fn keep(spec: &VmSpec) -> String {
         "mkdir -p /run/brought /var/cache/xenup/guests && mount -o ro LABEL={label} /run/brought && \
          tar -C /var/cache/xenup/guests -xSf /run/brought/{BASE} && umount /run/brought"
     )
-}
-
-/// Returns whether somebody answers at this address in that time: ping(8) ends early where nobody has it yet.
-///
-/// # Errors
-/// ping cannot be run.
-pub fn answers(lan: &Lan, address: &str, within: Duration) -> Result<bool, Failure> {
-    let watch = Stopwatch::start();
-    while watch.elapsed() < within {
-        let ping = lan.exec("ping", &["-c", "1", "-w", "10", address]).timeout(SHORT).output()?;
-        if ping.status.success() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -5,12 +5,11 @@
 //! Decides: that the two disks are the same bytes, what is refused, and what the first boot has to say on the console.
 //! Never: asserts on a time; it prints what the steps take.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_rehearse::accelerator::Accelerator;
-use xenup_rehearse::console::{Console, Pattern};
-use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, PATIENCE};
+use xenup_rehearse::inside::{PASSWORD_HASH, PATIENCE};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
@@ -21,15 +20,14 @@ use xenup_system::stopwatch::Stopwatch;
 
 use crate::carried;
 use crate::claims::{asked, holds};
+use crate::digest::sha256;
+use crate::emulated::{self, BOOT, KEY, SHORT};
 
 type Failure = Box<dyn std::error::Error>;
 
 const BUILD: Duration = Duration::from_secs(3600);
-/// An emulated machine beside a compiler takes ten times what it takes alone.
-const BOOT: Duration = Duration::from_secs(2400);
-const SHORT: Duration = Duration::from_secs(600);
-
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
+/// What the console has to say first.
+const REPORTS: &str = "the first boot reports a Xen host";
 /// The disk that the image is written to.
 const DISK: &str = "6G";
 
@@ -112,13 +110,13 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     // What an ordinary user's build takes beside root's.
-    tools::ensure_tools_and(&[("newuidmap", "uidmap"), carried::TOOLS], &mut |line| println!("{line}"))?;
+    tools::ensure_tools_and(&[("newuidmap", "uidmap")], &mut |line| println!("{line}"))?;
     let folder = crate::project().join("target/image");
     let bench = Bench::new(&folder)?;
     let mut good = true;
     let first = bench.build_as_user("first")?;
     let second = bench.build_as_root("second")?;
-    let (one, two) = (digest(&first)?, digest(&second)?);
+    let (one, two) = (sha256(&first)?, sha256(&second)?);
     println!("by a user  {one}\nby root    {two}");
     good &= holds("the same input gives the same bytes, whoever builds", one == two);
     for (what, held) in bench.refusals(&second)? {
@@ -213,7 +211,7 @@ impl Bench {
         let bench = Self { builder: Builder::new(folder)?, page, write };
         files::write(&bench.file("host.toml"), host_toml().as_bytes())?;
         files::write(&bench.file("hash"), PASSWORD_HASH.as_bytes())?;
-        files::write(&bench.file("key.pub"), KEY.as_bytes())?;
+        files::write(&bench.file("key.pub"), format!("{KEY}\n").as_bytes())?;
         files::write(&bench.file("ids"), b"nobody:200000:65536\n")?;
         Ok(bench)
     }
@@ -266,11 +264,11 @@ impl Bench {
 
     /// What must not work, with the packages that are kept by now; and that nothing of it is left.
     fn refusals(&self, built: &Path) -> Result<Vec<(String, bool)>, Failure> {
-        let before = digest(built)?;
+        let before = sha256(built)?;
         let there = self.as_root().args(self.words(built)).output()?;
         let mut all = vec![(
             "a file that is there is not replaced".to_owned(),
-            there.stderr_text().contains("is not replaced") && digest(built)? == before,
+            there.stderr_text().contains("is not replaced") && sha256(built)? == before,
         )];
         let out = self.file("nowhere.raw");
         let words: Vec<String> = self
@@ -301,9 +299,11 @@ impl Bench {
     /// Writes the image to a larger disk and boots it, until its first boot has said what the machine is.
     fn boot(&self, image: &Path, firmware: Firmware) -> Result<Vec<(String, bool)>, Failure> {
         let (lab, lan, spec) = self.machine(image, firmware, DISK)?;
+        let watch = Stopwatch::start();
         let mut vm = Vm::start(&lab, &lan, &spec)?;
         let console = vm.console();
-        let mut all = vec![first_boot(console, &format!("{firmware:?}"))?];
+        let is_host = emulated::first_boot(console, &format!("{firmware:?}"), &watch)?;
+        let mut all = vec![(REPORTS.to_owned(), is_host)];
         let info = console.check("xl info", SHORT)?;
         print!("{}", info.lines().map(|line| format!("  {line}\n")).collect::<String>());
         all.push(("xl info answers".to_owned(), info.contains("xen_version")));
@@ -333,10 +333,7 @@ impl Bench {
         Tool::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&disk).arg(&base).run()?;
         files::remove_file(&disk)?;
         Tool::new("qemu-img").args(["resize", "-q"]).arg(&base).arg(size).run()?;
-        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
-        let (accelerator, why) = Accelerator::probe(&lab);
-        println!("{firmware:?}: {why}");
-        let lan = Lan::create(&lab)?;
+        let (lab, lan, accelerator) = emulated::laboratory()?;
         Ok((lab, lan, VmSpec::over(&base, firmware, accelerator)))
     }
 
@@ -346,34 +343,21 @@ impl Bench {
         told(self.as_root().args(self.words(&out)).arg("--lvm"))?;
         let (lab, lan, mut spec) = self.machine(&out, Firmware::Bios, VOLUMES_DISK)?;
         spec.files = vec![carried::base(&self.file(carried::BASE))?];
+        let watch = Stopwatch::start();
         let mut vm = Vm::start(&lab, &lan, &spec)?;
         let console = vm.console();
-        let mut all = vec![first_boot(console, "with a volume group")?];
+        let is_host = emulated::first_boot(console, "with a volume group", &watch)?;
+        let mut all = vec![(REPORTS.to_owned(), is_host)];
         console.check(&carried::keep(&spec), SHORT)?;
         all.extend(asked(console, VOLUMES, BOOT)?);
-        for guest in ["filled", "thin"] {
-            let address = format!("10.99.0.{}", if guest == "thin" { 66 } else { 65 });
-            let answers = carried::answers(&lan, &address, BOOT)?;
+        for (guest, last) in [("filled", 65), ("thin", 66)] {
+            let answers = emulated::answers(&lan, Ipv4Addr::new(10, 99, 0, last))?;
             all.push((format!("the {guest} guest answers over the bridge"), answers));
             all.extend(asked(console, &[(guest, &format!("xl destroy {guest}"))], SHORT)?);
         }
         all.extend(asked(console, VOLUMES_AFTER, BOOT)?);
         Ok(all)
     }
-}
-
-/// Waits for what an image's first boot says, and logs in.
-fn first_boot(console: &mut Console, whose: &str) -> Result<(String, bool), Failure> {
-    let watch = Stopwatch::start();
-    let ends = [Pattern::text("is a Xen host: all of"), Pattern::text("do not hold; they are looked at")];
-    let report = console.expect(&Pattern::any(&ends), BOOT)?;
-    println!("{whose}: the first boot has reported after {:.0} s", watch.elapsed().as_secs_f64());
-    for line in report.before.lines().filter(|line| line.contains("xenup[")) {
-        println!("  {}", line.trim());
-    }
-    console.send("\n")?;
-    console.login_within("root", PASSWORD, SHORT)?;
-    Ok(("the first boot reports a Xen host".to_owned(), report.index == 0))
 }
 
 /// A page's build of an image, its words behind `xenup`, and the line below it that writes the image to a disk.
@@ -409,11 +393,6 @@ pub fn write_as_shown(line: &str, image: (&str, &Path), disk: (&str, &Path)) -> 
 pub fn told(tool: Tool) -> Result<(), Failure> {
     tool.timeout(BUILD).run_lines(&mut |line| println!("  {line}"))?;
     Ok(())
-}
-
-fn digest(file: &Path) -> Result<String, Failure> {
-    let said = Tool::new("sha256sum").arg(file).run()?.text();
-    Ok(said.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@ use std::time::Duration;
 use xenup_image::{Format, ImageSpec, Suite};
 use xenup_rehearse::accelerator::Accelerator;
 use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, patience};
-use xenup_rehearse::lab::Lab;
-use xenup_rehearse::network::{self, Lan};
+use xenup_rehearse::network;
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
 use xenup_system::files;
 use xenup_system::process::Tool;
@@ -156,10 +155,7 @@ fn first_boot(folder: &Path, disk: &Path) -> Result<Vec<(String, bool)>, Failure
         .arg(&base)
         .timeout(SHORT)
         .run()?;
-    let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
-    let (accelerator, why) = Accelerator::probe(&lab);
-    println!("{why}");
-    let lan = Lan::create(&lab)?;
+    let (lab, lan, accelerator) = crate::emulated::laboratory()?;
     let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, Firmware::Bios, accelerator))?;
     let console = vm.console();
     console.login_within("root", PASSWORD, LONG)?;

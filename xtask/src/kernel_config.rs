@@ -126,12 +126,12 @@ fn by_page(folder: &Path, source: &Source) -> Result<bool, Failure> {
             &source.config.display().to_string(),
         );
         let output = typed(folder, &script).output()?;
-        let lost = output.status.success();
-        println!("{role} by hand: {}", if lost { "all that was asked for" } else { "LOST" });
-        if !lost {
+        let kept = output.status.success();
+        println!("{role} by hand: {}", if kept { "all that was asked for" } else { "LOST" });
+        if !kept {
             println!("{}{}", output.text(), output.stderr_text());
         }
-        good &= lost;
+        good &= kept;
         files::remove_file(&folder.join("wishes"))?;
         files::remove_dir_all(&objects)?;
     }

@@ -6,13 +6,13 @@
 
 mod disks;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use xenup_rehearse::accelerator::Accelerator;
 use xenup_rehearse::console::Pattern;
 use xenup_rehearse::inside::PASSWORD;
-use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Disk, FileOnDisk, Firmware, Source, Vm, VmSpec};
 use xenup_system::files;
@@ -20,23 +20,19 @@ use xenup_system::stopwatch::Stopwatch;
 
 use crate::carried;
 use crate::claims::{asked, holds};
+use crate::emulated::{self, BOOT, KEY, SHORT};
 use crate::image;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// An emulated machine beside a compiler takes ten times what it takes alone.
-const BOOT: Duration = Duration::from_secs(2400);
 const INSTALL: Duration = Duration::from_secs(3600);
-const SHORT: Duration = Duration::from_secs(600);
 /// The disk that is installed to.
 const DISK: u64 = 6 << 30;
 /// What the medium looks for on other disks.
 const LABEL: &str = "XENUPCONF";
-const GUEST: &str = "10.99.0.64";
+const GUEST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 64);
 /// The last question of an interview.
 const LAST: &str = "and install? [y/N] ";
-
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example";
 
 /// Nobody knows this machine's NIC: the installer finds the one with a cable.
 const HOST: &str = "[xen]\ndom0-memory = \"1536M\"\nconsole = \"com1:115200\"\noptions = [\"hap=0\", \"xsave=0\"]\n\n\
@@ -53,7 +49,7 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     let tell = &mut |line: &str| println!("{line}");
-    xenup_rehearse::tools::ensure_tools_and(&[("xorriso", "xorriso"), carried::TOOLS], tell)?;
+    xenup_rehearse::tools::ensure_tools_and(&[("xorriso", "xorriso")], tell)?;
     let bench = Bench::new(&crate::project().join("target/medium"))?;
     let mut good = true;
     let scenes = [Bench::refused_answers, Bench::disks, Bench::by_bios, Bench::by_uefi, Bench::typed];
@@ -129,14 +125,6 @@ impl Bench {
         Ok(vec![("answers with an error in line 4 are refused by the build".to_owned(), held)])
     }
 
-    fn lab(&self) -> Result<(Lab, Lan, Accelerator), Failure> {
-        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
-        let (accelerator, why) = Accelerator::probe(&lab);
-        println!("{why}");
-        let lan = Lan::create(&lab)?;
-        Ok((lab, lan, accelerator))
-    }
-
     fn spec(&self, firmware: Firmware, accelerator: Accelerator) -> VmSpec {
         VmSpec {
             disk: Disk::Blank(DISK),
@@ -156,7 +144,7 @@ impl Bench {
 
     /// With the answers of a second disk: nobody types anything until the machine is a Xen host.
     fn unattended(&self, firmware: Firmware, name: &str) -> Claims {
-        let (lab, lan, accelerator) = self.lab()?;
+        let (lab, lan, accelerator) = emulated::laboratory()?;
         let answers = format!(
             "disk = \"/dev/vda\"\nerase = true\nhostname = \"alone\"\nssh-keys = [\"{KEY}\"]\n\
              root-password-hash = \"{}\"\n",
@@ -186,7 +174,7 @@ impl Bench {
 
     /// By UEFI, by somebody who types on the serial console: once to the last page and no further, then for good.
     fn typed(&self) -> Claims {
-        let (lab, lan, accelerator) = self.lab()?;
+        let (lab, lan, accelerator) = emulated::laboratory()?;
         let watch = Stopwatch::start();
         let mut vm = Vm::start(&lab, &lan, &self.spec(Firmware::Uefi, accelerator))?;
         let console = vm.console();
@@ -243,15 +231,8 @@ impl Bench {
 /// Follows an installed machine from its own disk to the report of its first boot, and looks around.
 fn host(vm: &mut Vm, firmware: &str, name: &str, watch: &Stopwatch) -> Claims {
     let console = vm.console();
-    let ends = [Pattern::text("is a Xen host: all of"), Pattern::text("do not hold; they are looked at")];
-    let report = console.expect(&Pattern::any(&ends), BOOT)?;
-    println!("{firmware}: the first boot has reported after {:.0} s", watch.elapsed().as_secs_f64());
-    for line in report.before.lines().filter(|line| line.contains("xenup[")) {
-        println!("  {}", line.trim());
-    }
-    let mut all = vec![(format!("{firmware}: the first boot reports a Xen host"), report.index == 0)];
-    console.send("\n")?;
-    console.login_within("root", PASSWORD, SHORT)?;
+    let is_host = emulated::first_boot(console, firmware, watch)?;
+    let mut all = vec![(format!("{firmware}: the first boot reports a Xen host"), is_host)];
     let info = console.check("xl info", SHORT)?;
     all.push((format!("{firmware}: xl info answers"), info.contains("xen_version")));
     let mac = network::NIC.1;
@@ -291,7 +272,7 @@ fn guest(vm: &mut Vm, lan: &Lan, firmware: &str) -> Claims {
     );
     let created = watch.elapsed().as_secs_f64();
     console.check("xl create /etc/xen/web.cfg", SHORT)?;
-    let answers = carried::answers(lan, GUEST, BOOT)?;
+    let answers = emulated::answers(lan, GUEST)?;
     println!(
         "{firmware}: a guest was made in {created:.0} s, and answered over xenbr0 {:.0} s after xl create",
         watch.elapsed().as_secs_f64() - created

@@ -11,29 +11,10 @@
 
 #[allow(dead_code, reason = "another test uses the rest of it")]
 mod container;
-
-use std::path::{Path, PathBuf};
+mod handbook;
 
 use container::{Container, INSIDE, OUTSIDE, skipped};
-
-fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The one block of the page that has this in it, without the indent of its fence.
-fn block(page: &str, has: &str) -> String {
-    let text = std::fs::read_to_string(project().join(page)).unwrap();
-    let mut found = Vec::new();
-    for part in text.split("```").skip(1).step_by(2) {
-        let (_, body) = part.split_once('\n').unwrap();
-        if body.contains(has) {
-            found
-                .push(body.lines().map(str::trim_start).collect::<Vec<_>>().join("\n").trim_end().to_owned());
-        }
-    }
-    assert_eq!(found.len(), 1, "{page} has {} blocks with `{has}`", found.len());
-    found.remove(0)
-}
+use handbook::{block, project};
 
 /// The block with the names of this machine.
 fn here(container: &Container, page: &str, has: &str) -> String {

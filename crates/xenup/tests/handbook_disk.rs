@@ -1,8 +1,12 @@
 //! What docs/guest-disks.md has people type to read a guest's disk without us, on a disk that is made here.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the test makes a disk and runs a shell")]
 
+mod handbook;
+
 use std::path::Path;
 use std::process::{Command, Output};
+
+use handbook::{block, project};
 
 /// The guest on the disk.
 const GUEST: &str = "tests/cases/guest-disk/default-names-nothing/root";
@@ -10,19 +14,6 @@ const GUEST: &str = "tests/cases/guest-disk/default-names-nothing/root";
 const MAKE: &str = r#"truncate -s 24M web.img
 echo '2048,32768,L' | sfdisk --quiet web.img
 mke2fs -q -t ext4 -E offset=1048576 -d "$1" web.img 16M"#;
-
-fn project() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
-/// The one block of the page that has this in it.
-fn block(page: &str, has: &str) -> String {
-    let text = std::fs::read_to_string(project().join(page)).unwrap();
-    let bodies = text.split("```").skip(1).step_by(2).filter_map(|part| part.split_once('\n'));
-    let found: Vec<&str> = bodies.map(|(_, body)| body).filter(|body| body.contains(has)).collect();
-    assert_eq!(found.len(), 1, "{page} has {} blocks with `{has}`", found.len());
-    found[0].to_owned()
-}
 
 fn sh(folder: &Path, script: &str) -> Output {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());

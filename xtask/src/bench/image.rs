@@ -2,7 +2,7 @@
 //!
 //! Decides: what is measured. Never: keeps a package or a tree from one round to the next; both fetch everything.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use xenup_image::Suite;
@@ -13,6 +13,8 @@ use xenup_system::stopwatch::Stopwatch;
 
 use super::figures::{Row, Table};
 use super::host::program;
+use crate::digest::sha256;
+use crate::emulated::KEY;
 use crate::project;
 
 type Failure = Box<dyn std::error::Error>;
@@ -26,8 +28,6 @@ const MOST: usize = 3;
 const HOST: &str = "[xen]\ndom0-memory = \"1536M\"\n\n[[bridge]]\nname = \"xenbr0\"\nports = [\"lan0\"]\n\
                     mac = \"52:54:00:12:34:56\"\naddress = \"keep\"\n\n[guests]\non-shutdown = \"shutdown\"\n";
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciBhIGJlbmNo bench\n";
-
 /// Measures in turns; the first round is none of it, since it alone finds out which packages there are.
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn build(runs: usize) -> Result<Table, Failure> {
     files::remove_dir_all(&folder)?;
     files::create_dir_all(&folder)?;
     files::write(&folder.join("host.toml"), HOST.as_bytes())?;
-    files::write(&folder.join("key.pub"), KEY.as_bytes())?;
+    files::write(&folder.join("key.pub"), format!("{KEY}\n").as_bytes())?;
     let bench = Bench { cache: folder.join("cache"), tree: folder.join("tree"), folder };
     let mirror = Mirror::of_this_machine()?;
     bench.ours()?;
@@ -117,11 +117,6 @@ impl Bench {
     }
 
     fn digest(&self) -> Result<String, Failure> {
-        sha256(&self.disk())
+        Ok(sha256(&self.disk())?)
     }
-}
-
-fn sha256(file: &Path) -> Result<String, Failure> {
-    let said = Tool::new("sha256sum").arg(file).run()?.text();
-    Ok(said.split_whitespace().next().unwrap_or_default().to_owned())
 }

@@ -16,10 +16,11 @@ use xenup_image::mirror::Mirror;
 use xenup_system::files;
 use xenup_system::process::Tool;
 
+use crate::emulated::KEY;
+
 type Failure = Box<dyn std::error::Error>;
 
 const LIMIT: Duration = Duration::from_secs(3600);
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBhbG9uZQ admin@example\n";
 /// mmdebstrap takes the archive's own mirror where none is named; this has it take the lines of a file.
 const MIRROR: (&str, &str) = (" bookworm tree\n", " bookworm tree - < ../sources.list\n");
 
@@ -69,7 +70,7 @@ impl Place {
         crate::package::debug_program()?;
         files::remove_dir_all(folder)?;
         files::create_dir_all(&folder.join("home/.ssh"))?;
-        files::write(&folder.join("home/.ssh/id_ed25519.pub"), KEY.as_bytes())?;
+        files::write(&folder.join("home/.ssh/id_ed25519.pub"), format!("{KEY}\n").as_bytes())?;
         let lines = Mirror::of_this_machine()?.sources_list(Suite::Bookworm);
         files::write(&folder.join("sources.list"), lines.as_bytes())?;
         Ok(Self { folder: folder.to_owned() })

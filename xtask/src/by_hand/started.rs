@@ -2,22 +2,15 @@
 //!
 //! Decides: that the hypervisor and a login prompt on dom0's console are what it has to come to. Never: asserts on a time.
 
-use std::time::Duration;
-
-use xenup_rehearse::accelerator::Accelerator;
 use xenup_rehearse::console::Pattern;
-use xenup_rehearse::lab::Lab;
-use xenup_rehearse::network::Lan;
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
-use xenup_system::files;
 use xenup_system::process::Tool;
 
 use super::image::disk;
 use super::{Failure, Place};
 use crate::claims::holds;
+use crate::emulated::BOOT;
 
-/// An emulated machine beside a compiler takes ten times what it takes alone.
-const BOOT: Duration = Duration::from_secs(2400);
 /// What an emulated processor has to be told, and the room that the emulated machine leaves.
 const WORDS: (&str, &str) = ("dom0_mem=2G,max:2G com1", "dom0_mem=1536M,max:1536M hap=0 xsave=0 com1");
 
@@ -35,10 +28,7 @@ pub(super) fn by_both(place: &Place) -> Result<bool, Failure> {
     xenup_rehearse::tools::ensure_tools(&mut |line| println!("{line}"))?;
     let mut good = true;
     for firmware in [Firmware::Bios, Firmware::Uefi] {
-        let lab = Lab::open(&files::cache_dir().join("rehearse"))?;
-        let (accelerator, why) = Accelerator::probe(&lab);
-        println!("{firmware:?}: {why}");
-        let lan = Lan::create(&lab)?;
+        let (lab, lan, accelerator) = crate::emulated::laboratory()?;
         let mut vm = Vm::start(&lab, &lan, &VmSpec::over(&base, firmware, accelerator))?;
         let console = vm.console();
         let hypervisor = console.expect(&Pattern::text("(XEN) Xen version 4.17"), BOOT).is_ok();

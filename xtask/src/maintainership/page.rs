@@ -116,7 +116,7 @@ impl Play {
     /// Does what a line of the section "A release" says, to the check's own tree.
     pub(super) fn perform(&self, line: &Line, more: &[&str], typed: &str) -> Result<(), Failure> {
         let words = line.iter().cloned().chain(more.iter().map(|word| (*word).to_owned()));
-        let options = release::of_words(words)?;
+        let options = crate::of_words::of_words("release", words)?;
         release::perform(&options, &self.job, &mut Beforehand(vec![typed.to_owned()]))
     }
 

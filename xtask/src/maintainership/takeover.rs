@@ -98,7 +98,7 @@ impl Play {
         if words.first() == Some(&"next") {
             line.extend(["--sendmail".to_owned(), file("sendmail")]);
         }
-        let options = salvage::of_words(line)?;
+        let options = crate::of_words::of_words("salvage", line)?;
         let mut ask = Beforehand(vec![typed.to_owned()]);
         salvage::perform(&options, &mut String::new(), &mut ask, &self.job.env)
     }

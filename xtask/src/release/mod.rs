@@ -116,20 +116,6 @@ pub fn run(options: &Release) -> crate::Outcome {
     Ok(true)
 }
 
-/// Returns what a command line asks for.
-///
-/// # Errors
-/// clap's own, for what is no command line.
-pub fn of_words(words: impl IntoIterator<Item = String>) -> Result<Release, clap::Error> {
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        release: Release,
-    }
-    let program = std::iter::once("release".to_owned());
-    <Line as clap::Parser>::try_parse_from(program.chain(words)).map(|line| line.release)
-}
-
 /// Does the step to the tree of a job.
 ///
 /// # Errors

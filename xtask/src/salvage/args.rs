@@ -136,17 +136,3 @@ pub(super) struct Forward {
     #[arg(long, value_name = "FILE")]
     pub(super) difference: Option<PathBuf>,
 }
-
-/// Returns what a command line asks for.
-///
-/// # Errors
-/// clap's own, for what is no command line.
-pub fn of_words(words: impl IntoIterator<Item = String>) -> Result<Salvage, clap::Error> {
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        salvage: Salvage,
-    }
-    let program = std::iter::once("salvage".to_owned());
-    <Line as clap::Parser>::try_parse_from(program.chain(words)).map(|line| line.salvage)
-}

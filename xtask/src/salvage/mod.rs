@@ -11,7 +11,7 @@ mod state;
 mod told;
 mod uploads;
 
-pub use args::{Salvage, of_words};
+pub use args::Salvage;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -361,9 +361,10 @@ mod tests {
     use xenup_system::files::{self, WorkDir};
 
     use super::state::State;
-    use super::{of_words, perform, real_days};
+    use super::{Salvage, perform, real_days};
     use crate::ask::Beforehand;
     use crate::cases;
+    use crate::of_words::of_words;
 
     /// The words of a line; a word in quotes may have spaces.
     fn words(line: &str) -> Vec<String> {
@@ -392,7 +393,7 @@ mod tests {
                 let rest = rest.replace("@/", &format!("{}/", work.path().display()));
                 let fixed = ["--today", day, "--state", &state.display().to_string()].map(str::to_owned);
                 let line_words = std::iter::once("xenup-tiny".to_owned()).chain(words(&rest)).chain(fixed);
-                let options = of_words(line_words).unwrap();
+                let options: Salvage = of_words("salvage", line_words).unwrap();
                 let mut out = String::new();
                 said.push_str(&format!("$ {line}\n"));
                 let outcome = perform(&options, &mut out, &mut Beforehand::default(), &[]);
@@ -415,8 +416,9 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_on_another_day() {
-        let on =
-            |line: &str| real_days(&of_words(line.split(' ').map(str::to_owned)).unwrap(), date(2026, 3, 10));
+        let on = |line: &str| {
+            real_days(&of_words("salvage", line.split(' ').map(str::to_owned)).unwrap(), date(2026, 3, 10))
+        };
         for good in [
             "p next",
             "p next --today 2026-03-10",
