@@ -12,7 +12,8 @@ use xenup_machine::{Machine, MachineError, Reason};
 
 use crate::durable::parent;
 
-/// What makes something of its own kind at a path; where it fails it leaves nothing.
+/// What makes something of its own kind, or takes it back. Where a maker fails it leaves nothing, or has one beside it that takes
+/// back what it has left.
 pub type Maker<'a> = &'a mut dyn FnMut(&mut dyn Machine) -> Result<(), Box<dyn Error>>;
 
 /// Something to be made, owned by root.

@@ -172,9 +172,8 @@ impl RehearseOptions {
             Addressing::Dhcp => "DHCP",
         };
         let nic = match self.nic {
-            Nic::Virtio => "",
-            Nic::E1000 => ", e1000",
-            Nic::E1000e => ", e1000e",
+            Nic::Virtio => String::new(),
+            card => format!(", {}", card.name()),
         };
         format!("Rehearsal: {what} ({firmware}, ifupdown, {address}{nic})")
     }

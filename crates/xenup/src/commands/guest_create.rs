@@ -21,8 +21,9 @@ use xenup_system::{System, files};
 
 use crate::args::{GuestCreate, GuestKind, GuestNetwork};
 use crate::commands::guest_hooks::{Calls, HookFailed};
+use crate::commands::guest_kernel::{self, Chosen};
 use crate::commands::guest_place::{self, Place};
-use crate::commands::{apply_here, guest_inputs, guest_kernel, inspect, machine};
+use crate::commands::{apply_here, guest_inputs, inspect, machine};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
 
@@ -42,7 +43,7 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
         CommandError::usage(error)
             .hinted("name one Debian package with each --package: apt-cache search WORD")
     })?;
-    let guest = new_guest(&machine, args)?;
+    let (guest, kernel) = new_guest(&machine, args)?;
     refuse_taken(&machine, args, &guest)?;
     let place = guest_place::of(&machine, args)?;
     place.warning.iter().for_each(|warning| ui.warning(warning));
@@ -56,7 +57,9 @@ pub fn run(ui: &mut Ui, args: &GuestCreate) -> Outcome {
     let mut tell = |progress: Progress| told(ui, &progress);
     let base = base::ready(&base::cache(), &spec, args.rebuild, &mut tell).map_err(image_failed)?;
     say_base(ui, &base);
-    guest_kernel::say_modules(ui, args, &base.about.kernels)?;
+    if let Some(kernel) = &kernel {
+        kernel.say_modules(ui, &base.about.kernels);
+    }
     if guest.is_volume {
         place.say(ui, &base);
     } else {
@@ -78,7 +81,8 @@ fn base_spec(args: &GuestCreate) -> BaseSpec {
     BaseSpec { suite: args.suite, manager, packages }
 }
 
-fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandError> {
+/// Returns the guest that is asked for, and the kernel of dom0 that it boots, where it does.
+fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<(NewGuest, Option<Chosen>), CommandError> {
     let volume = args.volume.as_ref().map(|room| Volume::of_guest(room, &args.name));
     let disk = match &volume {
         Some(volume) => volume.path(),
@@ -103,6 +107,8 @@ fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandE
         let hint = fault.hint();
         CommandError::refused(fault).hinted(hint)
     })?;
+    let keys = keys(args)?;
+    let kernel = guest_kernel::of(args)?;
     let wanted = Wanted {
         name: args.name.clone(),
         kind: if args.kind == GuestKind::Pv { GuestType::Pv } else { GuestType::Pvh },
@@ -118,14 +124,14 @@ fn new_guest(probe: &dyn Probe, args: &GuestCreate) -> Result<NewGuest, CommandE
             GuestNetwork::Networkd => Manager::Networkd,
             GuestNetwork::Netplan => Manager::Netplan,
         },
-        keys: keys(args)?,
+        keys,
         swap: args.swap,
         auto: args.auto,
-        kernel: guest_kernel::of(args)?,
+        kernel: kernel.as_ref().map(|kernel| kernel.own.clone()),
         user_data: guest_inputs::user_data(args)?,
         scripts: guest_inputs::scripts(args)?,
     };
-    Ok(NewGuest::of(&wanted, identity(probe)?))
+    Ok((NewGuest::of(&wanted, identity(probe)?), kernel))
 }
 
 fn keys(args: &GuestCreate) -> Result<Vec<String>, CommandError> {

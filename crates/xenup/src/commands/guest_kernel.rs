@@ -20,8 +20,16 @@ use crate::ui::Ui;
 /// Debian's configurations have 270 KB.
 const CONFIG_LIMIT: u64 = 4 << 20;
 
+/// A kernel of dom0 that the guest can boot.
+pub struct Chosen {
+    /// What the guest's file says of it.
+    pub own: OwnKernel,
+    /// Its release, where it loads modules.
+    modules_of: Option<String>,
+}
+
 /// Returns the kernel that was asked for, where one was.
-pub fn of(args: &GuestCreate) -> Result<Option<OwnKernel>, CommandError> {
+pub fn of(args: &GuestCreate) -> Result<Option<Chosen>, CommandError> {
     let Some(word) = &args.kernel else { return Ok(None) };
     let image = place(word)?;
     let ramdisk = args.ramdisk.as_deref().map(machine::absolute);
@@ -38,23 +46,19 @@ pub fn of(args: &GuestCreate) -> Result<Option<OwnKernel>, CommandError> {
         ))
         .hinted("name the initrd of that kernel, or leave --ramdisk out where it needs none"));
     }
-    judge(&image, args)?;
-    Ok(Some(OwnKernel { image, ramdisk }))
+    let modules_of = judge(&image, args)?;
+    Ok(Some(Chosen { own: OwnKernel { image, ramdisk }, modules_of }))
 }
 
-/// Says where the modules of the kernel are not: on a disk whose own kernels are `on_disk`.
-pub fn say_modules(ui: &mut Ui, args: &GuestCreate, on_disk: &[String]) -> Result<(), CommandError> {
-    let Some(word) = &args.kernel else { return Ok(()) };
-    let image = place(word)?;
-    let Ok(read) = kernel::open(&image) else { return Ok(()) };
-    let has_modules = config(&image, &read).is_some_and(|text| is_set(&text, "CONFIG_MODULES"));
-    let release = read.release.unwrap_or_default();
-    if has_modules && !on_disk.contains(&release) {
-        ui.warning(format!(
-            "the modules of {release} are not on the guest's disk: in the guest, install the package that has them"
-        ));
+impl Chosen {
+    /// Says where the modules of the kernel are not: on a disk whose own kernels are `on_disk`.
+    pub fn say_modules(&self, ui: &mut Ui, on_disk: &[String]) {
+        if let Some(release) = self.modules_of.as_ref().filter(|release| !on_disk.contains(release)) {
+            ui.warning(format!(
+                "the modules of {release} are not on the guest's disk: in the guest, install the package that has them"
+            ));
+        }
     }
-    Ok(())
 }
 
 fn place(word: &str) -> Result<PathBuf, CommandError> {
@@ -84,8 +88,8 @@ fn config(image: &Path, read: &Image) -> Option<String> {
     kernel::config(image, read).map(|(_, text)| text)
 }
 
-/// Refuses what `kernel check` says no to.
-fn judge(image: &Path, args: &GuestCreate) -> Result<(), CommandError> {
+/// Refuses what `kernel check` says no to; returns the release of a kernel that loads modules.
+fn judge(image: &Path, args: &GuestCreate) -> Result<Option<String>, CommandError> {
     let read = kernel::open(image).map_err(|error| {
         CommandError::usage(error).hinted("name a kernel's own file, or one that kernel install put in place")
     })?;
@@ -112,5 +116,6 @@ fn judge(image: &Path, args: &GuestCreate) -> Result<(), CommandError> {
             "name its initrd: --ramdisk FILE; or build one that needs none: xenup kernel build domU-minimal",
         ));
     }
-    Ok(())
+    let has_modules = config.is_some_and(|text| is_set(&text, "CONFIG_MODULES"));
+    Ok(has_modules.then(|| read.release.unwrap_or_default()))
 }

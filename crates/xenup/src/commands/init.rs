@@ -25,10 +25,7 @@ pub fn run(ui: &mut Ui, args: &Init) -> Outcome {
         ui.result(text.trim_end());
         return Ok(Exit::Done);
     }
-    if let Some(folder) = args.to.parent() {
-        files::create_dir_all(folder).map_err(CommandError::failed)?;
-    }
-    files::write_atomic(&args.to, text.as_bytes(), 0o644).map_err(CommandError::failed)?;
+    machine::write_host(&args.to, &text)?;
     ui.result(format!("wrote {}; nothing else was changed", args.to.display()));
     ui.status("next: read it, then xenup plan");
     Ok(Exit::Done)

@@ -26,6 +26,14 @@ pub fn simulated(wanted: &[String]) -> Result<AptSimulation, CommandError> {
     AptSimulation::of(&said).map_err(|finding| CommandError::refused(finding.what).hinted(finding.fix))
 }
 
+/// Writes a host.toml that somebody may edit, at once or not at all; its folder is made where it is missing.
+pub fn write_host(path: &Path, text: &str) -> Result<(), CommandError> {
+    if let Some(folder) = path.parent() {
+        files::create_dir_all(folder).map_err(CommandError::failed)?;
+    }
+    files::write_atomic(path, text.as_bytes(), 0o644).map_err(CommandError::failed)
+}
+
 /// Refuses a caller who may not change the machine.
 pub fn need_root(verb: &str) -> Result<(), CommandError> {
     if Environment::read().is_root {

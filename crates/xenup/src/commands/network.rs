@@ -44,10 +44,7 @@ fn import(ui: &mut Ui, args: &NetworkImport) -> Outcome {
     let blocked = import.findings.iter().any(|finding| finding.weight == Weight::Blocks);
     let exit = if blocked { Exit::Refused } else { Exit::Done };
     if !blocked && let Some(out) = &args.out {
-        if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            files::create_dir_all(folder).map_err(CommandError::failed)?;
-        }
-        files::write_atomic(out, import.host_toml.as_bytes(), 0o644).map_err(CommandError::failed)?;
+        machine::write_host(out, &import.host_toml)?;
         ui.status(format!("wrote {}; nothing else was changed", out.display()));
     }
     if args.json {

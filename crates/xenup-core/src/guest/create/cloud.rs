@@ -4,7 +4,7 @@
 //! NoCloud datasource (a seed below /var/lib/cloud/seed/nocloud), its user-data formats, its cloud.cfg.d, and
 //! ds-identify, which reads `datasource_list` where it stands in one line. Never: reads what user-data asks for.
 
-use super::inside::Entry;
+use super::inside::{Entry, text_of};
 use super::{Identity, Name};
 
 /// The package; a base that has it has [`SEED`].
@@ -49,8 +49,7 @@ impl UserData {
     /// # Errors
     /// No text, or none that begins as user-data does.
     pub fn of(bytes: &[u8]) -> Result<Self, UserDataFault> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-        let text = text.ok_or(UserDataFault::NoText)?;
+        let text = text_of(bytes).ok_or(UserDataFault::NoText)?;
         let first = text.lines().next().unwrap_or_default();
         let is_mime = ["content-type:", "mime-version:"]
             .iter()

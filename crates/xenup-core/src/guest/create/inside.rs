@@ -7,6 +7,12 @@ use serde::Serialize;
 
 use super::{Identity, Wanted, cloud, scripts};
 
+/// Returns the text of a file of somebody's own that goes onto the disk as it is; `None` where it is none: not UTF-8, or with
+/// a NUL.
+pub(super) fn text_of(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
 /// Where a guest's swap file is.
 const SWAP: &str = "/swapfile";
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::inside::Entry;
+use super::inside::{Entry, text_of};
 
 /// The unit that runs the scripts.
 pub const UNIT: &str = "xenup-scripts.service";
@@ -66,8 +66,7 @@ impl Script {
         {
             return Err(ScriptFault::Name(name));
         }
-        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
-        let text = text.ok_or(ScriptFault::NoText)?;
+        let text = text_of(bytes).ok_or(ScriptFault::NoText)?;
         let first = text.split('\n').next().unwrap_or_default();
         match first.strip_prefix("#!").map(str::trim_start) {
             None | Some("" | "\r") => Err(ScriptFault::NoInterpreter),
