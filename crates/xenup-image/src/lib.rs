@@ -34,6 +34,7 @@ pub mod tools;
 
 mod bootstrap;
 mod build;
+mod digest;
 
 pub use build::{Image, build, build_in};
 pub use error::ImageError;

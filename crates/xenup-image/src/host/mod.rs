@@ -30,7 +30,7 @@ use crate::mirror::Mirror;
 use crate::progress::{Progress, StepTime, Steps};
 use crate::spec::{Format, ImageSpec, SpecError, Suite};
 use crate::system_tree::{self, Devices, Recipe};
-use crate::{boot_loader, check, configure, disk, tools};
+use crate::{boot_loader, check, configure, digest, disk, tools};
 
 const LIMIT: Duration = Duration::from_secs(600);
 const MENU: &str = "/boot/grub/grub.cfg";
@@ -40,7 +40,6 @@ const ALSO_REQUIRED: &[(&str, &str)] = &[
     ("find", "findutils"),
     ("touch", "coreutils"),
     ("date", "coreutils"),
-    ("sha256sum", "coreutils"),
     ("umount", "mount"),
     (date::HELPER, "apt"),
 ];
@@ -253,7 +252,7 @@ pub fn build_in(
             steps.run("disk file", |_| build::finish(Format::Raw, &iso, out))?;
         }
     }
-    let digest = steps.run("digest", |_| digest_of(out))?;
+    let digest = steps.run("digest", |_| digest::of_file(out))?;
     steps.run("cleaning up", |_| files::remove_dir_all(work.path()))?;
     let size = layout.disk;
     let steps = steps.times;
@@ -341,10 +340,4 @@ fn hypervisors(tree: &TreeFiles) -> Result<Vec<String>, ImageError> {
         return Err(ImageError::Incomplete { what: "hypervisor", path: "/boot".into() });
     }
     Ok(found)
-}
-
-fn digest_of(file: &Path) -> Result<String, ImageError> {
-    let said = Tool::new("sha256sum").arg("--").arg(file).timeout(LIMIT).run();
-    let said = said.map_err(during("reading the disk file back (sha256sum)"))?;
-    Ok(said.text().trim_start_matches('\\').split_whitespace().next().unwrap_or_default().to_owned())
 }
