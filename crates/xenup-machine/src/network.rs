@@ -155,6 +155,9 @@ pub struct Link {
     /// VLANs that a port of a VLAN-aware bridge lets through with their tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vlans: Vec<VlanRange>,
+    /// Whether the NIC joins what it receives before the kernel sees it (large receive offload).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub large_receive: bool,
     /// How IPv6 link-local addresses are made (IFLA_INET6_ADDR_GEN_MODE): 0 eui64, 1 none, 2 stable, 3 random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6_generation: Option<u8>,

@@ -150,6 +150,7 @@ fn link(name: &str) -> Link {
         bridge: None,
         vlan: None,
         vlans: Vec::new(),
+        large_receive: false,
         ipv6_generation: None,
         alternative_names: Vec::new(),
     }

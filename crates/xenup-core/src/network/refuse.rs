@@ -6,8 +6,8 @@ use xenup_machine::network::Network;
 
 use super::{forwarding, guest_vlans, manager, nat, networkd, other_names, portless, routed};
 use crate::host::{AddressPolicy, Bridge, Host};
-use crate::inspect::Finding;
 use crate::inspect::facts::{At, Facts, Nic, Owner, OwnerKind};
+use crate::inspect::{Finding, Weight};
 
 /// Returns everything that stands in the way of the bridges and NAT networks of `host`, and what is to be known of them.
 #[must_use]
@@ -101,6 +101,7 @@ fn present(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found.extend(name_taken(kernel, bridge));
     found.extend(routing(kernel, &nic.name));
     found.extend(guest_vlans::refuse(kernel, bridge));
+    found.extend(large_receive(facts, nic));
     match bridge.address {
         AddressPolicy::Keep => found.extend(nothing_to_keep(kernel, bridge)),
         AddressPolicy::None => found.extend(own_session(facts, bridge)),
@@ -115,6 +116,7 @@ fn tagged(facts: &Facts, bridge: &Bridge, nic: &Nic) -> Vec<Finding> {
     found.extend(other_mac(facts, bridge, nic));
     found.extend(not_bridgeable(&Nic { master: None, ..nic.clone() }));
     found.extend(name_taken(kernel, bridge));
+    found.extend(large_receive(facts, nic));
     if manager::configures(nic) {
         found.push(Finding::blocking(
             "vlan-not-made",
@@ -235,6 +237,24 @@ fn name_taken(kernel: &Network, bridge: &Bridge) -> Option<Finding> {
         "it may carry guests or addresses that nobody asked to change",
         format!("choose another name in host.toml, or remove {} first", bridge.name),
     ))
+}
+
+/// The kernel switches it off on every port of a bridge and on what is below one (dev_disable_lro in net/core/dev.c).
+fn large_receive(facts: &Facts, nic: &Nic) -> Option<Finding> {
+    let below = |name: &str, master: Option<&str>| name == nic.name || master == Some(nic.name.as_str());
+    let links = &facts.network.kernel.links;
+    let name =
+        &links.iter().find(|link| link.large_receive && below(&link.name, link.master.as_deref()))?.name;
+    let driver = facts.network.nic(name).and_then(|nic| nic.driver.as_deref());
+    let driver = driver.map(|driver| format!(" ({driver})")).unwrap_or_default();
+    let finding = Finding::blocking(
+        "nic-large-receive",
+        format!("large receive offload is on for {name}{driver}"),
+        "a bridge has the kernel switch it off, and some drivers (ixgbe, bnx2x) start the NIC anew for that: its link is \
+         down for seconds",
+        format!("`ethtool -K {name} lro off`, at a time when such a gap does no harm, then plan again"),
+    );
+    Some(Finding { weight: Weight::Warning, ..finding })
 }
 
 fn routing(kernel: &Network, port: &str) -> Vec<Finding> {

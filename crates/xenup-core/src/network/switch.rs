@@ -107,6 +107,7 @@ pub fn on_vlan(network: &Network, bridge: &str, vlan: &Vlan, mac: Mac) -> Vec<Li
         bridge: None,
         vlans: Vec::new(),
         vlan: Some(Tagged { below: nic.clone(), tag: *tag }),
+        large_receive: false,
         ipv6_generation: Some(0),
         alternative_names: Vec::new(),
         ..below.clone()

@@ -41,6 +41,7 @@ pub fn nic(name: &str, mac: Mac) -> Link {
         bridge: None,
         vlan: None,
         vlans: Vec::new(),
+        large_receive: false,
         ipv6_generation: Some(0),
         alternative_names: Vec::new(),
     }

@@ -8,6 +8,7 @@ use xenup_machine::network::{
     Address, Bridge, Countdown, Link, LinkAddress, Mac, Network, Prefix, Route, Rule, Vlan, VlanRange,
 };
 
+use super::features;
 use super::socket::{Connection, Refusal};
 use super::wire::{Attributes, Message, i32_at, u8_at, u16_at, u32_at};
 
@@ -88,6 +89,11 @@ fn read() -> Result<Network, Refusal> {
     }
     if raw.iter().any(|link| link.link.bridge.is_some_and(|bridge| bridge.vlan_filtering)) {
         vlans(&mut kernel, &mut raw)?;
+    }
+    if raw.iter().any(|link| link.link.kind.is_none() && !link.link.loopback) {
+        for index in features::links_with(features::LARGE_RECEIVE)? {
+            raw.iter_mut().filter(|link| link.index == index).for_each(|link| link.link.large_receive = true);
+        }
     }
     network.links = raw.into_iter().map(|link| link.named(&names)).collect();
     network.links.sort_by(|a, b| a.name.cmp(&b.name));
@@ -172,6 +178,7 @@ impl RawLink {
             bridge: is("bridge").then(|| bridge(data)),
             vlan: None,
             vlans: Vec::new(),
+            large_receive: false,
             ipv6_generation: attributes.within(26).within(u16::from(INET6)).u8(8),
             alternative_names: attributes
                 .within(52)

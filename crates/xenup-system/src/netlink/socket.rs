@@ -1,4 +1,4 @@
-//! A conversation with the kernel over one rtnetlink socket. Never decides what is asked.
+//! A conversation with the kernel over one netlink socket. Never decides what is asked.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -51,7 +51,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// An open rtnetlink socket.
+/// An open netlink socket.
 pub(super) struct Connection {
     socket: Socket,
     sequence: u32,
@@ -59,9 +59,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Opens a socket for questions and changes.
+    /// Opens an rtnetlink socket for questions and changes.
     pub(super) fn open() -> Result<Self, Refusal> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::open_on(NETLINK_ROUTE)
+    }
+
+    /// Opens a socket of a protocol (`NETLINK_*`).
+    pub(super) fn open_on(protocol: isize) -> Result<Self, Refusal> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         // Both only make errors more telling; a kernel before 4.12 or 4.2 that has neither still answers.

@@ -203,6 +203,7 @@ fn made(name: &str, kind: &str) -> Link {
         bridge: None,
         vlan: None,
         vlans: Vec::new(),
+        large_receive: false,
         ipv6_generation: None,
         alternative_names: Vec::new(),
     }
