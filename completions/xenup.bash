@@ -1052,18 +1052,22 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__rehearse)
-            opts="-q -h --scenario --uefi --dhcp --nic --anew --resume --busy --package --report --keep --kernel --json --color --quiet --help"
+            opts="-q -h --scenario --uefi --dhcp --nic --owner --anew --resume --busy --package --report --keep --kernel --json --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --scenario)
-                    COMPREPLY=($(compgen -W "plain conversion sabotage later old-host roles kernels dom0 upgrade upgrade-cuts" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "plain conversion sabotage guard later old-host roles kernels dom0 upgrade upgrade-by-apt upgrade-cuts" -- "${cur}"))
                     return 0
                     ;;
                 --nic)
                     COMPREPLY=($(compgen -W "virtio e1000 e1000e" -- "${cur}"))
+                    return 0
+                    ;;
+                --owner)
+                    COMPREPLY=($(compgen -W "ifupdown dhcp networkd netplan networkmanager" -- "${cur}"))
                     return 0
                     ;;
                 --package)

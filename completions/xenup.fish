@@ -227,19 +227,26 @@ complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_sub
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -l yes -d 'Do not ask'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand upgrade; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0, upgrade or upgrade-cuts' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l scenario -d 'Which scenario: plain, conversion, sabotage, guard, later, old-host, roles, kernels, dom0, upgrade, upgrade-by-apt or upgrade-cuts' -r -f -a "plain\t'A plain Debian boots, the package is installed, `inspect` runs'
 conversion\t'The whole way to a Xen host with guests, and back'
 sabotage\t'Things break on purpose: a cut link, power cuts, a hypervisor that dies'
+guard\t'A bridge that nobody confirms is undone, whatever ends, hangs or loses its power meanwhile'
 later\t'Xen and dom0\'s Linux are replaced; each later version is tried before it is kept'
 old-host\t'The files of an old Xen host are imported, and a guest that asks for bridge=eth0 starts and answers'
 roles\t'Kernels start as PV and as PVH guests, or do not, as `kernel check` says of them'
 kernels\t'A whole Debian guest boots kernels of one\'s own, in turns with Debian\'s cloud kernel'
 dom0\t'A kernel of one\'s own, by its package, is installed for dom0, tried and used; without one, the report says what the machine has, for `kernel build --facts`'
-upgrade\t'A host with guests that work goes from Debian 12 to 13, and once more by apt alone'
+upgrade\t'A host with guests that work goes from Debian 12 to 13'
+upgrade-by-apt\t'The same host by apt alone, for what is lost there'
 upgrade-cuts\t'The same upgrade with the power cut in each of its stages, and a Xen that does not boot'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l nic -d 'The virtual machine\'s NIC: virtio, or e1000 or e1000e, emulated cards with drivers of their own' -r -f -a "virtio\t'virtio-net'
 e1000\t'Intel\'s 82540EM'
 e1000e\t'Intel\'s 82574L'"
+complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l owner -d 'Whose the network is in the scenario guard: ifupdown, dhcp (ifupdown with a dhclient), networkd, netplan or networkmanager' -r -f -a "ifupdown\t'A stanza of interfaces(5) with an address'
+dhcp\t'A stanza of interfaces(5), and a dhclient'
+networkd\t'systemd-networkd'
+netplan\t'netplan, carried out by systemd-networkd'
+networkmanager\t'NetworkManager'"
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l package -d 'The package to bring into the virtual machine' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l report -d 'Write report.txt, report.json and report.html into DIR' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand rehearse" -l kernel -d 'A kernel that the scenario roles or kernels starts as a PV and as a PVH guest, or the package of one that the scenario dom0 installs; once for each' -r -F

@@ -144,7 +144,13 @@ const CHECKS: &[Item] = &[
     long("rehearsal-e1000e", |_| rehearsal(&["--scenario", "conversion", "--nic", "e1000e"], &mut show)),
     long("rehearsal-later", |_| rehearsal(&["--scenario", "later", "--resume"], &mut show)),
     long("rehearsal-upgrade", |_| rehearsal(&["--scenario", "upgrade", "--resume"], &mut show)),
+    long("rehearsal-by-apt", |_| rehearsal(&["--scenario", "upgrade-by-apt", "--resume"], &mut show)),
     long("rehearsal-cuts", |_| rehearsal(&["--scenario", "upgrade-cuts", "--resume"], &mut show)),
+    long("rehearsal-guard-ifupdown", |_| guarded("ifupdown")),
+    long("rehearsal-guard-dhcp", |_| guarded("dhcp")),
+    long("rehearsal-guard-networkd", |_| guarded("networkd")),
+    long("rehearsal-guard-netplan", |_| guarded("netplan")),
+    long("rehearsal-guard-networkmanager", |_| guarded("networkmanager")),
     long("rehearsal-sabotage", |_| rehearsal(&["--scenario", "sabotage"], &mut show)),
     long("rehearsal-old-host", |_| rehearsal(&["--scenario", "old-host"], &mut show)),
     long("rehearsal-roles", |_| roles()),
@@ -309,6 +315,11 @@ fn rehearsal(args: &[&str], say: Say<'_>) -> crate::Outcome {
         .args(args);
     tool.timeout(REHEARSED).run_lines(say)?;
     Ok(true)
+}
+
+/// What nobody confirms is undone, whoever owns the network.
+fn guarded(owner: &str) -> crate::Outcome {
+    rehearsal(&["--scenario", "guard", "--owner", owner], &mut show)
 }
 
 fn show(line: &str) {

@@ -24,7 +24,7 @@ mod rehearse;
 pub use guest::{GuestCreate, GuestDelete, GuestResize, Kind as GuestKind, Network as GuestNetwork};
 pub use image::{Image, ImageBuild, Kind as ImageKind};
 pub use install::Install;
-pub use rehearse::{NicModel, Rehearse, Scenario};
+pub use rehearse::{NetworkOwner, NicModel, Rehearse, Scenario};
 
 /// Turn this Debian machine into a Xen host, and keep the way in open
 ///

@@ -11,11 +11,13 @@ mod cuts;
 mod disk;
 pub mod dom0;
 mod failure;
+mod guard;
 pub mod guests;
 mod kernels;
 mod later;
 pub mod listing;
 mod old_host;
+mod owners;
 mod plain;
 mod roles;
 mod sabotage;
@@ -45,6 +47,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, hypervisors that die.
     Sabotage,
+    /// A bridge that nobody confirms is undone, for each owner of a network, whatever ends, hangs or loses its power.
+    Guard(Owner),
     /// Xen and dom0's kernel are replaced on a host that runs.
     Later,
     /// A guest of an old host's finds the bridge that it names.
@@ -55,10 +59,41 @@ pub enum Scenario {
     Kernels,
     /// Packages of kernels of one's own are installed for dom0, and used.
     Dom0,
-    /// A host with guests that work is upgraded from Debian 12 to 13, and once more by apt alone.
+    /// A host with guests that work is upgraded from Debian 12 to 13.
     Upgrade,
+    /// The same host is upgraded by apt alone.
+    UpgradeByApt,
     /// The same upgrade with the power cut in each of its stages, and a new Xen that dies.
     UpgradeCuts,
+}
+
+/// Whose the machine's network is, of [`Scenario::Guard`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A stanza of interfaces(5) with an address.
+    Ifupdown,
+    /// A stanza of interfaces(5), and a dhclient.
+    Dhcp,
+    /// systemd-networkd.
+    Networkd,
+    /// netplan, carried out by systemd-networkd.
+    Netplan,
+    /// NetworkManager.
+    NetworkManager,
+}
+
+impl Owner {
+    /// Its name, as people write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ifupdown => "ifupdown",
+            Self::Dhcp => "ifupdown with DHCP",
+            Self::Networkd => "systemd-networkd",
+            Self::Netplan => "netplan",
+            Self::NetworkManager => "NetworkManager",
+        }
+    }
 }
 
 /// Where the machine's address comes from.
@@ -117,7 +152,7 @@ pub struct RehearseOptions {
     /// Makes everything anew instead of starting from what an earlier run kept.
     pub anew: bool,
     /// Goes on from the Xen host that an earlier run of the same package came to, and keeps the one that this run comes
-    /// to. Every scenario but plain and sabotage.
+    /// to. Every scenario but plain, sabotage and guard.
     pub resume: bool,
     /// Other work runs on this machine: figures that it decides are told, and judged by what no load explains.
     pub busy: bool,
@@ -155,12 +190,14 @@ impl RehearseOptions {
             Scenario::Plain => "a plain Debian and an installed package",
             Scenario::Conversion => "a plain Debian becomes a Xen host, and a plain Debian again",
             Scenario::Sabotage => "what goes wrong is undone",
+            Scenario::Guard(_) => "a bridge that nobody confirms is undone",
             Scenario::Later => "later versions of Xen and Linux are tried before they are kept",
             Scenario::OldHost => "a guest of an old Xen host finds its bridge",
             Scenario::Roles => "kernels start as what they are said to be",
             Scenario::Kernels => "a whole Debian guest boots kernels of one's own, and Debian's",
             Scenario::Dom0 => "a kernel of one's own is dom0's",
             Scenario::Upgrade => "a Xen host with guests that work goes from Debian 12 to 13",
+            Scenario::UpgradeByApt => "what plain apt does to a Xen host with guests that work",
             Scenario::UpgradeCuts => "the power is cut in each stage of an upgrade from Debian 12 to 13",
         };
         let firmware = match self.firmware {
@@ -175,7 +212,11 @@ impl RehearseOptions {
             Nic::Virtio => String::new(),
             card => format!(", {}", card.name()),
         };
-        format!("Rehearsal: {what} ({firmware}, ifupdown, {address}{nic})")
+        let owner = match self.scenario {
+            Scenario::Guard(owner) => owner.name(),
+            _ => "ifupdown",
+        };
+        format!("Rehearsal: {what} ({firmware}, {owner}, {address}{nic})")
     }
 }
 
@@ -216,12 +257,14 @@ pub fn rehearse(options: &RehearseOptions, each: &mut dyn FnMut(&Event)) -> Resu
         Scenario::Plain => plain::play(&mut bench, &mut rec),
         Scenario::Conversion => conversion::play(&mut bench, &mut rec, options),
         Scenario::Sabotage => sabotage::play(&mut bench, &mut rec),
+        Scenario::Guard(owner) => guard::play(&mut bench, &mut rec, owner),
         Scenario::Later => later::play(&mut bench, &mut rec, options),
         Scenario::OldHost => old_host::play(&mut bench, &mut rec, options),
         Scenario::Roles => roles::play(&mut bench, &mut rec, options),
         Scenario::Kernels => kernels::play(&mut bench, &mut rec, options),
         Scenario::Dom0 => dom0::play(&mut bench, &mut rec, options),
         Scenario::Upgrade => upgrade::play(&mut bench, &mut rec, options),
+        Scenario::UpgradeByApt => upgrade::play_apt(&mut bench, &mut rec, options),
         Scenario::UpgradeCuts => cuts::play(&mut bench, &mut rec, options),
     };
     if played.is_err() {

@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 /// `rehearse`
 #[derive(Debug, ClapArgs)]
 pub struct Rehearse {
-    /// Which scenario: plain, conversion, sabotage, later, roles, kernels, dom0, upgrade or upgrade-cuts
+    /// Which scenario: plain, conversion, sabotage, guard, later, old-host, roles, kernels, dom0, upgrade, upgrade-by-apt or
+    /// upgrade-cuts
     #[arg(long, value_enum, default_value_t = Scenario::Conversion, hide_possible_values = true)]
     pub scenario: Scenario,
     /// Boot the virtual machine by UEFI instead of BIOS
@@ -19,6 +20,10 @@ pub struct Rehearse {
     /// The virtual machine's NIC: virtio, or e1000 or e1000e, emulated cards with drivers of their own
     #[arg(long, value_name = "MODEL", value_enum, default_value_t = NicModel::Virtio, hide_possible_values = true)]
     pub nic: NicModel,
+    /// Whose the network is in the scenario guard: ifupdown, dhcp (ifupdown with a dhclient), networkd, netplan or
+    /// networkmanager
+    #[arg(long, value_name = "OWNER", value_enum, hide_possible_values = true)]
+    pub owner: Option<NetworkOwner>,
     /// Make the disk anew instead of starting from what an earlier run kept
     #[arg(long)]
     pub anew: bool,
@@ -57,6 +62,22 @@ pub enum NicModel {
     E1000e,
 }
 
+/// Whose the virtual machine's network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NetworkOwner {
+    /// A stanza of interfaces(5) with an address
+    Ifupdown,
+    /// A stanza of interfaces(5), and a dhclient
+    Dhcp,
+    /// systemd-networkd
+    Networkd,
+    /// netplan, carried out by systemd-networkd
+    Netplan,
+    /// NetworkManager
+    #[value(name = "networkmanager")]
+    NetworkManager,
+}
+
 /// What a rehearsal plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
@@ -66,6 +87,8 @@ pub enum Scenario {
     Conversion,
     /// Things break on purpose: a cut link, power cuts, a hypervisor that dies
     Sabotage,
+    /// A bridge that nobody confirms is undone, whatever ends, hangs or loses its power meanwhile
+    Guard,
     /// Xen and dom0's Linux are replaced; each later version is tried before it is kept
     Later,
     /// The files of an old Xen host are imported, and a guest that asks for bridge=eth0 starts and answers
@@ -77,8 +100,10 @@ pub enum Scenario {
     /// A kernel of one's own, by its package, is installed for dom0, tried and used; without one, the report says what
     /// the machine has, for `kernel build --facts`
     Dom0,
-    /// A host with guests that work goes from Debian 12 to 13, and once more by apt alone
+    /// A host with guests that work goes from Debian 12 to 13
     Upgrade,
+    /// The same host by apt alone, for what is lost there
+    UpgradeByApt,
     /// The same upgrade with the power cut in each of its stages, and a Xen that does not boot
     UpgradeCuts,
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use xenup_rehearse::qemu::{Firmware, Nic};
 use xenup_rehearse::report::{Report, Verdict};
-use xenup_rehearse::scenario::{Addressing, Hypervisor, RehearseError, RehearseOptions, Scenario, rehearse};
+use xenup_rehearse::scenario::{
+    Addressing, Hypervisor, Owner, RehearseError, RehearseOptions, Scenario, rehearse,
+};
 use xenup_system::files::{self, FileError};
 
 use crate::args::{self, Rehearse};
@@ -47,18 +49,21 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         return Err(CommandError::usage(format!("there is no file {}", package.display())));
     }
     let kernels = kernels(args)?;
+    let owner = owner(args)?;
     Ok(RehearseOptions {
         kernels,
         scenario: match args.scenario {
             args::Scenario::Plain => Scenario::Plain,
             args::Scenario::Conversion => Scenario::Conversion,
             args::Scenario::Sabotage => Scenario::Sabotage,
+            args::Scenario::Guard => Scenario::Guard(owner),
             args::Scenario::Later => Scenario::Later,
             args::Scenario::OldHost => Scenario::OldHost,
             args::Scenario::Roles => Scenario::Roles,
             args::Scenario::Kernels => Scenario::Kernels,
             args::Scenario::Dom0 => Scenario::Dom0,
             args::Scenario::Upgrade => Scenario::Upgrade,
+            args::Scenario::UpgradeByApt => Scenario::UpgradeByApt,
             args::Scenario::UpgradeCuts => Scenario::UpgradeCuts,
         },
         firmware: if args.uefi { Firmware::Uefi } else { Firmware::Bios },
@@ -74,6 +79,22 @@ fn options(args: &Rehearse) -> Result<RehearseOptions, CommandError> {
         busy: args.busy,
         keep: args.keep,
         ..RehearseOptions::conversion(machine::absolute(package), files::cache_dir())
+    })
+}
+
+/// Whose the network is, for the scenario that is played for each owner.
+fn owner(args: &Rehearse) -> Result<Owner, CommandError> {
+    let Some(owner) = args.owner else { return Ok(Owner::Ifupdown) };
+    if args.scenario != args::Scenario::Guard {
+        return Err(CommandError::usage("only the scenario guard is played for an owner of the network")
+            .hinted("add --scenario guard, or leave --owner out"));
+    }
+    Ok(match owner {
+        args::NetworkOwner::Ifupdown => Owner::Ifupdown,
+        args::NetworkOwner::Dhcp => Owner::Dhcp,
+        args::NetworkOwner::Networkd => Owner::Networkd,
+        args::NetworkOwner::Netplan => Owner::Netplan,
+        args::NetworkOwner::NetworkManager => Owner::NetworkManager,
     })
 }
 
@@ -122,13 +143,25 @@ fn write(args: &Rehearse, report: &Report) -> Result<(), FileError> {
 mod tests {
     use clap::Parser as _;
 
-    use super::kernels;
-    use crate::args::{Args, Verb};
+    use super::{Owner, kernels, owner};
+    use crate::args::{Args, Rehearse, Verb};
 
-    fn asked(arguments: &[&str]) -> Result<usize, String> {
+    fn spelt(arguments: &[&str]) -> Rehearse {
         let args = Args::try_parse_from(["xenup", "rehearse"].iter().chain(arguments)).unwrap();
         let Verb::Rehearse(args) = args.verb else { panic!("another verb") };
-        kernels(&args).map(|kernels| kernels.len()).map_err(|error| format!("{error:?}"))
+        args
+    }
+
+    fn asked(arguments: &[&str]) -> Result<usize, String> {
+        kernels(&spelt(arguments)).map(|kernels| kernels.len()).map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn an_owner_is_for_the_scenario_that_is_played_for_each() {
+        let whose = |arguments: &[&str]| owner(&spelt(arguments)).map_err(|error| format!("{error:?}"));
+        assert_eq!(whose(&["--scenario", "guard", "--owner", "networkmanager"]), Ok(Owner::NetworkManager));
+        assert_eq!(whose(&["--scenario", "guard"]), Ok(Owner::Ifupdown));
+        assert!(whose(&["--owner", "dhcp"]).unwrap_err().contains("only the scenario guard"));
     }
 
     #[test]
