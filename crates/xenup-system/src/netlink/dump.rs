@@ -91,7 +91,8 @@ fn read() -> Result<Network, Refusal> {
         vlans(&mut kernel, &mut raw)?;
     }
     if raw.iter().any(|link| link.link.kind.is_none() && !link.link.loopback) {
-        for index in features::links_with(features::LARGE_RECEIVE)? {
+        // It is worth a warning; a kernel that will not say keeps nobody from reading the rest.
+        for index in features::links_with(features::LARGE_RECEIVE).unwrap_or_default() {
             raw.iter_mut().filter(|link| link.index == index).for_each(|link| link.link.large_receive = true);
         }
     }
