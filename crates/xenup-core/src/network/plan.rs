@@ -118,8 +118,13 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
     plan.steps.extend(translating);
     plan.steps.extend(routed::steps(facts, host, &portless, forwards));
     let stays = |bridge: &Bridge| is_managers(facts, bridge);
+    // Whoever owns the network says that it is done before its addresses are looked for.
+    let owners: Vec<Condition> = networkd.checks.into_iter().chain(manager.checks).collect();
     let checks = |counts: fn(&Address) -> bool| -> Vec<Condition> {
-        host.bridges.iter().flat_map(|bridge| checks(kernel, bridge, stays(bridge), counts)).collect()
+        let links = host.bridges.iter().flat_map(|bridge| link_checks(kernel, bridge));
+        let addresses =
+            host.bridges.iter().flat_map(|bridge| address_checks(kernel, bridge, stays(bridge), counts));
+        links.chain(owners.iter().cloned()).chain(addresses).collect()
     };
     plan.checks = checks(|_| true);
     let standing: Vec<Condition> = portless
@@ -128,11 +133,8 @@ pub fn plan(facts: &Facts, host: &Host) -> Result<NetworkPlan, Vec<Finding>> {
         .chain(nat::checks(host))
         .chain(routed::checks(facts, host))
         .collect();
-    plan.checks.extend(networkd.checks.iter().chain(&manager.checks).cloned());
     plan.checks.extend(standing.iter().cloned());
     plan.lasting_checks = checks(is_lasting);
-    plan.lasting_checks.extend(networkd.checks);
-    plan.lasting_checks.extend(manager.checks);
     plan.lasting_checks.extend(standing);
     findings.extend(forwarding::turned_on(facts, host));
     findings.extend(nat::findings(facts, host));
@@ -271,26 +273,36 @@ fn is_ours(address: &Address) -> bool {
     address.ip.is_ipv4() || is_lasting(address)
 }
 
-/// Returns what holds on a bridge that is as it should be, the addresses that `counts` lets through among it.
-/// NetworkManager makes link-local addresses anew, from the profile: those of its NICs are not asked for.
-fn checks(kernel: &Network, bridge: &Bridge, managers: bool, counts: fn(&Address) -> bool) -> Vec<Condition> {
+/// Returns what holds of the links of a bridge that is as it should be.
+fn link_checks(kernel: &Network, bridge: &Bridge) -> Vec<Condition> {
     let name = || bridge.name.to_string();
-    let made = is_made(kernel, bridge);
-    let holder = if made { bridge.name.as_str() } else { &bridge.port };
     let mut checks = vec![Condition::PortOf { link: bridge.port.clone(), master: name() }];
     if kernel.link(bridge.nic()).is_some_and(|link| link.carrier) {
         checks.push(Condition::LinkUp { link: name() });
     }
+    checks
+}
+
+/// Returns what holds of its addresses, those that `counts` lets through among it. NetworkManager makes link-local
+/// addresses anew, from the profile: those of its NICs are not asked for.
+fn address_checks(
+    kernel: &Network,
+    bridge: &Bridge,
+    managers: bool,
+    counts: fn(&Address) -> bool,
+) -> Vec<Condition> {
     if bridge.address == AddressPolicy::None {
-        return checks;
+        return Vec::new();
     }
+    let name = || bridge.name.to_string();
+    let holder = if is_made(kernel, bridge) { bridge.name.as_str() } else { &bridge.port };
     let mac = kernel.link(&bridge.port).and_then(|link| link.mac).unwrap_or(Mac([0; 6]));
     let addresses = moved_addresses(kernel, holder, mac);
     let has = |address: &Address| Condition::HasAddress { link: name(), address: address.to_string() };
     let stays = |address: &&Address| is_ours(address) && !(managers && address.is_link_local());
-    checks.extend(addresses.iter().filter(stays).filter(|address| counts(address)).map(has));
-    checks.extend(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }));
-    checks
+    let own = addresses.iter().filter(stays).filter(|address| counts(address)).map(has);
+    own.chain(gateways(kernel, holder).into_iter().map(|ip| Condition::Answers { link: name(), ip }))
+        .collect()
 }
 
 /// Returns the gateways of the main table's default routes by a link, each once. One that a router advertisement named

@@ -94,8 +94,8 @@ pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, owner: Owner) -> Result<(
         bench.says(s, "ip -br address show dev xenbr0", "10.99.0.10/")?;
         Ok::<_, Failure>(bench.vm.snapshot(WAITING)?)
     })?;
-    for disturbance in ALL {
-        for round in 1..=ROUNDS {
+    for round in 1..=ROUNDS {
+        for disturbance in ALL {
             rec.step(&format!("{}, {round} of {ROUNDS}", disturbance.title()), |s| {
                 bench.vm.restore(disturbance.begins())?;
                 bench.vm.console().set_clock()?;

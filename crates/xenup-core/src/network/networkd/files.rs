@@ -24,7 +24,7 @@ use crate::network::switch::HELPER;
 /// What the names of our files begin with; the first that sorts before every other file for the same links is taken.
 const PREFIXES: [&str; 3] = ["05-xenup-", "00-xenup-", "0-xenup-"];
 
-/// Where the drop-in for the time of the switch lies: a reboot ends it.
+/// Where files lie that a reboot ends.
 pub const RUNTIME: &str = "/run/systemd/network";
 
 /// What is wanted of one NIC.
@@ -75,8 +75,8 @@ pub struct OwnFile {
 pub struct Change {
     /// Files to be there, in the order in which they are written.
     pub files: Vec<OwnFile>,
-    /// The file that keeps a lent address over networkd's restart; for this boot alone.
-    pub hold: OwnFile,
+    /// The name of the .network file of the link that has the addresses.
+    pub holder: String,
     /// What somebody should know.
     pub findings: Vec<Finding>,
 }
@@ -141,24 +141,18 @@ pub fn change(files: &[ConfigFile], host: &Host, wanted: &Wanted<'_>) -> Result<
         why: "the first file that matches a link wins: the NIC's own stays as it is, and counts again without this one",
     });
     findings.extend(renaming(files, wanted, host));
-    let hold = hold(prefix, wanted.bridge);
-    Ok(Change { files: own, hold, findings })
+    let holder = name(prefix, wanted.bridge, "network");
+    Ok(Change { files: own, holder, findings })
 }
 
 /// Returns where a file of ours lies.
-pub(super) fn path(prefix: &str, name: &str, end: &str) -> PathBuf {
-    PathBuf::from(format!("{}/{prefix}{name}.{end}", DIRECTORIES[0]))
+pub(super) fn path(prefix: &str, link: &str, end: &str) -> PathBuf {
+    PathBuf::from(DIRECTORIES[0]).join(name(prefix, link, end))
 }
 
-/// Returns the drop-in by which a link keeps its lent address over the start of systemd-networkd.
-pub(super) fn hold(prefix: &str, link: &str) -> OwnFile {
-    OwnFile {
-        path: format!("{RUNTIME}/{prefix}{link}.network.d/switch.conf").into(),
-        text: "# Written by xenup for the switch: systemd-networkd starts without taking the lent address away.\n\
-               [Network]\nKeepConfiguration=dhcp\n"
-            .to_owned(),
-        why: "systemd-networkd would take the lent address away and ask for it again; a reboot ends this",
-    }
+/// Returns the name of a file of ours.
+pub(super) fn name(prefix: &str, link: &str, end: &str) -> String {
+    format!("{prefix}{link}.{end}")
 }
 
 /// Returns the beginning of a name that comes before every file that is, or may be, for these links or guests' vifs.

@@ -11,6 +11,7 @@
 
 mod declared;
 mod files;
+mod holds;
 mod matching;
 mod netplan;
 mod portless;

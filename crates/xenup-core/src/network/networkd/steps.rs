@@ -13,6 +13,7 @@ use xenup_machine::network::Mac;
 use xenup_machine::process::Command;
 
 use super::files::{Change, Lease, OwnFile, Wanted, change};
+use super::holds::{self, Kept};
 use super::matching::{Device, Host};
 use super::netplan;
 use super::portless::own_bridge;
@@ -68,11 +69,17 @@ pub fn edit(
     once(&mut files, |file| &file.path);
     let runs = facts.services.active.iter().any(|unit| unit == SERVICE);
     let mut steps: Vec<Step> = files.iter().filter_map(|file| file_step(facts, file)).collect();
-    steps.extend(
-        holds.iter().filter_map(|file| file_step(facts, file)).map(|step| Draft::of(step).this_boot().step()),
-    );
+    let of_this_boot = |files: &[OwnFile]| -> Vec<Step> {
+        let steps = files.iter().filter_map(|file| file_step(facts, file));
+        steps.map(|step| Draft::of(step).this_boot().step()).collect()
+    };
+    if runs {
+        steps.extend(of_this_boot(&holds));
+    }
     match (switched, runs) {
         (true, true) => {
+            // First, so that its undo comes last: networkd starts with them both ways.
+            edited.before.extend(of_this_boot(&holds::of_nics(facts, &host)));
             edited.before.push(begin_when_undone());
             edited.before.extend(steps);
             edited.before.push(end());
@@ -122,9 +129,10 @@ fn over_nic(
 ) -> Result<Found, Vec<Finding>> {
     let files = &facts.network.files;
     let Some(wanted) = wanted(facts, bridges, bridge, mac) else { return Ok(Found::default()) };
-    let Change { files: own, hold, findings } = change(files, host, &wanted)?;
+    let Change { files: own, holder, findings } = change(files, host, &wanted)?;
     let mut found = Found { files: own, findings, ..Found::default() };
-    found.holds.extend((wanted.lease.lent && bridge.address == AddressPolicy::Keep).then_some(hold));
+    let kept = Kept::on(facts, &[&bridge.port, bridge.name.as_str()]);
+    found.holds.extend(holds::drop_in(&holder, kept).filter(|_| bridge.address == AddressPolicy::Keep));
     let made = is_made(&facts.network.kernel, bridge);
     found.findings.extend(learnt_anew(facts, bridge).filter(|_| !made));
     let outranked = netplan::outranked(facts, &bridge.port, bridge);
@@ -152,10 +160,10 @@ fn over_vlan(
             vlans: vlans(bridges, &vlan.nic),
             lasting: lasting(facts, &vlan.nic),
         };
-        let Change { files, hold, findings } = below(&network.files, host, &carrier)?;
+        let Change { files, holder, findings } = below(&network.files, host, &carrier)?;
         found.files.extend(files);
         found.findings.extend(findings);
-        found.holds.extend(is_lent(facts, &[&vlan.nic]).then_some(hold));
+        found.holds.extend(holds::drop_in(&holder, Kept::on(facts, &[&vlan.nic])));
         let made = is_made(&network.kernel, bridge);
         found.findings.extend(netplan::outranked(facts, &vlan.nic, bridge).filter(|_| !made));
         found.findings.extend(learnt_anew_on(facts, &vlan.nic).filter(|_| !made));

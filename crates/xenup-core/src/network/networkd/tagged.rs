@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use xenup_machine::network::{Mac, VlanRange};
 
 use super::files::{
-    Change, OwnFile, caught, guests_left_alone, hold, is_ours, path, prefix, sections, without_addresses,
+    Change, OwnFile, caught, guests_left_alone, is_ours, name, path, prefix, sections, without_addresses,
 };
 use super::matching::{Device, Host};
 use super::refuse;
@@ -57,7 +57,7 @@ pub fn below(files: &[ConfigFile], host: &Host, carrier: &Carrier) -> Result<Cha
         text,
         why: "a VLAN is made where the file of the link below names it; the NIC's own stays as it is, and counts again without this one",
     };
-    Ok(Change { files: vec![file], hold: hold(prefix, nic), findings: Vec::new() })
+    Ok(Change { files: vec![file], holder: name(prefix, nic, "network"), findings: Vec::new() })
 }
 
 /// Returns the lines that have VLANs made on the link whose file has them.

@@ -76,6 +76,9 @@ impl Unit {
     }
 }
 
+/// The name of the drop-ins of ours that last for a switch ([`super::holds`]): they declare nothing of a link.
+pub(super) const HOLD: &str = "xenup-switch.conf";
+
 /// All files of one kind that count, in the order in which they are tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
@@ -107,6 +110,7 @@ impl Tree {
                     None if inner.ends_with(kind) && !inner.starts_with('.') => {
                         mains.entry(inner.to_owned()).or_insert(file);
                     }
+                    Some((_, HOLD)) => {}
                     Some((of, name)) if name.ends_with(".conf") && !name.contains('/') => {
                         if let Some(of) = of.strip_suffix(".d").filter(|of| of.ends_with(kind)) {
                             drop_ins.entry(of.to_owned()).or_default().entry(name.to_owned()).or_insert(file);
