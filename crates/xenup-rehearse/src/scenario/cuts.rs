@@ -27,11 +27,13 @@ const APPLY_AT_CONSOLE: &str = "xenup upgrade apply --yes\n";
 /// Where the power is cut in the middle of the packages: much is unpacked, little is set up.
 const UNPACKING: &str = "Unpacking xen-hypervisor-4.20";
 /// Lines of `upgrade apply` before its point of no return.
-const EARLY: [&str; 4] = [
+const EARLY: [&str; 6] = [
     "Keep plain Linux the default until",
     "Keep a copy of the toolstack of Xen 4.17",
+    "Let /etc/apt/sources.list name trixie",
     "Fetch the lists of trixie",
     "Shut pv2 down",
+    "Keep xendomains from starting guests",
 ];
 /// Lines after the confirm.
 const LATE: [&str; 3] =
