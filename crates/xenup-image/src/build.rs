@@ -58,7 +58,7 @@ pub fn build_in(
     if !files::is_root() {
         return Err(ImageError::NotRoot);
     }
-    tools::check(spec.format)?;
+    tools::check(spec)?;
     let identity = Identity::of(spec)?;
     sweep(cache)?;
     let work = WorkDir::new_in(cache, WORK)?;

@@ -1,19 +1,24 @@
 //! Reads the finished disk back and compares it with what was to be built. Never mounts it, never repairs it.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
+use xenup_disk::filesystem::{self, FsError};
 use xenup_disk::superblock::{self, Content, Kind};
 use xenup_disk::table::{self, Form, Partition, PartitionType};
 use xenup_disk::{ReadAt, ReadError};
 use xenup_system::files::{DiskFile, FileError};
 use xenup_system::process::{ProcessError, Tool};
 
-use crate::boot_loader::BootImages;
-use crate::disk::{Extent, Layout, SECTOR, TYPE_BIOS_BOOT, TYPE_EFI, TYPE_LINUX};
+use crate::boot_loader::{self, BootImages};
+use crate::disk::{Extent, Layout, Part, SECTOR};
 use crate::identity::Identity;
+use crate::spec::FileSystem;
 
 const LIMIT: Duration = Duration::from_secs(300);
+/// It is three lines.
+const LARGEST_FSTAB: u64 = 4096;
 
 /// How the disk differs from what was to be built, or why that could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,9 @@ pub enum CheckError {
     /// The disk file could not be opened.
     #[error("it cannot be opened")]
     Open(#[from] FileError),
+    /// A file of its btrfs could not be read.
+    #[error("its root cannot be read")]
+    Root(#[from] FsError),
     /// A tool that reads a file of the disk failed.
     #[error("a file on it cannot be read")]
     Tool(#[from] ProcessError),
@@ -61,9 +69,13 @@ pub fn check(disk: &Path, built: &Built<'_>) -> Result<(), CheckError> {
     let file = DiskFile::open(disk)?;
     let bytes = OnDisk { size: file.size()?, file };
     let partitions = check_table(&bytes, built)?;
-    check_contents(&bytes, &partitions, built.identity)?;
+    check_contents(&bytes, &partitions, built)?;
     check_bios(&bytes, built)?;
-    check_files(disk, built)
+    check_files(disk, built)?;
+    match (built.layout.filesystem, partitions.last()) {
+        (FileSystem::Btrfs, Some(root)) => check_btrfs(bytes, root, built.identity),
+        _ => Ok(()),
+    }
 }
 
 /// A disk file as xenup-disk reads it.
@@ -108,7 +120,7 @@ fn check_table(disk: &OnDisk, built: &Built<'_>) -> Result<Vec<Partition>, Check
     same("the partition table", &Some(form), &found.as_ref().map(|table| table.form.clone()))?;
     let Some(found) = found else { return Ok(Vec::new()) };
     same("what is wrong with the partition table", &Vec::new(), &found.notes)?;
-    let part = |number: u32, extent: Extent, kind: &str, uuid: &str, name: &str| Partition {
+    let part = |(number, Part { extent, kind, uuid, name }): (u32, Part<'_>)| Partition {
         number,
         start: extent.offset,
         size: extent.size,
@@ -117,31 +129,28 @@ fn check_table(disk: &OnDisk, built: &Built<'_>) -> Result<Vec<Partition>, Check
         name: Some(name.to_owned()),
         bootable: false,
     };
-    let expected = vec![
-        part(1, layout.bios, TYPE_BIOS_BOOT, &identity.bios_partition, "BIOS boot"),
-        part(2, layout.efi, TYPE_EFI, &identity.efi_partition, "EFI system"),
-        part(3, layout.root, TYPE_LINUX, &identity.root_partition, "root"),
-    ];
+    let expected: Vec<Partition> = (1..).zip(layout.parts(identity)).map(part).collect();
     same("the partitions", &expected, &found.partitions)?;
     Ok(found.partitions)
 }
 
-fn check_contents(disk: &OnDisk, partitions: &[Partition], identity: &Identity) -> Result<(), CheckError> {
+fn check_contents(disk: &OnDisk, partitions: &[Partition], built: &Built<'_>) -> Result<(), CheckError> {
+    let identity = built.identity;
     let fat = Content {
         kind: Kind::Vfat { bits: 32 },
         uuid: Some(identity.efi.clone()),
         label: Some("EFI".to_owned()),
     };
-    let ext = Content {
-        kind: Kind::Ext { generation: 4, needs_recovery: false },
-        uuid: Some(identity.root.clone()),
-        label: None,
-    };
-    let expected = [
-        ("the BIOS-boot partition", None),
-        ("the EFI file system", Some(fat)),
-        ("the root file system", Some(ext)),
-    ];
+    let of = |kind, uuid: &String| Some(Content { kind, uuid: Some(uuid.clone()), label: None });
+    let ext4 = Kind::Ext { generation: 4, needs_recovery: false };
+    let mut expected = vec![("the BIOS-boot partition", None), ("the EFI file system", Some(fat))];
+    match built.layout.filesystem {
+        FileSystem::Ext4 => expected.push(("the root file system", of(ext4, &identity.root))),
+        FileSystem::Btrfs => expected.extend([
+            ("the file system of /boot", of(ext4, &identity.boot)),
+            ("the root file system", of(Kind::Btrfs { devices: 1 }, &identity.root)),
+        ]),
+    }
     for ((what, expected), partition) in expected.iter().zip(partitions) {
         same(what, expected, &superblock::identify(&partition.view(disk))?)?;
     }
@@ -180,15 +189,32 @@ fn check_files(disk: &Path, built: &Built<'_>) -> Result<(), CheckError> {
         &crate::identity::sha256_hex(&built.images.efi),
         &crate::identity::sha256_hex(&efi.stdout),
     )?;
+    let filesystem = built.layout.filesystem;
     let config = Tool::new("debugfs")
-        .args(["-R", "cat /boot/grub/grub.cfg"])
-        .arg(place("?offset=", built.layout.root))
+        .arg("-R")
+        .arg(format!("cat {}/grub.cfg", boot_loader::prefix(filesystem)))
+        .arg(place("?offset=", built.layout.of_grub()))
         .timeout(LIMIT)
         .run()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     same("grub.cfg", &text(built.grub_config), &text(&config.stdout))?;
-    let root = &built.identity.root;
-    let named = [format!("search --no-floppy --fs-uuid --set=root {root}"), format!("root=UUID={root} ro")];
-    let missing: Vec<_> = named.iter().filter(|words| !text(&config.stdout).contains(*words)).collect();
-    same("what grub.cfg does not say", &Vec::new(), &missing)
+    let (root, files) = (&built.identity.root, built.identity.of_grub(filesystem));
+    let named = [format!("search --no-floppy --fs-uuid --set=root {files}"), format!("root=UUID={root} ro")];
+    same("what grub.cfg does not say", &Vec::new(), &missing(&named, &text(&config.stdout)))
+}
+
+fn missing<'a>(named: &'a [String], text: &str) -> Vec<&'a String> {
+    named.iter().filter(|words| !text.contains(words.as_str())).collect()
+}
+
+/// A btrfs that fills its partition and whose files can be read. An ext4 root's size and files are read with grub.cfg.
+fn check_btrfs(disk: OnDisk, root: &Partition, identity: &Identity) -> Result<(), CheckError> {
+    let view = root.view(disk);
+    let size = superblock::file_system_size(&view, Kind::Btrfs { devices: 1 })?;
+    same("the root file system's size", &Some(root.size), &size)?;
+    let Some(mut files) = filesystem::FileSystem::open(Rc::new(view))? else { return Ok(()) };
+    let fstab = files.read(b"/etc/fstab", 0, LARGEST_FSTAB)?;
+    let Identity { root, boot, .. } = identity;
+    let named = [format!("UUID={root} / btrfs "), format!("UUID={boot} /boot ext4 ")];
+    same("what fstab does not say", &Vec::new(), &missing(&named, &String::from_utf8_lossy(&fstab)))
 }

@@ -11,7 +11,7 @@ use xenup_system::tree::{TreeError, TreeFiles};
 use crate::error::{ImageError, during};
 use crate::identity::Identity;
 use crate::mirror::Mirror;
-use crate::spec::{ImageSpec, Suite};
+use crate::spec::{FileSystem, ImageSpec, Suite};
 
 /// RSA keys take a while where there is little entropy or processor.
 const KEY_LIMIT: Duration = Duration::from_secs(300);
@@ -32,7 +32,7 @@ pub fn configure(
     let machine_id = if spec.first_boot { String::new() } else { format!("{}\n", identity.machine_id) };
     write("/etc/machine-id", &machine_id)?;
     write("/etc/default/locale", "LANG=C.UTF-8\n")?;
-    write("/etc/fstab", &fstab(identity))?;
+    write("/etc/fstab", &fstab(spec.filesystem, identity))?;
     tree.directory(Path::new("/boot/efi"), 0o755)?;
     apt(spec.suite, mirror, tree)?;
     access(spec, tree)?;
@@ -58,13 +58,19 @@ pub(crate) fn resolv_conf(nameservers: &[String]) -> String {
     nameservers.iter().map(|server| format!("nameserver {server}\n")).collect()
 }
 
-/// The EFI file system is `nofail`: a machine that booted by BIOS does not need it.
-fn fstab(identity: &Identity) -> String {
+/// The EFI file system is `nofail`: a machine that booted by BIOS does not need it. A btrfs is not checked at boot
+/// (fsck.btrfs(8) does nothing).
+fn fstab(filesystem: FileSystem, identity: &Identity) -> String {
+    let Identity { root, boot, efi, .. } = identity;
+    let system = match filesystem {
+        FileSystem::Ext4 => format!("UUID={root} / ext4 errors=remount-ro 0 1\n"),
+        FileSystem::Btrfs => {
+            format!("UUID={root} / btrfs defaults 0 0\nUUID={boot} /boot ext4 defaults 0 2\n")
+        }
+    };
     format!(
-        "# <file system> <mount point> <type> <options> <dump> <pass>\n\
-         UUID={} / ext4 errors=remount-ro 0 1\n\
-         UUID={} /boot/efi vfat umask=0077,nofail 0 0\n",
-        identity.root, identity.efi
+        "# <file system> <mount point> <type> <options> <dump> <pass>\n{system}\
+         UUID={efi} /boot/efi vfat umask=0077,nofail 0 0\n"
     )
 }
 
@@ -165,6 +171,22 @@ pub(crate) fn with_values(shipped: &str, mut wanted: Vec<(&'static str, String)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fstab_has_what_the_disk_has() {
+        let identity = Identity::from_seed("");
+        let (root, boot) = (identity.root.as_str(), identity.boot.as_str());
+        let of = |filesystem| {
+            let text = fstab(filesystem, &identity);
+            let lines = text.lines().skip(1).filter(|line| !line.contains(" vfat "));
+            lines.map(|line| line.replace(root, "ROOT").replace(boot, "BOOT")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(FileSystem::Ext4), ["UUID=ROOT / ext4 errors=remount-ro 0 1"]);
+        assert_eq!(
+            of(FileSystem::Btrfs),
+            ["UUID=ROOT / btrfs defaults 0 0", "UUID=BOOT /boot ext4 defaults 0 2"]
+        );
+    }
 
     #[test]
     fn only_roots_password_changes() {

@@ -1,4 +1,5 @@
-//! The disk's layout and its writing: GPT with three partitions, so that one disk boots by BIOS and by UEFI.
+//! The disk's layout and its writing: GPT with three partitions, so that one disk boots by BIOS and by UEFI; with btrfs a
+//! fourth, for /boot.
 //!
 //! Everything is written into a plain file at computed offsets: no loop device, no mount.
 
@@ -7,11 +8,13 @@ use std::time::Duration;
 
 use xenup_system::files::{self, DiskFile};
 use xenup_system::process::Tool;
+use xenup_system::tree::TreeFiles;
 
 use crate::boot_loader::BootImages;
 use crate::error::{ImageError, during};
+use crate::host::settle;
 use crate::identity::Identity;
-use crate::spec::ImageSpec;
+use crate::spec::{FileSystem, ImageSpec};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
@@ -22,6 +25,8 @@ const TAIL: u64 = MIB;
 const BIOS_SIZE: u64 = MIB;
 /// The least that UEFI firmwares take as FAT32 with 512-byte clusters is 33 MiB.
 const EFI_SIZE: u64 = 64 * MIB;
+/// Debian's kernels take 40 to 100 MiB each with their initramfs, and nobody makes it larger afterwards.
+const BOOT_SIZE: u64 = 1 << 30;
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// GPT partition type: BIOS boot (GRUB's manual, "BIOS installation").
@@ -45,41 +50,76 @@ pub struct Extent {
 pub struct Layout {
     /// The whole disk's size in bytes.
     pub disk: u64,
+    /// The root's file system.
+    pub filesystem: FileSystem,
     /// The BIOS-boot partition (1).
     pub bios: Extent,
     /// The EFI partition (2).
     pub efi: Extent,
-    /// The root partition (3).
+    /// The boot partition (3), where /boot is not in the root.
+    pub boot: Option<Extent>,
+    /// The root partition, the last one.
     pub root: Extent,
 }
 
+/// A partition as the table names it.
+pub(crate) struct Part<'a> {
+    pub extent: Extent,
+    pub kind: &'static str,
+    pub uuid: &'a str,
+    pub name: &'static str,
+}
+
 impl Layout {
-    /// The layout of a disk of this size, which is at least [`crate::spec::SMALLEST`].
+    /// The layout of a disk of this size, which is at least [`FileSystem::smallest`].
     #[must_use]
-    pub fn of(size: u64) -> Self {
+    pub fn of(size: u64, filesystem: FileSystem) -> Self {
         let disk = size / MIB * MIB;
         let bios = Extent { offset: MIB, size: BIOS_SIZE };
         let efi = Extent { offset: bios.offset + bios.size, size: EFI_SIZE };
-        let start = efi.offset + efi.size;
-        Self { disk, bios, efi, root: Extent { offset: start, size: disk.saturating_sub(start + TAIL) } }
+        let behind = efi.offset + efi.size;
+        let (boot, start) = match filesystem {
+            FileSystem::Ext4 => (None, behind),
+            FileSystem::Btrfs => (Some(Extent { offset: behind, size: BOOT_SIZE }), behind + BOOT_SIZE),
+        };
+        let root = Extent { offset: start, size: disk.saturating_sub(start + TAIL) };
+        Self { disk, filesystem, bios, efi, boot, root }
+    }
+
+    /// The ext4 that GRUB reads and writes its files on: the root, or /boot.
+    #[must_use]
+    pub fn of_grub(&self) -> Extent {
+        self.boot.unwrap_or(self.root)
+    }
+
+    /// The partitions in their order.
+    pub(crate) fn parts<'a>(&self, identity: &'a Identity) -> Vec<Part<'a>> {
+        let part = |extent, kind, uuid: &'a str, name| Part { extent, kind, uuid, name };
+        let mut all = vec![
+            part(self.bios, TYPE_BIOS_BOOT, &identity.bios_partition, "BIOS boot"),
+            part(self.efi, TYPE_EFI, &identity.efi_partition, "EFI system"),
+        ];
+        all.extend(self.boot.map(|boot| part(boot, TYPE_LINUX, &identity.boot_partition, "boot")));
+        all.push(part(self.root, TYPE_LINUX, &identity.root_partition, "root"));
+        all
     }
 
     /// The partition table in sfdisk(8)'s words.
     #[must_use]
     pub fn sfdisk_script(&self, identity: &Identity) -> String {
-        let line = |part: Extent, kind: &str, uuid: &str, name: &str| {
-            let (start, size) = (part.offset / SECTOR, part.size / SECTOR);
-            format!("start={start}, size={size}, type={kind}, uuid={uuid}, name=\"{name}\"\n")
-        };
         let mut text = format!("label: gpt\nlabel-id: {}\nunit: sectors\n", identity.disk);
-        text.push_str(&line(self.bios, TYPE_BIOS_BOOT, &identity.bios_partition, "BIOS boot"));
-        text.push_str(&line(self.efi, TYPE_EFI, &identity.efi_partition, "EFI system"));
-        text.push_str(&line(self.root, TYPE_LINUX, &identity.root_partition, "root"));
+        for Part { extent, kind, uuid, name } in self.parts(identity) {
+            let (start, size) = (extent.offset / SECTOR, extent.size / SECTOR);
+            text.push_str(&format!(
+                "start={start}, size={size}, type={kind}, uuid={uuid}, name=\"{name}\"\n"
+            ));
+        }
         text
     }
 }
 
-/// Creates the disk file with its partition table and the root file system, which gets the tree's content.
+/// Creates the disk file with its partition table and the root file system, which gets the tree's content, as /boot's own
+/// does where it has one.
 pub fn write_root(
     spec: &ImageSpec,
     identity: &Identity,
@@ -97,7 +137,7 @@ pub fn write_root_at(
     disk: &Path,
     epoch: Option<u64>,
 ) -> Result<Layout, ImageError> {
-    let layout = Layout::of(spec.size);
+    let layout = Layout::of(spec.size, spec.filesystem);
     drop(DiskFile::create(disk, layout.disk)?);
     Tool::new("sfdisk")
         .args(["--quiet", "--no-reread", "--no-tell-kernel"])
@@ -106,23 +146,75 @@ pub fn write_root_at(
         .timeout(LIMIT)
         .run()
         .map_err(during("writing the partition table (sfdisk)"))?;
+    match layout.boot {
+        None => write_ext4(disk, layout.root, (&identity.root, &identity.hash_seed), tree, epoch)?,
+        Some(boot) => {
+            let aside = tree.with_extension("boot");
+            let inside = tree.join("boot");
+            files::rename_unsynced(&inside, &aside)?;
+            TreeFiles::open(tree)?.directory(Path::new("/boot"), 0o755)?;
+            if let Some(epoch) = epoch {
+                settle::tree(tree, epoch)?;
+            }
+            write_ext4(disk, boot, (&identity.boot, &identity.hash_seed), &aside, epoch)?;
+            write_btrfs(disk, layout.root, &identity.root, tree)?;
+            files::remove_dir_all(&inside)?;
+            files::rename_unsynced(&aside, &inside)?;
+        }
+    }
+    Ok(layout)
+}
+
+/// Makes an ext4 of this UUID and seed with the files of a folder.
+fn write_ext4(
+    disk: &Path,
+    place: Extent,
+    (uuid, hash_seed): (&str, &str),
+    folder: &Path,
+    epoch: Option<u64>,
+) -> Result<(), ImageError> {
     let extended = format!(
-        "offset={},hash_seed={},root_owner=0:0,assume_storage_prezeroed=1,nodiscard",
-        layout.root.offset, identity.hash_seed
+        "offset={},hash_seed={hash_seed},root_owner=0:0,assume_storage_prezeroed=1,nodiscard",
+        place.offset
     );
     dated(Tool::new("mke2fs"), epoch)
         .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1"])
         // GRUB 2.06, Debian 12's, reads neither of the two.
         .args(["-O", "^metadata_csum_seed,^orphan_file"])
-        .args(["-U", identity.root.as_str(), "-E", extended.as_str(), "-d"])
-        .arg(tree)
+        .args(["-U", uuid, "-E", extended.as_str(), "-d"])
+        .arg(folder)
         .arg(disk)
-        .arg(format!("{}k", layout.root.size / 1024))
+        .arg(format!("{}k", place.size / 1024))
         .timeout(LIMIT)
         .die_with_parent()
         .run()
-        .map_err(during("writing the root file system (mke2fs)"))?;
-    Ok(layout)
+        .map_err(during("writing the file system (mke2fs)"))?;
+    Ok(())
+}
+
+/// Makes a btrfs of this UUID with the files of a folder. mkfs.btrfs knows no offset, so it has a file of its own first, whose
+/// data then goes to its place.
+fn write_btrfs(disk: &Path, place: Extent, uuid: &str, tree: &Path) -> Result<(), ImageError> {
+    let whole = disk.with_extension("btrfs");
+    drop(DiskFile::create(&whole, place.size)?);
+    Tool::new("mkfs.btrfs")
+        .args(["--quiet", "--uuid", uuid, "--rootdir"])
+        .arg(tree)
+        .arg(&whole)
+        .timeout(LIMIT)
+        .die_with_parent()
+        .run()
+        .map_err(during("writing the root file system (mkfs.btrfs)"))?;
+    Tool::new("btrfs")
+        .args(["check", "--readonly"])
+        .arg(&whole)
+        .timeout(LIMIT)
+        .die_with_parent()
+        .run()
+        .map_err(during("checking the root file system (btrfs check)"))?;
+    DiskFile::open_write(disk)?.write_file_at(place.offset, &whole)?;
+    files::remove_file(&whole)?;
+    Ok(())
 }
 
 /// A tool of e2fsprogs or mtools that takes this time for the present one.

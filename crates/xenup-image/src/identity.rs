@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::ImageError;
-use crate::spec::ImageSpec;
+use crate::spec::{FileSystem, ImageSpec};
 
 /// The identifiers that partition table, file systems, fstab and GRUB agree on; UUIDs in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,11 +17,15 @@ pub struct Identity {
     pub bios_partition: String,
     /// The EFI partition's GUID.
     pub efi_partition: String,
+    /// The boot partition's GUID, where /boot has one.
+    pub boot_partition: String,
     /// The root partition's GUID (PARTUUID).
     pub root_partition: String,
+    /// The UUID of /boot's own file system, where it has one.
+    pub boot: String,
     /// The root file system's UUID.
     pub root: String,
-    /// The seed of the root file system's directory hashes.
+    /// The seed of ext4's directory hashes.
     pub hash_seed: String,
     /// The EFI file system's volume id, as blkid and fstab(5) write it: `ABCD-1234`.
     pub efi: String,
@@ -45,11 +49,22 @@ impl Identity {
             disk: uuid("disk"),
             bios_partition: uuid("BIOS-boot partition"),
             efi_partition: uuid("EFI partition"),
+            boot_partition: uuid("boot partition"),
             root_partition: uuid("root partition"),
+            boot: uuid("boot file system"),
             root: uuid("root file system"),
             hash_seed: uuid("directory hash seed"),
             efi: format!("{a:02X}{b:02X}-{c:02X}{d:02X}"),
             machine_id: hex(&machine_id),
+        }
+    }
+
+    /// The UUID of the ext4 that GRUB reads and writes its files on: the root's, or /boot's.
+    #[must_use]
+    pub fn of_grub(&self, filesystem: FileSystem) -> &str {
+        match filesystem {
+            FileSystem::Ext4 => &self.root,
+            FileSystem::Btrfs => &self.boot,
         }
     }
 }

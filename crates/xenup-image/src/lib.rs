@@ -1,5 +1,6 @@
-//! Builds a bootable Debian disk: a suite's packages, a GPT disk with a BIOS-boot, an EFI and an ext4 partition, and
-//! GRUB for both firmwares, without loop devices, mounts of the disk, or a running GRUB installer.
+//! Builds a bootable Debian disk: a suite's packages, a GPT disk with a BIOS-boot, an EFI and an ext4 partition (or a
+//! btrfs one, and ext4 for /boot), and GRUB for both firmwares, without loop devices, mounts of the disk, or a running
+//! GRUB installer.
 //!
 //! It decides how the disk is laid out and how its boot loader finds the system. It never touches this machine's own
 //! disks or boot loader, and takes packages from no other mirror than those of this machine's own apt sources.
@@ -39,4 +40,4 @@ mod digest;
 pub use build::{Image, build, build_in};
 pub use error::ImageError;
 pub use progress::{Progress, StepTime};
-pub use spec::{ExtraFile, Format, ImageSpec, Serial, Suite};
+pub use spec::{ExtraFile, FileSystem, Format, ImageSpec, Serial, Suite};

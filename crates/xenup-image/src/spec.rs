@@ -9,6 +9,8 @@ use crate::identity::sha256_hex;
 
 /// The smallest disk: a Debian with kernel, GRUB and ssh takes about 1 GiB, and its packages need room to be upgraded.
 pub const SMALLEST: u64 = 2 << 30;
+/// The smallest disk with btrfs: /boot takes 1 GiB for itself, and btrfs keeps what describes its files twice.
+pub const SMALLEST_BTRFS: u64 = 4 << 30;
 
 /// A specification that cannot be built, with the offending value.
 #[derive(Debug, thiserror::Error)]
@@ -24,10 +26,12 @@ pub enum SpecError {
         why: &'static str,
     },
     /// The disk is too small.
-    #[error("size: {size} bytes are too few; at least {SMALLEST} are needed")]
+    #[error("size: {size} bytes are too few; at least {least} are needed")]
     TooSmall {
         /// The size asked for, in bytes.
         size: u64,
+        /// The least, in bytes.
+        least: u64,
     },
     /// The specification cannot be written down to be digested.
     #[error("cannot digest the specification")]
@@ -119,6 +123,50 @@ pub enum Format {
     RawZst,
 }
 
+/// The root's file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystem {
+    /// ext4, with /boot in it.
+    #[default]
+    Ext4,
+    /// btrfs, with /boot on a partition of its own: GRUB writes its environment block on ext4, and not on btrfs.
+    Btrfs,
+}
+
+impl FileSystem {
+    /// Its name, as in fstab(5).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    /// The smallest disk with such a root.
+    #[must_use]
+    pub fn smallest(self) -> u64 {
+        match self {
+            Self::Ext4 => SMALLEST,
+            Self::Btrfs => SMALLEST_BTRFS,
+        }
+    }
+
+    /// The package that its root needs, in the initramfs too, beside those of every image.
+    fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Ext4 => None,
+            Self::Btrfs => Some("btrfs-progs"),
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What a disk is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -153,6 +201,9 @@ pub struct ImageSpec {
     pub grub_environment: Vec<(String, String)>,
     /// The disk file's format.
     pub format: Format,
+    /// The root's file system.
+    #[serde(default, skip_serializing_if = "FileSystem::is_default")]
+    pub filesystem: FileSystem,
     /// Whether the machine's id and its SSH host keys are left to the first boot: the disk is then any number of machines'.
     #[serde(default, skip_serializing_if = "is_false")]
     pub first_boot: bool,
@@ -204,8 +255,17 @@ impl ImageSpec {
             grub_timeout: 2,
             grub_environment: Vec::new(),
             format: Format::Qcow2,
+            filesystem: FileSystem::Ext4,
             first_boot: false,
         }
+    }
+
+    /// The same with another file system for its root, and the package that this needs.
+    #[must_use]
+    pub fn on(mut self, filesystem: FileSystem) -> Self {
+        self.filesystem = filesystem;
+        self.packages.extend(filesystem.package().map(str::to_owned));
+        self
     }
 
     /// The SHA-256 of the whole specification, as hexadecimal digits.
@@ -230,8 +290,17 @@ impl ImageSpec {
 
     /// Checks every value that ends up in a file or on a command line.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.size < SMALLEST {
-            return Err(SpecError::TooSmall { size: self.size });
+        let least = self.filesystem.smallest();
+        if self.size < least {
+            return Err(SpecError::TooSmall { size: self.size, least });
+        }
+        let lacks = |package| self.packages.iter().all(|have| have.split('=').next() != Some(package));
+        if self.filesystem.package().is_some_and(lacks) {
+            return Err(SpecError::Value {
+                field: "filesystem",
+                value: self.filesystem.name().to_owned(),
+                why: "is mounted by no initramfs without its own programs among the packages",
+            });
         }
         check(
             "hostname",

@@ -3,7 +3,7 @@
 use xenup_system::process::find_program;
 
 use crate::error::ImageError;
-use crate::spec::Format;
+use crate::spec::{FileSystem, Format, ImageSpec};
 
 /// Program and Debian package, for every build.
 pub const REQUIRED: &[(&str, &str)] = &[
@@ -28,14 +28,21 @@ pub const FOR_QCOW2: &[(&str, &str)] = &[("qemu-img", "qemu-utils")];
 /// Program and Debian package, for compressed images.
 pub const FOR_ZSTD: &[(&str, &str)] = &[("zstd", "zstd")];
 
-/// Checks that every program that a build of this format runs is there.
-pub fn check(format: Format) -> Result<(), ImageError> {
-    let extra: &[(&str, &str)] = match format {
+/// Program and Debian package, for a root on btrfs.
+pub const FOR_BTRFS: &[(&str, &str)] = &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")];
+
+/// Checks that every program that a build of this disk runs is there.
+pub fn check(spec: &ImageSpec) -> Result<(), ImageError> {
+    let for_format: &[(&str, &str)] = match spec.format {
         Format::Raw => &[],
         Format::Qcow2 => FOR_QCOW2,
         Format::RawZst => FOR_ZSTD,
     };
-    let all: Vec<_> = REQUIRED.iter().chain(extra).copied().collect();
+    let for_root: &[(&str, &str)] = match spec.filesystem {
+        FileSystem::Ext4 => &[],
+        FileSystem::Btrfs => FOR_BTRFS,
+    };
+    let all: Vec<_> = REQUIRED.iter().chain(for_format).chain(for_root).copied().collect();
     check_for(&all)
 }
 

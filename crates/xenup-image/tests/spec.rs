@@ -2,7 +2,7 @@
 
 use xenup_image::identity::Identity;
 use xenup_image::spec::{ExtraFile, SpecError};
-use xenup_image::{ImageSpec, Serial, Suite};
+use xenup_image::{FileSystem, ImageSpec, Serial, Suite};
 
 fn plain() -> ImageSpec {
     ImageSpec::plain(Suite::Bookworm)
@@ -51,6 +51,10 @@ fn values_that_would_break_a_file_or_a_command_are_refused() {
     }
     let small = ImageSpec { size: 1 << 30, ..plain() };
     assert!(matches!(small.validate(), Err(SpecError::TooSmall { .. })));
+    let small = ImageSpec { size: 3 << 30, ..plain() }.on(FileSystem::Btrfs);
+    assert!(matches!(small.validate(), Err(SpecError::TooSmall { least: 0x1_0000_0000, .. })));
+    let alone = ImageSpec { filesystem: FileSystem::Btrfs, ..plain() };
+    assert!(matches!(alone.validate(), Err(SpecError::Value { field: "filesystem", .. })));
 }
 
 fn file(path: &str) -> ExtraFile {
@@ -68,6 +72,16 @@ fn good_values_pass() {
     spec.grub_environment.push(("next_entry".into(), "a>b c".into()));
     spec.extra_files.push(file("/etc/default/grub.d/local.cfg"));
     spec.validate().unwrap();
+    spec.on(FileSystem::Btrfs).validate().unwrap();
+}
+
+#[test]
+fn ext4_is_what_a_specification_means_that_names_no_file_system() {
+    let text = serde_json::to_string(&plain()).unwrap();
+    assert!(!text.contains("filesystem"), "{text}");
+    assert_eq!(serde_json::from_str::<ImageSpec>(&text).unwrap(), plain());
+    let btrfs = plain().on(FileSystem::Btrfs);
+    assert_ne!(btrfs.digest().unwrap(), plain().digest().unwrap());
 }
 
 #[test]
@@ -90,9 +104,9 @@ fn identifiers_follow_from_the_specification_alone() {
     assert_eq!(one, Identity::of(&plain()).unwrap());
     let other = Identity::of(&ImageSpec { hostname: "other".into(), ..plain() }).unwrap();
     let all = |id: &Identity| {
-        let uuids =
-            [&id.disk, &id.bios_partition, &id.efi_partition, &id.root_partition, &id.root, &id.hash_seed];
-        let mut all: Vec<String> = uuids.into_iter().cloned().collect();
+        let partitions = [&id.bios_partition, &id.efi_partition, &id.boot_partition, &id.root_partition];
+        let uuids = partitions.into_iter().chain([&id.disk, &id.boot, &id.root, &id.hash_seed]);
+        let mut all: Vec<String> = uuids.cloned().collect();
         for uuid in &all {
             let groups: Vec<usize> = uuid.split('-').map(str::len).collect();
             assert_eq!(groups, [8, 4, 4, 4, 12], "{uuid}");

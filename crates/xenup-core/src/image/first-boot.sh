@@ -10,7 +10,8 @@ make() { say "$@"; printf '%s\n' "$*" >> "$made"; }
 # Gives the last partition, the root, all of the disk; with volumes=yes the root stays, and what lies behind it becomes
 # a volume group. sfdisk changes the one partition, and moves the table's second copy to the end of the disk.
 room() {
-    root=$(findmnt -n -o SOURCE /) || return 1
+    # Without a btrfs' subvolume behind the device.
+    root=$(findmnt -n -v -o SOURCE /) || return 1
     part=${root#/dev/}
     [ -e "/sys/class/block/$part/partition" ] || { make "the root $root is no partition, and stays as it is"; return 0; }
     number=$(cat "/sys/class/block/$part/partition")
@@ -39,7 +40,10 @@ room() {
     else
         echo ', +' | sfdisk --quiet --force --no-reread --no-tell-kernel -N "$number" "/dev/$disk" || return 1
         partx --update --nr "$number" "/dev/$disk" || return 1
-        resize2fs "$root" > /dev/null 2>&1 || return 1
+        case $(findmnt -n -o FSTYPE /) in
+            btrfs) btrfs filesystem resize max / ;;
+            *) resize2fs "$root" ;;
+        esac > /dev/null 2>&1 || return 1
         make "the root has all of $disk: $(findmnt -n -o SIZE / | tr -d ' ')"
     fi
 }

@@ -240,9 +240,10 @@ fn make(
             drive: "(hostdisk//dev/xvda)",
             partition_map: "",
             partition: "",
-            root: &file_system,
+            module: "ext2",
+            uuid: &file_system,
         };
-        boot_loader::make_config(&probed, &tree)?;
+        boot_loader::make_config(&probed, None, &tree)?;
         tree.read_text(Path::new("/boot/grub/grub.cfg")).map_err(ImageError::from)
     })?;
     let kernels = kernels(&tree)?;

@@ -177,7 +177,7 @@ pub fn build_in(
     if !files::is_root() {
         return Err(ImageError::NotRoot);
     }
-    tools::check(spec.disk.format)?;
+    tools::check(&spec.disk)?;
     tools::check_for(ALSO_REQUIRED)?;
     if spec.medium.is_some() {
         tools::check_for(medium::ALSO_REQUIRED)?;
@@ -218,7 +218,7 @@ pub fn build_in(
     let layout = steps.run("root file system", |_| {
         settle::tree(&root, epoch)?;
         let layout = disk::write_root_at(&spec.disk, &spec.identity, &root, &raw, Some(epoch))?;
-        settle::file_system(&raw, layout.root, epoch)?;
+        settle::file_system(&raw, layout.of_grub(), epoch)?;
         Ok::<_, ImageError>(layout)
     })?;
     steps.run("boot partitions", |_| {

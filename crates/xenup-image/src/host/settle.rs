@@ -1,6 +1,6 @@
 //! Times that tell nothing: no file is younger than the archive, in the tree and in the file system made of it.
 //!
-//! mke2fs copies each file's times. Those of its content are settled in the tree; when an inode was last changed nobody
+//! mke2fs copies each file's times (a btrfs keeps when it was made). Those of its content are settled in the tree; when an inode was last changed nobody
 //! can set there, so that is done in the file system, by debugfs(8).
 
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub(super) fn file_system(disk: &Path, place: Extent, epoch: u64) -> Result<(), 
     let mut name = disk.as_os_str().to_owned();
     name.push(format!("?offset={}", place.offset));
     let said = Tool::new("dumpe2fs").arg("-h").arg(&name).timeout(LIMIT).run();
-    let said = said.map_err(during("reading the root file system (dumpe2fs)"))?.text();
+    let said = said.map_err(during("reading the file system (dumpe2fs)"))?.text();
     let number = |name: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.and_then(|value| value.trim().parse::<u64>().ok())
@@ -59,6 +59,6 @@ pub(super) fn file_system(disk: &Path, place: Extent, epoch: u64) -> Result<(), 
         .stdin(script)
         .timeout(LIMIT)
         .run()
-        .map_err(during("settling the root file system's times (debugfs)"))?;
+        .map_err(during("settling the file system's times (debugfs)"))?;
     Ok(())
 }

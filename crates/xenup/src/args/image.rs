@@ -44,6 +44,10 @@ pub struct ImageBuild {
     /// The disk's size: a number and M or G; the first boot gives the root what the machine's disk has beyond
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = disk_size)]
     pub size: u64,
+    /// The root's file system: ext4, or btrfs, which takes 4G at least, keeps /boot on an ext4 of its own, and has other bytes
+    /// each time
+    #[arg(long, value_name = "TYPE", value_enum, hide_possible_values = true, default_value = "ext4")]
+    pub filesystem: FileSystem,
     /// The machine's name
     #[arg(long, value_name = "NAME", default_value = "xen")]
     pub name: String,
@@ -86,6 +90,15 @@ pub struct ImageBuild {
     /// Run in the namespaces that this program made for itself
     #[arg(long, hide = true)]
     pub in_namespace: bool,
+}
+
+/// What the root is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileSystem {
+    /// The same bytes for the same input
+    Ext4,
+    /// Snapshots and checksums
+    Btrfs,
 }
 
 /// What a disk's file is.

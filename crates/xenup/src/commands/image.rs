@@ -12,12 +12,12 @@ use xenup_core::inspect::{Finding, Weight};
 use xenup_core::install::{self, Answers, personal};
 use xenup_image::host::{self, Deb, HostSpec};
 use xenup_image::medium::MediumSpec;
-use xenup_image::{ExtraFile, Format, ImageError, ImageSpec, Progress, Serial, StepTime};
+use xenup_image::{ExtraFile, FileSystem, Format, ImageError, ImageSpec, Progress, Serial, StepTime};
 use xenup_machine::Probe;
 use xenup_machine::file::Kind;
 use xenup_system::{files, namespace};
 
-use crate::args::{Image, ImageBuild, ImageKind};
+use crate::args::{Image, ImageBuild, ImageFileSystem, ImageKind};
 use crate::commands::{guest_create, machine, plan};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -28,6 +28,8 @@ const ANSWERS_LIMIT: u64 = 1 << 20;
 const HASH_LIMIT: u64 = 4096;
 /// The tree, its archive and the raw disk lie beside each other for a while: 1.5 GiB each.
 const WORK_ROOM: u64 = 5 << 30;
+/// With btrfs a file of the root alone besides.
+const BTRFS_ROOM: u64 = 3 << 29;
 /// The finished file.
 const OUT_ROOM: u64 = 2 << 30;
 
@@ -35,6 +37,7 @@ const OUT_ROOM: u64 = 2 << 30;
 pub fn run(ui: &mut Ui, args: &Image) -> Outcome {
     let Image::Build(args) = args;
     let (format, is_medium) = format(args)?;
+    refuse_file_system(args, is_medium)?;
     let probe = machine::running()?;
     refuse_place(&probe, args)?;
     let mut host = plan::read_host(&args.host)?;
@@ -53,7 +56,8 @@ pub fn run(ui: &mut Ui, args: &Image) -> Outcome {
         return show(ui, &made);
     }
     let cache = files::cache_dir();
-    refuse_room(&probe, &cache, WORK_ROOM, "the build")?;
+    let more = if made.spec.disk.filesystem == FileSystem::Btrfs { BTRFS_ROOM } else { 0 };
+    refuse_room(&probe, &cache, WORK_ROOM + more, "the build")?;
     refuse_room(&probe, &machine::absolute(&args.out), OUT_ROOM, "the disk's file")?;
     if !args.in_namespace {
         return again(&cache);
@@ -137,6 +141,28 @@ fn format(args: &ImageBuild) -> Result<(Format, bool), CommandError> {
         None => Err(CommandError::usage(format!("{}: its ending tells no format", args.out.display()))
             .hinted("call it FILE.raw, FILE.qcow2, FILE.raw.zst or FILE.iso, or say --format")),
     }
+}
+
+/// btrfs where there is room for it, and where nothing is written into a file system that is not mounted.
+fn refuse_file_system(args: &ImageBuild, is_medium: bool) -> Result<(), CommandError> {
+    if args.filesystem == ImageFileSystem::Ext4 {
+        return Ok(());
+    }
+    if is_medium {
+        return Err(CommandError::usage(
+            "a medium installs ext4 alone: its installer writes keys and addresses into a root that is not mounted",
+        )
+        .hinted("leave --filesystem out, or build a disk with btrfs: FILE.raw"));
+    }
+    let least = FileSystem::Btrfs.smallest();
+    if args.size < least {
+        return Err(CommandError::usage(format!(
+            "a host's disk with btrfs has {}G at least: /boot has 1G for itself",
+            least >> 30
+        ))
+        .hinted("--size 4G, or more"));
+    }
+    Ok(())
 }
 
 /// The file's place: nothing is there, or a file that may be replaced.
@@ -248,7 +274,10 @@ fn extra_file(file: &NewFile) -> ExtraFile {
 
 /// The disk before the files that name its identifiers.
 fn disk(args: &ImageBuild, format: Format, is_medium: bool, host: &Host) -> Result<ImageSpec, CommandError> {
-    let mut disk = ImageSpec::plain(args.suite);
+    let mut disk = ImageSpec::plain(args.suite).on(match args.filesystem {
+        ImageFileSystem::Ext4 => FileSystem::Ext4,
+        ImageFileSystem::Btrfs => FileSystem::Btrfs,
+    });
     disk.packages.extend(image::packages(host, args.lvm));
     disk.hostname = args.name.clone();
     disk.size = args.size;
@@ -304,7 +333,11 @@ fn show(ui: &mut Ui, made: &Made) -> Outcome {
     let (disk, identity) = (&made.spec.disk, &made.spec.identity);
     ui.heading(format!("{}: nothing of this is written", disk.hostname));
     ui.result(format!("release   {}", disk.suite.title()));
-    ui.result(format!("disk      {} MiB; the root's UUID is {}", disk.size >> 20, identity.root));
+    let (size, filesystem) = (disk.size >> 20, disk.filesystem.name());
+    ui.result(format!("disk      {size} MiB; the root is {filesystem}, its UUID is {}", identity.root));
+    if disk.filesystem == FileSystem::Btrfs {
+        ui.result("          /boot is on an ext4 of its own, where GRUB can write what a trial boot needs");
+    }
     ui.result(format!("packages  {}", disk.packages.join(" ")));
     if let Some(package) = &made.spec.package {
         ui.result(format!("          xenup {}", package.version));
@@ -352,6 +385,9 @@ fn build(ui: &mut Ui, args: &ImageBuild, made: &Made, cache: &Path) -> Outcome {
     ui.result(format!("archive {}", built.archive));
     if made.spec.medium.is_some() {
         ui.status(format!("onto a stick: dd if={} of=DISK bs=4M conv=fsync", args.out.display()));
+    }
+    if made.spec.disk.filesystem == FileSystem::Btrfs {
+        ui.status("mkfs.btrfs draws UUIDs by chance: another build of the same has other bytes");
     }
     ui.status("its first boot says on the console whether it is a Xen host");
     Ok(Exit::Done)
