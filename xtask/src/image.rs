@@ -1,6 +1,6 @@
 //! `xenup image build` for real: twice, by an ordinary user and by root, with caches of their own, from this machine's
-//! mirror; then booted by BIOS and by UEFI on an emulated machine whose disk is larger than the image; and once more with
-//! a volume group, in which `guest create` makes guests.
+//! mirror; then booted by BIOS and by UEFI on an emulated machine whose disk is larger than the image; once more with
+//! a volume group, in which `guest create` makes guests; and once with its root on btrfs, where GRUB boots an entry once.
 //!
 //! Decides: that the two disks are the same bytes, what is refused, and what the first boot has to say on the console.
 //! Never: asserts on a time; it prints what the steps take.
@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenup_rehearse::inside::{PASSWORD_HASH, PATIENCE};
+use xenup_rehearse::inside::{PASSWORD, PASSWORD_HASH, PATIENCE};
 use xenup_rehearse::lab::Lab;
 use xenup_rehearse::network::{self, Lan};
 use xenup_rehearse::qemu::{Firmware, Vm, VmSpec};
@@ -30,6 +30,41 @@ const BUILD: Duration = Duration::from_secs(3600);
 const REPORTS: &str = "the first boot reports a Xen host";
 /// The disk that the image is written to.
 const DISK: &str = "6G";
+
+/// What is asked of every machine.
+const OF_EACH: &[(&str, &str)] = &[
+    (
+        "the NICs have their names by address",
+        "test -e /sys/class/net/xenbr0/brif/lan0 -a -e /sys/class/net/xenbr1/brif/lan1",
+    ),
+    (
+        "the clock and the words",
+        "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q en_GB.UTF-8 /etc/default/locale",
+    ),
+    ("the Linux entry is there too", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
+    ("its own update-grub leaves the menu as it is", SAME_MENU),
+    ("xenup plan has nothing to do", "xenup plan --check"),
+    ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
+];
+const EXT4: &[(&str, &str)] = &[("the root has the disk", "test $(findmnt -n -b -o SIZE /) -gt 5500000000")];
+const BTRFS: &[(&str, &str)] = &[
+    (
+        "the root is btrfs, /boot is not",
+        "test \"$(findmnt -n -o FSTYPE /) $(findmnt -n -o FSTYPE /boot)\" = 'btrfs ext4'",
+    ),
+    ("the root has the disk behind /boot", "test $(findmnt -n -b -o SIZE /) -gt 5000000000"),
+    ("the packages' files are as they were packed", "! dpkg --verify | grep -v ' c /'"),
+    ("a capability is kept", "getcap /usr/bin/ping | grep cap_net_raw=ep"),
+    ("xenup can try a boot", "xenup inspect | grep 'a trial boot can be armed'"),
+    (
+        "an entry is named for the next boot",
+        "grub-reboot gnulinux-simple-$(findmnt -n -o UUID /) && grub-editenv - list | grep next_entry=gnulinux",
+    ),
+];
+const BTRFS_AFTER: &[(&str, &str)] = &[
+    ("GRUB has booted it", "! grep -q xen /sys/hypervisor/type"),
+    ("and has taken it away", "grub-editenv - list | grep -x next_entry="),
+];
 
 /// The image has 4 GiB: the volume group gets the rest.
 const VOLUMES_DISK: &str = "9G";
@@ -110,7 +145,9 @@ pub fn run() -> crate::Outcome {
         return Ok(true);
     }
     // What an ordinary user's build takes beside root's.
-    tools::ensure_tools_and(&[("newuidmap", "uidmap")], &mut |line| println!("{line}"))?;
+    tools::ensure_tools_and(&[("newuidmap", "uidmap"), ("mkfs.btrfs", "btrfs-progs")], &mut |line| {
+        println!("{line}")
+    })?;
     let folder = crate::project().join("target/image");
     let bench = Bench::new(&folder)?;
     let mut good = true;
@@ -123,13 +160,16 @@ pub fn run() -> crate::Outcome {
         good &= holds(&what, held);
     }
     for firmware in [Firmware::Bios, Firmware::Uefi] {
-        let said = bench.boot(&second, firmware)?;
+        let said = bench.boot(&second, firmware, EXT4, &[])?;
         for (what, held) in said {
             good &= holds(&format!("{firmware:?}: {what}"), held);
         }
     }
     for (what, held) in bench.volumes()? {
         good &= holds(&format!("volumes: {what}"), held);
+    }
+    for (what, held) in bench.btrfs()? {
+        good &= holds(&format!("btrfs: {what}"), held);
     }
     if good {
         files::remove_dir_all(&folder)?;
@@ -296,8 +336,15 @@ impl Bench {
         Ok(all)
     }
 
-    /// Writes the image to a larger disk and boots it, until its first boot has said what the machine is.
-    fn boot(&self, image: &Path, firmware: Firmware) -> Result<Vec<(String, bool)>, Failure> {
+    /// Writes the image to a larger disk and boots it, until its first boot has said what the machine is; asks it, and once
+    /// more after a restart where there is something to ask then.
+    fn boot(
+        &self,
+        image: &Path,
+        firmware: Firmware,
+        own: &[(&str, &str)],
+        after: &[(&str, &str)],
+    ) -> Result<Vec<(String, bool)>, Failure> {
         let (lab, lan, spec) = self.machine(image, firmware, DISK)?;
         let watch = Stopwatch::start();
         let mut vm = Vm::start(&lab, &lan, &spec)?;
@@ -307,23 +354,21 @@ impl Bench {
         let info = console.check("xl info", SHORT)?;
         print!("{}", info.lines().map(|line| format!("  {line}\n")).collect::<String>());
         all.push(("xl info answers".to_owned(), info.contains("xen_version")));
-        let claims = [
-            ("the root has the disk", "test $(findmnt -n -b -o SIZE /) -gt 5500000000"),
-            (
-                "the NICs have their names by address",
-                "test -e /sys/class/net/xenbr0/brif/lan0 -a -e /sys/class/net/xenbr1/brif/lan1",
-            ),
-            (
-                "the clock and the words",
-                "test \"$(cat /etc/timezone)\" = Europe/Berlin && grep -q en_GB.UTF-8 /etc/default/locale",
-            ),
-            ("the Linux entry is there too", "grep -q \"'gnulinux-simple-\" /boot/grub/grub.cfg"),
-            ("its own update-grub leaves the menu as it is", SAME_MENU),
-            ("xenup plan has nothing to do", "xenup plan --check"),
-            ("no unit has failed", "test -z \"$(systemctl --failed --no-legend --plain)\""),
-        ];
-        all.extend(asked(console, &claims, SHORT)?);
+        all.extend(asked(console, OF_EACH, SHORT)?);
+        all.extend(asked(console, own, SHORT)?);
+        if !after.is_empty() {
+            console.send("systemctl reboot\n")?;
+            console.login_within("root", PASSWORD, BOOT)?;
+            all.extend(asked(console, after, SHORT)?);
+        }
         Ok(all)
+    }
+
+    /// An image with its root on btrfs.
+    fn btrfs(&self) -> Result<Vec<(String, bool)>, Failure> {
+        let out = self.file("btrfs.raw");
+        told(self.as_root().args(self.words(&out)).args(["--filesystem", "btrfs"]))?;
+        self.boot(&out, Firmware::Bios, BTRFS, BTRFS_AFTER)
     }
 
     /// The image on a larger disk, and the machine that it becomes.

@@ -22,7 +22,7 @@ mod install;
 mod rehearse;
 
 pub use guest::{GuestCreate, GuestDelete, GuestResize, Kind as GuestKind, Network as GuestNetwork};
-pub use image::{FileSystem as ImageFileSystem, Image, ImageBuild, Kind as ImageKind};
+pub use image::{Image, ImageBuild, Kind as ImageKind};
 pub use install::Install;
 pub use rehearse::{NetworkOwner, NicModel, Rehearse, Scenario};
 

@@ -17,7 +17,7 @@ use xenup_machine::Probe;
 use xenup_machine::file::Kind;
 use xenup_system::{files, namespace};
 
-use crate::args::{Image, ImageBuild, ImageFileSystem, ImageKind};
+use crate::args::{Image, ImageBuild, ImageKind};
 use crate::commands::{guest_create, machine, plan};
 use crate::error::{CommandError, Exit, Outcome};
 use crate::ui::Ui;
@@ -145,7 +145,7 @@ fn format(args: &ImageBuild) -> Result<(Format, bool), CommandError> {
 
 /// btrfs where there is room for it, and where nothing is written into a file system that is not mounted.
 fn refuse_file_system(args: &ImageBuild, is_medium: bool) -> Result<(), CommandError> {
-    if args.filesystem == ImageFileSystem::Ext4 {
+    if args.filesystem == FileSystem::Ext4 {
         return Ok(());
     }
     if is_medium {
@@ -274,10 +274,7 @@ fn extra_file(file: &NewFile) -> ExtraFile {
 
 /// The disk before the files that name its identifiers.
 fn disk(args: &ImageBuild, format: Format, is_medium: bool, host: &Host) -> Result<ImageSpec, CommandError> {
-    let mut disk = ImageSpec::plain(args.suite).on(match args.filesystem {
-        ImageFileSystem::Ext4 => FileSystem::Ext4,
-        ImageFileSystem::Btrfs => FileSystem::Btrfs,
-    });
+    let mut disk = ImageSpec::plain(args.suite).on(args.filesystem);
     disk.packages.extend(image::packages(host, args.lvm));
     disk.hostname = args.name.clone();
     disk.size = args.size;
