@@ -287,7 +287,9 @@ impl Bench {
             .args(["--mount", "sh", "-ec", AS_USER, "sh"])
             .arg(self.file("ids"))
             .arg(&self.builder.program)
-            .env("XDG_CACHE_HOME", home.join("cache"));
+            .env("XDG_CACHE_HOME", home.join("cache"))
+            // As login.defs(5) has it on Debian.
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games");
         told(tool.args(self.words(&out)))?;
         Ok(out)
     }

@@ -14,6 +14,7 @@ use xenup_system::tree::TreeFiles;
 use crate::error::{ImageError, during};
 use crate::identity::Identity;
 use crate::spec::{FileSystem, ImageSpec};
+use crate::tools;
 
 /// The modules that each core image needs to reach its prefix on an ext4 partition of a GPT disk: /boot is on ext4 where
 /// the root is not.
@@ -239,7 +240,7 @@ done
 }
 
 fn inside(tree: &TreeFiles, program: &str) -> Tool {
-    Tool::new("chroot").arg(tree.path()).arg(program).timeout(LIMIT)
+    tools::inside(tree.path(), program).timeout(LIMIT)
 }
 
 #[cfg(test)]

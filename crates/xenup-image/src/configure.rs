@@ -5,13 +5,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use xenup_system::process::Tool;
 use xenup_system::tree::{TreeError, TreeFiles};
 
 use crate::error::{ImageError, during};
 use crate::identity::Identity;
 use crate::mirror::Mirror;
 use crate::spec::{FileSystem, ImageSpec, Suite};
+use crate::tools;
 
 /// RSA keys take a while where there is little entropy or processor.
 const KEY_LIMIT: Duration = Duration::from_secs(300);
@@ -110,9 +110,8 @@ fn access(spec: &ImageSpec, tree: &TreeFiles) -> Result<(), ImageError> {
     if spec.first_boot {
         return Ok(());
     }
-    Tool::new("chroot")
-        .arg(tree.path())
-        .args(["ssh-keygen", "-A"])
+    tools::inside(tree.path(), "ssh-keygen")
+        .arg("-A")
         .timeout(KEY_LIMIT)
         .run()
         .map_err(during("making ssh host keys (ssh-keygen)"))?;

@@ -1,6 +1,8 @@
 //! Which programs of this machine a build runs, and the Debian packages that have them. Never installs one.
 
-use xenup_system::process::find_program;
+use std::path::Path;
+
+use xenup_system::process::{Tool, find_program};
 
 use crate::error::ImageError;
 use crate::spec::{FileSystem, Format, ImageSpec};
@@ -30,6 +32,15 @@ pub const FOR_ZSTD: &[(&str, &str)] = &[("zstd", "zstd")];
 
 /// Program and Debian package, for a root on btrfs.
 pub const FOR_BTRFS: &[(&str, &str)] = &[("mkfs.btrfs", "btrfs-progs"), ("btrfs", "btrfs-progs")];
+
+/// Where a system has its programs; the PATH of an ordinary user lacks half of them on Debian.
+pub(crate) const PATH: (&str, &str) =
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+
+/// A program of a tree, run in it.
+pub(crate) fn inside(tree: &Path, program: &str) -> Tool {
+    Tool::new("chroot").env(PATH.0, PATH.1).arg(tree).arg(program)
+}
 
 /// Checks that every program that a build of this disk runs is there.
 pub fn check(spec: &ImageSpec) -> Result<(), ImageError> {

@@ -22,6 +22,7 @@ use crate::mirror::Mirror;
 use crate::progress::{Progress, Steps};
 use crate::spec::{SpecError, Suite, is_package};
 use crate::system_tree::unpack;
+use crate::tools;
 
 /// A base's size in bytes: a guest's disk of this size needs no resizing, which is half of the time.
 pub const SIZE: u64 = 10 << 30;
@@ -278,9 +279,8 @@ fn configure(spec: &BaseSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<Strin
         &units.join("getty.target.wants/serial-getty@hvc0.service"),
     )?;
     if spec.manager != Manager::Ifupdown {
-        Tool::new("chroot")
-            .arg(tree.path())
-            .args(["systemctl", "enable", "systemd-networkd.service", "systemd-resolved.service"])
+        tools::inside(tree.path(), "systemctl")
+            .args(["enable", "systemd-networkd.service", "systemd-resolved.service"])
             .timeout(LIMIT)
             .run()
             .map_err(during("enabling systemd-networkd (systemctl)"))?;

@@ -312,9 +312,7 @@ fn make_locale(suite: Suite, locale: &str, tree: &TreeFiles) -> Result<(), Image
         });
     }
     tree.write(Path::new("/etc/locale.gen"), 0o644, format!("{line}\n").as_bytes())?;
-    Tool::new("chroot")
-        .arg(tree.path())
-        .arg("locale-gen")
+    tools::inside(tree.path(), "locale-gen")
         .timeout(LIMIT)
         .run()
         .map_err(during("making the locale (locale-gen)"))?;

@@ -10,6 +10,7 @@ use xenup_system::process::Tool;
 
 use super::Parts;
 use crate::error::{ImageError, during};
+use crate::tools;
 
 const LIMIT: Duration = Duration::from_secs(1200);
 const HOOK: &str = include_str!("hook.sh");
@@ -46,6 +47,7 @@ pub(super) fn make(
         .args(["-ec", MAKE, "sh"])
         .arg(parts.root)
         .arg(version)
+        .env(tools::PATH.0, tools::PATH.1)
         .env("SOURCE_DATE_EPOCH", parts.epoch.to_string())
         .timeout(LIMIT)
         .run()

@@ -12,6 +12,7 @@ use super::{FOLDER, Parts};
 use crate::error::{ImageError, during};
 use crate::host::settle;
 use crate::spec::Serial;
+use crate::tools;
 
 const LIMIT: Duration = Duration::from_secs(1200);
 /// What the file system is called.
@@ -83,9 +84,8 @@ pub(super) fn make(parts: &Parts<'_>, manifest: &Manifest, folder: &Path) -> Res
 /// A core image that finds the medium by its id.
 fn core(parts: &Parts<'_>, format: &str, own: &str) -> Result<Vec<u8>, ImageError> {
     let output = format!("/xenup-medium/core-{format}");
-    Tool::new("chroot")
-        .arg(parts.tree.path())
-        .args(["grub-mkimage", "--format", format, "--output", output.as_str()])
+    tools::inside(parts.tree.path(), "grub-mkimage")
+        .args(["--format", format, "--output", output.as_str()])
         .args(["--config", "/xenup-medium/early.cfg", "--prefix", "/boot/grub", own])
         .args(MODULES)
         .timeout(LIMIT)
