@@ -524,7 +524,7 @@ _xenup() {
             return 0
             ;;
         xenup__subcmd__image__subcmd__build)
-            opts="-q -h --host --suite --format --size --name --ssh-key --root-password-hash --address --gateway --dns --locale --timezone --lvm --package --answers --force --dry-run --in-namespace --color --quiet --help"
+            opts="-q -h --host --suite --format --size --filesystem --name --ssh-key --root-password-hash --address --gateway --dns --locale --timezone --lvm --package --answers --force --dry-run --in-namespace --color --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -543,6 +543,10 @@ _xenup() {
                     return 0
                     ;;
                 --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --filesystem)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

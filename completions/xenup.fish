@@ -166,7 +166,7 @@ complete -c xenup -n "__fish_xenup_using_subcommand guest; and __fish_seen_subco
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -l color -d 'When to use colour: auto, always or never; NO_COLOR is honoured' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -s q -l quiet -d 'Print results and errors alone'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -s h -l help -d 'Print help'
-complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -f -a "build" -d 'Build a disk that boots as a Xen host, or a medium that installs one; without root, and the same bytes for the same input'
+complete -c xenup -n "__fish_xenup_using_subcommand image; and not __fish_seen_subcommand_from build" -f -a "build" -d 'Build a disk that boots as a Xen host, or a medium that installs one; without root, and the same bytes for the same input, but for btrfs'
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l host -d 'Read what is wanted from FILE; its NICs are told apart by their mac' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l suite -d 'The release: 12 or bookworm, 13 or trixie, sid' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l format -d 'The file\'s format: raw, qcow2, raw.zst or iso; without it by the file\'s ending' -r -f -a "raw\t'The disk, byte for byte, sparse'
@@ -174,6 +174,7 @@ qcow2\t'QEMU\'s'
 raw.zst\t'raw, compressed by zstd'
 iso\t'An installer medium'"
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l size -d 'The disk\'s size: a number and M or G; the first boot gives the root what the machine\'s disk has beyond' -r
+complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l filesystem -d 'The root\'s file system: ext4, or btrfs, which keeps /boot on an ext4 of its own and has other bytes with every build' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l name -d 'The machine\'s name' -r
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l ssh-key -d 'Public keys that may log in as root; may be given several times' -r -F
 complete -c xenup -n "__fish_xenup_using_subcommand image; and __fish_seen_subcommand_from build" -l root-password-hash -d 'Root\'s password for the console, as the crypt(5) hash that is in FILE; none without it' -r -F

@@ -44,6 +44,27 @@ pub(super) fn made(place: &Place) -> Result<bool, Failure> {
         & holds("images.md: the hypervisor and an initramfs are where the menu has them", there))
 }
 
+/// Puts the same system on btrfs; last of all, because the page takes /boot out of the tree.
+pub(super) fn with_btrfs(place: &Place) -> Result<bool, Failure> {
+    let block = crate::shown::block("docs/images.md", "mkfs.btrfs -U \"$root\" --rootdir tree")?;
+    let script = format!("root=$(cat /proc/sys/kernel/random/uuid)\n{block}");
+    let folder = place.folder.join("image");
+    Tool::new("sh").args(["-euc", &script]).current_dir(&folder).timeout(super::LIMIT).run()?;
+    let disk = folder.join("btrfs.raw");
+    let verified = Tool::new("sfdisk").arg("--verify").arg(&disk).output()?.text();
+    let boot = format!("{}?offset={ROOT}", disk.display());
+    let menu = Tool::new("debugfs").args(["-R", "ls /grub", &boot]).run()?.text().contains("grub.cfg");
+    let root = folder.join("root.btrfs");
+    let whole = Tool::new("btrfs").args(["check", "--readonly"]).arg(&root).output()?.status.success();
+    let placed = Tool::new("cmp").args(["-i", "0:1142947840"]).arg(&root).arg(&disk).output()?.text();
+    for file in [root, disk] {
+        files::remove_file(&file)?;
+    }
+    Ok(holds("images.md: with btrfs the partition table has no errors", verified.contains("No errors"))
+        & holds("images.md: GRUB's menu is on /boot's own file system", menu)
+        & holds("images.md: the btrfs is whole, and in its place", whole && placed.is_empty()))
+}
+
 /// Writes it to a disk of 6 GiB, as docs/medium.md has it done in a rescue system; returns whether the root has all of that.
 pub(super) fn installed(place: &Place) -> Result<bool, Failure> {
     let script = crate::shown::block("docs/medium.md", "sfdisk --relocate gpt-bak-std")?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use xenup_image::Suite;
 use xenup_image::mirror::Mirror;
+use xenup_rehearse::tools;
 use xenup_system::files;
 use xenup_system::process::Tool;
 
@@ -33,10 +34,11 @@ pub fn run() -> crate::Outcome {
         println!("skipped: mmdebstrap and chroot(2) need root");
         return Ok(true);
     }
+    tools::ensure_tools_and(&[("mkfs.btrfs", "btrfs-progs")], &mut |line| println!("{line}"))?;
     let place = Place::new(&crate::project().join("target/by-hand"))?;
     let mut good = guest::made(&place)?;
     good &= image::made(&place)? & image::installed(&place)?;
-    good &= boot::changed(&place)?;
+    good &= boot::changed(&place)? & image::with_btrfs(&place)?;
     if good {
         files::remove_dir_all(&place.folder)?;
     }
