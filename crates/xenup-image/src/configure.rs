@@ -31,7 +31,7 @@ pub fn configure(
     // Empty: systemd makes one at the first boot (machine-id(5)).
     let machine_id = if spec.first_boot { String::new() } else { format!("{}\n", identity.machine_id) };
     write("/etc/machine-id", &machine_id)?;
-    write("/etc/default/locale", "LANG=C.UTF-8\n")?;
+    language(tree, "C.UTF-8")?;
     write("/etc/fstab", &fstab(spec.filesystem, identity))?;
     tree.directory(Path::new("/boot/efi"), 0o755)?;
     apt(spec.suite, mirror, tree)?;
@@ -45,6 +45,19 @@ pub fn configure(
         tree.write(&file.path, file.mode, &file.bytes)?;
     }
     Ok(())
+}
+
+/// Sets the language of its programs. Debian 13 has it in locale.conf(5), and makes the old name a link to that at each boot.
+pub(crate) fn language(tree: &TreeFiles, locale: &str) -> Result<(), TreeError> {
+    const OLD: &str = "/etc/default/locale";
+    let made_at_boot = Path::new("/usr/lib/tmpfiles.d/debian.conf");
+    let is_link = tree.exists(made_at_boot)? && tree.read_text(made_at_boot)?.contains(OLD);
+    let text = format!("LANG={locale}\n");
+    if !is_link {
+        return tree.write(Path::new(OLD), 0o644, text.as_bytes());
+    }
+    tree.write(Path::new("/etc/locale.conf"), 0o644, text.as_bytes())?;
+    tree.symlink(Path::new("../locale.conf"), Path::new(OLD))
 }
 
 pub(crate) fn hosts(hostname: &str) -> String {
@@ -185,6 +198,20 @@ mod tests {
             of(FileSystem::Btrfs),
             ["UUID=ROOT / btrfs defaults 0 0", "UUID=BOOT /boot ext4 defaults 0 2"]
         );
+    }
+
+    #[test]
+    fn the_language_is_where_the_release_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = TreeFiles::open(folder.path()).unwrap();
+        let read = |path: &str| tree.read_text(Path::new(path)).unwrap();
+        language(&tree, "C.UTF-8").unwrap();
+        assert_eq!(read("/etc/default/locale"), "LANG=C.UTF-8\n");
+        let rule = b"L+ /etc/default/locale - - -  -  ../locale.conf\n";
+        tree.write(Path::new("/usr/lib/tmpfiles.d/debian.conf"), 0o644, rule).unwrap();
+        language(&tree, "de_DE.UTF-8").unwrap();
+        assert_eq!(read("/etc/locale.conf"), "LANG=de_DE.UTF-8\n");
+        assert_eq!(read("/etc/default/locale"), "LANG=de_DE.UTF-8\n", "by its link");
     }
 
     #[test]

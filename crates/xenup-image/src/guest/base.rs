@@ -16,7 +16,7 @@ use xenup_system::tree::TreeFiles;
 use super::kept::{self, About};
 use crate::boot_loader::{self, Probed};
 use crate::bootstrap::{Bootstrap, with_kernel};
-use crate::configure::{apt, plain_grub, with_values};
+use crate::configure::{apt, language, plain_grub, with_values};
 use crate::error::{ImageError, during};
 use crate::mirror::Mirror;
 use crate::progress::{Progress, Steps};
@@ -262,7 +262,7 @@ fn configure(spec: &BaseSpec, mirror: &Mirror, tree: &TreeFiles) -> Result<Strin
     tree.remove_file(Path::new(ARCHIVE))?;
     // Empty: systemd makes one at the first boot (machine-id(5)).
     write("/etc/machine-id", "")?;
-    write("/etc/default/locale", "LANG=C.UTF-8\n")?;
+    language(tree, "C.UTF-8")?;
     apt(spec.suite, mirror, tree)?;
     let ssh = Path::new("/etc/ssh");
     for name in tree.names(ssh)?.iter().filter(|name| name.starts_with("ssh_host_")) {

@@ -316,7 +316,7 @@ fn make_locale(suite: Suite, locale: &str, tree: &TreeFiles) -> Result<(), Image
         .timeout(LIMIT)
         .run()
         .map_err(during("making the locale (locale-gen)"))?;
-    Ok(tree.write(Path::new("/etc/default/locale"), 0o644, format!("LANG={locale}\n").as_bytes())?)
+    Ok(configure::language(tree, locale)?)
 }
 
 /// The menu was made by the release's own scripts: whether it has the entries is read, not believed.
