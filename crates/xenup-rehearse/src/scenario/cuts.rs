@@ -36,8 +36,9 @@ const EARLY: [&str; 6] = [
     "Keep xendomains from starting guests",
 ];
 /// Lines after the confirm.
-const LATE: [&str; 3] =
-    ["Make the default what it was before", "Start pv1", "Remove the copy of the toolstack of Xen 4.17"];
+const LATE: [&str; 3] = ["Make the default what it was before", "Start pv1", ALL_STARTED];
+/// A line by which every guest was started: the boot after a power cut starts those of /etc/xen/auto alone, as ever.
+const ALL_STARTED: &str = "Remove the copy of the toolstack of Xen 4.17";
 /// Commands that lead from a power cut after the confirm to the end: on with it, the restart into Xen, on with it.
 const COMMANDS: usize = 3;
 /// Nothing of an upgrade that was rolled back is left.
@@ -91,8 +92,8 @@ fn early(bench: &mut Bench, s: &mut StepScope<'_, '_>, line: &str) -> Result<(),
     bench.run(s, AS_BEFORE, 0, SHORT)?;
     bench.restart(s)?;
     bench.says(s, "xl info | grep ^xen_version", &format!(": 4.{OLD_XEN}."))?;
+    start_the_rest(bench, s)?;
     for guest in COUNTERS {
-        bench.run(s, &format!("xl domid {0} || xl create /etc/xen/{0}.cfg", guest.name), 0, APPLY)?;
         let count = guest.beyond(bench, 0)?;
         s.detail(format!("{} counts, and is at {count}", guest.name));
     }
@@ -183,9 +184,20 @@ fn late(bench: &mut Bench, s: &mut StepScope<'_, '_>, line: &str, stood: &Stood)
     on_new_xen(bench, s)?;
     bench.says(s, "grep 'set default=' /boot/grub/grub.cfg", "xenup-known-good")?;
     bench.run(s, "test ! -e /var/lib/xenup/stash/xen-4.17", 0, SHORT)?;
+    if line == ALL_STARTED {
+        start_the_rest(bench, s)?;
+    }
     for (guest, stood) in stood {
         let count = guest.beyond(bench, stood.count)?;
         s.detail(format!("{} stood at {}, and is at {count} on Xen 4.{NEW_XEN}", guest.name, stood.count));
+    }
+    Ok(())
+}
+
+/// As their administrator does after any power cut.
+fn start_the_rest(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
+    for guest in COUNTERS {
+        bench.run(s, &format!("xl domid {0} || xl create /etc/xen/{0}.cfg", guest.name), 0, APPLY)?;
     }
     Ok(())
 }
