@@ -1,7 +1,7 @@
 //! Times that tell nothing: no file is younger than the archive, in the tree and in the file system made of it.
 //!
-//! mke2fs copies each file's times (a btrfs keeps when it was made). Those of its content are settled in the tree; when an inode was last changed nobody
-//! can set there, so that is done in the file system, by debugfs(8).
+//! mke2fs copies each file's times (a btrfs keeps when it was made). Those of its content are settled in the tree; when an
+//! inode was last changed nobody can set there, so that is done in the file system, by debugfs(8).
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -6,6 +6,7 @@
 //! Never: outlasts a boot.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::files::{OwnFile, RUNTIME};
 use super::matching::{Device, Host};
@@ -25,11 +26,8 @@ pub(super) struct Kept {
 impl Kept {
     /// Returns what any of the links has.
     pub(super) fn on(facts: &Facts, links: &[&str]) -> Self {
-        let addresses = || links.iter().flat_map(|link| facts.network.kernel.addresses_on(link));
-        Self {
-            lent: addresses().any(|address| address.ip.is_ipv4() && address.valid.is_some()),
-            lasting: addresses().any(|address| address.valid.is_none() && !address.is_link_local()),
-        }
+        let lasts = |link: &&str| !lasting(facts, link).is_empty();
+        Self { lent: is_lent(facts, links), lasting: links.iter().any(lasts) }
     }
 
     /// The value of `KeepConfiguration=` (systemd.network(5)); `None` where nothing is to be kept.
@@ -41,6 +39,18 @@ impl Kept {
             (false, false) => None,
         }
     }
+}
+
+/// The addresses of a link that nobody lent and no router advertised.
+pub(super) fn lasting(facts: &Facts, link: &str) -> Vec<IpAddr> {
+    let own = facts.network.kernel.addresses_on(link).filter(|address| address.valid.is_none());
+    own.filter(|address| !address.is_link_local()).map(|address| address.ip).collect()
+}
+
+/// Whether one of the links has an IPv4 address that was lent.
+pub(super) fn is_lent(facts: &Facts, links: &[&str]) -> bool {
+    let mut addresses = links.iter().flat_map(|link| facts.network.kernel.addresses_on(link));
+    addresses.any(|address| address.ip.is_ipv4() && address.valid.is_some())
 }
 
 /// Returns the drop-in of a .network file of this name; `None` where the link has nothing to keep.
@@ -63,11 +73,11 @@ pub(super) fn of_nics(facts: &Facts, host: &Host) -> Vec<OwnFile> {
     let is_networkds = |kind: OwnerKind| matches!(kind, OwnerKind::Networkd | OwnerKind::Netplan);
     let mut kept: BTreeMap<&str, Kept> = BTreeMap::new();
     for nic in &facts.network.nics {
-        let device = Device::nic(nic, facts.network.kernel.link(&nic.name));
-        let has = Kept::on(facts, &[&nic.name]);
         if !nic.owners.iter().any(|owner| is_networkds(owner.kind)) {
             continue;
         }
+        let device = Device::nic(nic, facts.network.kernel.link(&nic.name));
+        let has = Kept::on(facts, &[&nic.name]);
         let Ok(unit) = refuse::source(&units, &device, host) else { continue };
         let of_all = kept.entry(&unit.name).or_default();
         of_all.lent |= has.lent;

@@ -5,15 +5,13 @@
 //! anew, it finds what its files say and takes it over.
 //! Never: runs a command.
 
-use std::net::IpAddr;
-
 use xenup_engine::action::Condition;
 use xenup_engine::plan::Step;
 use xenup_machine::network::Mac;
 use xenup_machine::process::Command;
 
 use super::files::{Change, Lease, OwnFile, Wanted, change};
-use super::holds::{self, Kept};
+use super::holds::{self, Kept, is_lent, lasting};
 use super::matching::{Device, Host};
 use super::netplan;
 use super::portless::own_bridge;
@@ -206,18 +204,6 @@ fn learnt_anew_on(facts: &Facts, nic: &str) -> Option<Finding> {
             "nothing to do; IPv4 goes on meanwhile",
         )
     })
-}
-
-/// The addresses of a link that nobody lent and no router advertised.
-fn lasting(facts: &Facts, link: &str) -> Vec<IpAddr> {
-    let own = facts.network.kernel.addresses_on(link).filter(|address| address.valid.is_none());
-    own.filter(|address| !address.is_link_local()).map(|address| address.ip).collect()
-}
-
-/// Whether one of the links has an IPv4 address that was lent.
-fn is_lent(facts: &Facts, links: &[&str]) -> bool {
-    let mut addresses = links.iter().flat_map(|link| facts.network.kernel.addresses_on(link));
-    addresses.any(|address| address.ip.is_ipv4() && address.valid.is_some())
 }
 
 fn wanted<'a>(facts: &Facts, bridges: &[(&Bridge, Mac)], bridge: &'a Bridge, mac: Mac) -> Option<Wanted<'a>> {
