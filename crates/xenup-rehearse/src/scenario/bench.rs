@@ -25,6 +25,8 @@ use crate::tools;
 pub const BROUGHT: &str = "/mnt";
 /// What the package is called on the second disk.
 pub const PACKAGE: &str = "xenup.deb";
+/// What `apply` ends with: applied, and waiting for confirm.
+pub const AWAITING: i32 = 6;
 /// Short commands, under emulation on a busy machine.
 pub const SHORT: Duration = Duration::from_secs(180);
 /// A boot, or a shutdown with all its waits.
@@ -272,6 +274,16 @@ impl Bench {
         self.come_back()?;
         s.measure("from `systemctl reboot` to a shell", tenths(watch.elapsed()), "s");
         Ok(())
+    }
+
+    /// Pulls the plug, puts it in again and waits for the shell of whatever boots.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn lose_power(&mut self) -> Result<(), Failure> {
+        self.vm.power_cut()?;
+        self.vm.power_on()?;
+        self.come_back()
     }
 
     /// Waits for the login prompt of a machine that boots by itself, and logs in.

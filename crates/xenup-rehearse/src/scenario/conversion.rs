@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use xenup_system::stopwatch::Stopwatch;
 
-use super::bench::{Bench, SHORT, tenths};
+use super::bench::{AWAITING, Bench, SHORT, tenths};
 use super::failure::Failure;
 use super::switch::{APPLY, Bounds, OldConnection, watch};
 use super::{Addressing, RehearseOptions, disk, guests, plain, tree, typed};
 use crate::event::{Recorder, StepScope};
 
 /// Applied, waiting for confirm (the exit code of design and man page).
-const AWAITING: i32 = 6;
 /// Refused by a finding.
 const REFUSED: i32 = 4;
 

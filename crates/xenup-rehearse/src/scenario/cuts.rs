@@ -5,15 +5,13 @@
 
 use xenup_system::stopwatch::Stopwatch;
 
-use super::bench::{BOOT, Bench, SHORT, tenths};
+use super::bench::{AWAITING, BOOT, Bench, SHORT, tenths};
 use super::counters::COUNTERS;
 use super::failure::Failure;
 use super::later::JUDGED;
 use super::sabotage::{last, wait_for_linux};
 use super::switch::APPLY;
-use super::upgrade::{
-    AWAITING, BEFORE, GOOD, NEW_XEN, OLD_XEN, REFUSED, Stood, UPGRADE, before, in_order, on_new_xen,
-};
+use super::upgrade::{BEFORE, GOOD, NEW_XEN, OLD_XEN, REFUSED, Stood, UPGRADE, before, in_order, on_new_xen};
 use super::{RehearseOptions, typed};
 use crate::console::Pattern;
 use crate::event::{Recorder, StepScope};
@@ -74,9 +72,7 @@ fn cut_at(bench: &mut Bench, s: &mut StepScope<'_, '_>, command: &str, line: &st
 }
 
 fn cut(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
-    bench.vm.power_cut()?;
-    bench.vm.power_on()?;
-    bench.come_back()?;
+    bench.lose_power()?;
     bench.run(s, "uname -r; cat /sys/hypervisor/type || true", 0, SHORT)?;
     bench.outside(s, "echo reached from outside", 0).map(|_| ())
 }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use xenup_system::files;
 
-use super::bench::{Bench, SHORT};
+use super::bench::{AWAITING, Bench, SHORT};
 use super::failure::Failure;
 use super::switch::APPLY;
 use super::{Owner, plain};
@@ -16,8 +16,6 @@ use crate::network;
 
 /// How often each disturbance is played.
 const ROUNDS: usize = 3;
-/// Applied, waiting for confirm.
-const AWAITING: i32 = 6;
 /// The machine whose network is the owner's, and the same with a bridge that waits for its confirm.
 const OWNED: &str = "owned";
 const WAITING: &str = "waiting";
@@ -165,18 +163,12 @@ impl Disturbance {
                 let console = bench.vm.console();
                 console.send(&format!("{LATER}\n"))?;
                 console.expect(&Pattern::text(FIRST), APPLY)?;
-                cut(bench)
+                bench.lose_power()
             }
-            PowerAfter => cut(bench),
+            PowerAfter => bench.lose_power(),
             Restarted => bench.restart(s),
         }
     }
-}
-
-fn cut(bench: &mut Bench) -> Result<(), Failure> {
-    bench.vm.power_cut()?;
-    bench.vm.power_on()?;
-    bench.come_back()
 }
 
 /// Applies over a connection; once the switch has begun, runs a command on the console and breaks the connection.

@@ -36,9 +36,7 @@ pub fn play(bench: &mut Bench, rec: &mut Recorder<'_>, options: &RehearseOptions
     let before = rec.step("what is known to boot", |s| known(bench, s))?;
     rec.step("Debian's security update of Xen", |s| update(bench, s))?;
     rec.step("power cut: what is known to boot boots, under the new toolstack", |s| {
-        bench.vm.power_cut()?;
-        bench.vm.power_on()?;
-        bench.come_back()?;
+        bench.lose_power()?;
         booted(bench, s, KNOWN)?;
         same_xen(bench, s, &before, true)?;
         bench.run(s, "xl list && xenup status", 0, SHORT).map(|_| ())

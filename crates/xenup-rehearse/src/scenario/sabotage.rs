@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::bench::{BOOT, Bench, SHORT, tenths};
+use super::bench::{AWAITING, BOOT, Bench, SHORT, tenths};
 use super::failure::Failure;
 use super::switch::{APPLY, watch};
 use super::{conversion, plain};
@@ -14,8 +14,6 @@ use crate::event::{Recorder, StepScope};
 use crate::network;
 use crate::probe::Probing;
 
-/// Applied, waiting for confirm.
-const AWAITING: i32 = 6;
 /// Seconds that nobody uses to confirm; the least that `apply` takes is 20.
 const DEADLINE: u64 = 40;
 /// The deadline, and what an emulated machine needs to undo a stage.
@@ -51,9 +49,7 @@ fn cut_inside_apt(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Fa
     console.send("xenup apply --yes\n")?;
     console.expect(&Pattern::text("Unpacking xen-hypervisor-4"), APPLY)?;
     s.detail("cut at the console line `Unpacking xen-hypervisor-4...`");
-    bench.vm.power_cut()?;
-    bench.vm.power_on()?;
-    bench.come_back()?;
+    bench.lose_power()?;
     on_linux(bench, s)
 }
 
@@ -108,9 +104,7 @@ fn switch(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
 
 /// What was not confirmed before the machine went down does not come back up.
 fn cut_before_confirm(bench: &mut Bench, s: &mut StepScope<'_, '_>) -> Result<(), Failure> {
-    bench.vm.power_cut()?;
-    bench.vm.power_on()?;
-    bench.come_back()?;
+    bench.lose_power()?;
     settled(bench, s)?;
     bench.says(s, "ip -br addr show dev enp0s2", "10.99.0.")?;
     bench.says(s, "ip -br link | grep -c xenbr0 || true", "0")?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use xenup_system::stopwatch::Stopwatch;
 
-use super::bench::{Bench, SHORT, tenths};
+use super::bench::{AWAITING, Bench, SHORT, tenths};
 use super::counters::{self, COUNTERS, Counter, Last, Watched};
 use super::failure::Failure;
 use super::later::JUDGED;
@@ -16,8 +16,7 @@ use super::switch::APPLY;
 use super::{RehearseOptions, conversion};
 use crate::event::{Recorder, StepScope};
 
-/// Applied, waiting for confirm; refused by a finding.
-pub(super) const AWAITING: i32 = 6;
+/// Refused by a finding.
 pub(super) const REFUSED: i32 = 4;
 /// Lists of two releases, read by an emulated processor.
 const ASK: Duration = Duration::from_secs(1800);
